@@ -1,0 +1,148 @@
+"""Any rate and channel layout in, 16 kHz mono out.
+
+The channels are averaged first and the mean is resampled; both steps are linear, so this equals
+resampling every channel and averaging afterwards, at the price of one channel. FFmpeg's own
+``mono`` layout is not used: it gives 0.707 (L + R) with a gain that depends on the sample format,
+and may exceed full scale. FFmpeg's polyphase resampler (libswresample with its defaults) does the
+rest, reached through PyAV, for files and arrays alike, so that the same recording gives the same
+samples whichever way it comes in. Output sample i lies at time i / 16000 s of the input: the
+filter's delay is compensated.
+
+Samples are float32 with full scale at +-1. Mild overs, such as 1.05 from a lossy decoder, are kept:
+clipping them would only add distortion, and nothing downstream depends on the absolute level.
+"""
+
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from earprint.constants import SAMPLE_RATE
+from earprint.errors import AudioError
+
+_CHUNK_SAMPLES = 1 << 20
+"""Samples given to the resampler at a time when a whole array is converted."""
+
+
+def as_float32(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Bring samples of any numeric type to float32 with full scale at +-1.
+
+    Parameters
+    ----------
+    samples : ndarray, any shape
+        Floating point values are taken as they are; signed integers are divided by the type's
+        negative limit; unsigned ones are centred first.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+    """
+    if samples.dtype == np.float32:
+        return samples
+    if samples.dtype.kind == "f":
+        with np.errstate(
+            over="ignore"
+        ):  # values beyond float32 become inf, which the guards remove
+            return samples.astype(np.float32)
+    half_range = 2.0 ** (8 * samples.dtype.itemsize - 1)
+    scaled = samples.astype(np.float32)
+    if samples.dtype.kind == "u":
+        scaled -= np.float32(half_range)
+    scaled *= np.float32(1.0 / half_range)
+    return scaled
+
+
+class MonoResampler:
+    """Resample one mono signal to 16 kHz, piece by piece.
+
+    The pieces may have any lengths; the output does not depend on how the input was cut. All pieces
+    together, with `flush`, give ``ceil(n * 16000 / sample_rate)`` samples for n samples of input.
+
+    Parameters
+    ----------
+    sample_rate : int
+        Rate of the input, in Hz.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self._graph = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
+        self._n_in = 0
+        self._n_out = 0
+
+    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give the next piece, shape (n,); get what is ready, shape (m,)."""
+        if self.sample_rate == SAMPLE_RATE or len(samples) == 0:
+            return samples
+        self._n_in += len(samples)
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples)[np.newaxis], format="fltp", layout="mono"
+        )
+        frame.sample_rate = self.sample_rate
+        return self._take(self._graph.resample(frame))
+
+    def flush(self) -> NDArray[np.float32]:
+        """Get what is left, shape (m,). The resampler takes no more input after this."""
+        if self.sample_rate == SAMPLE_RATE:
+            return np.zeros(0, dtype=np.float32)
+        missing = -(-self._n_in * SAMPLE_RATE // self.sample_rate) - self._n_out
+        tail = self._take(self._graph.resample(None))[:missing]
+        return np.pad(tail, (0, max(0, missing - len(tail))))
+
+    def _take(self, frames: list[av.AudioFrame]) -> NDArray[np.float32]:
+        pieces = [
+            np.frombuffer(memoryview(f.planes[0]), np.float32, count=f.samples) for f in frames
+        ]
+        ready = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
+        self._n_out += len(ready)
+        return ready
+
+
+def resample(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
+    """Convert an array at any rate to 16 kHz mono.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (n,) or (n, channels)
+        Audio; integer types are scaled by their range, see `as_float32`.
+    sample_rate : int
+        Its rate, in Hz.
+
+    Returns
+    -------
+    ndarray of float32, shape (m,)
+        The mean of the channels, with m = ceil(n * 16000 / sample_rate).
+
+    Raises
+    ------
+    AudioError
+        If the array is empty, has another shape or type, holds NaN or infinite values, or the rate
+        is not a positive whole number.
+    """
+    samples = np.asarray(samples)
+    if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
+        raise AudioError(
+            f"array of shape {samples.shape} and type {samples.dtype}: not audio; "
+            "give numbers of shape (n,) or (n, channels)"
+        )
+    if samples.size == 0:
+        raise AudioError(f"array of shape {samples.shape}: holds no samples; give at least one")
+    if not sample_rate > 0 or int(sample_rate) != sample_rate:
+        raise AudioError(
+            f"sample rate {sample_rate}: not a positive whole number; give the array's rate in Hz"
+        )
+    resampler = MonoResampler(int(sample_rate))
+    pieces = []
+    for start in range(0, len(samples), _CHUNK_SAMPLES):
+        piece = as_float32(samples[start : start + _CHUNK_SAMPLES])
+        if piece.ndim == 2:
+            piece = piece.mean(axis=1)
+        if not np.isfinite(piece).all():
+            raise AudioError(
+                f"array of shape {samples.shape}: holds NaN, infinite or overflowing values; "
+                "clean it first, for instance with numpy.nan_to_num"
+            )
+        pieces.append(resampler.push(piece))
+    pieces.append(resampler.flush())
+    return np.concatenate(pieces)

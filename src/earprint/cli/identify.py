@@ -1,0 +1,106 @@
+"""``earprint identify``: which recording a file is from, and where in it."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from earprint.cli import messages, output
+from earprint.cli.options import JsonOption, LibraryOption, library_path
+from earprint.errors import EarprintError
+
+if TYPE_CHECKING:
+    from earprint.library import Identification, Library, Match
+
+
+class Method(StrEnum):
+    """How sequences of fingerprints are compared."""
+
+    aligned = "aligned"
+    paper = "paper"
+
+
+COLUMNS = ("query", "recording", "position", "score", "lead")
+
+
+def identify(
+    ctx: typer.Context,
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help=messages.IDENTIFY_ARGUMENT)],
+    as_json: JsonOption = False,
+    top: Annotated[int, typer.Option("--top", min=1, help=messages.TOP_OPTION)] = 1,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help=messages.THRESHOLD_OPTION)
+    ] = None,
+    method: Annotated[
+        Method, typer.Option("--method", help=messages.METHOD_OPTION)
+    ] = Method.aligned,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help=messages.VERBOSE_OPTION)] = False,
+    library: LibraryOption = None,
+) -> None:
+    """Identify each file; ends with exit code 0, 1 (no match for some) or 2 (error on any)."""
+    from earprint.library import Library
+
+    documents: list[dict[str, Any]] = []
+    rows: list[tuple[str, ...]] = []
+    unmatched = failed = 0
+    with Library(library_path(ctx, library), create=False) as opened:
+        for file in files:
+            try:
+                result = _identify(opened, file, top, threshold, method)
+            except EarprintError as error:
+                failed += 1
+                typer.echo(messages.error(output.one_line(error)), err=True)
+                documents.append({"query": file, "error": str(error)})
+                continue
+            unmatched += result.match is None
+            documents.append({"query": file, **result.to_dict()})
+            lines = _lines(file, result, verbose)
+            if as_json:
+                continue
+            if output.to_terminal():
+                rows += lines
+            else:
+                # In a pipe every answer is out as soon as it is known.
+                output.print_table(COLUMNS, lines)
+    if as_json:
+        output.print_json(documents)
+    elif rows:
+        output.print_table(COLUMNS, rows)
+    if failed or unmatched:
+        raise typer.Exit(2 if failed else 1)
+
+
+def _identify(
+    library: "Library", file: str, top: int, threshold: float | None, method: Method
+) -> "Identification":
+    source = sys.stdin.buffer if file == messages.STDIN_NAME else Path(file)
+    return library.identify(source, top=top, threshold=threshold, method=method.value)
+
+
+def _lines(file: str, result: "Identification", verbose: bool) -> list[tuple[str, ...]]:
+    """Give one row per match; without one, a row that says so, and why if ``verbose``."""
+    query = output.one_line(file)
+    if result.match is None:
+        text = messages.NO_MATCH
+        if verbose:
+            best = next(iter(result.candidates), None)
+            text = messages.missed(
+                best.score if best else None, result.threshold, _name(best) if best else None
+            )
+        return [(query, text, "", "", "")]
+    return [
+        (
+            query,
+            _name(match),
+            output.position(match.start_s),
+            f"{match.score:.3f}",
+            f"{match.lead:.3f}",
+        )
+        for match in result.matches
+    ]
+
+
+def _name(match: "Match") -> str:
+    return output.name_of(match.track.title, match.track.artist, match.track.path)

@@ -1,0 +1,110 @@
+"""The command ``earprint``: its verbs, and how it ends.
+
+Each verb lives in a module of its own and imports what it needs only when it runs, so that
+``earprint --help`` needs neither numpy nor a model. Exit codes: 0 fine, 1 no match, 2 error, 130
+interrupted.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from earprint.cli import messages
+from earprint.cli.add import add
+from earprint.cli.catalogue import info, list_tracks, remove
+from earprint.cli.demo import demo
+from earprint.cli.identify import identify
+from earprint.cli.model import model_app
+from earprint.cli.options import LIBRARY_VARIABLE
+from earprint.errors import EarprintError
+from earprint.evaluation.command import HELP as EVALUATE_HELP
+from earprint.evaluation.command import evaluate
+from earprint.train.command import HELP as TRAIN_HELP
+from earprint.train.command import train_app
+
+
+class _Commands(TyperGroup):
+    """The verbs, with one way for errors to end a command: a line on stderr and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EarprintError as error:
+            typer.echo(messages.error(error), err=True)
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as interrupt:
+            typer.echo(messages.INTERRUPTED, err=True)
+            raise typer.Exit(130) from interrupt
+
+
+app = typer.Typer(
+    name="earprint",
+    cls=_Commands,
+    help=messages.APP_HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        number = version("earprint")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        number = messages.NOT_INSTALLED
+    typer.echo(f"earprint {number}")
+    raise typer.Exit
+
+
+@app.callback()
+def _root(
+    library: Annotated[
+        Path | None,
+        typer.Option(
+            "--library",
+            metavar="DIR",
+            envvar=LIBRARY_VARIABLE,
+            show_envvar=False,
+            help=messages.LIBRARY_OPTION,
+        ),
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help=messages.VERSION_OPTION
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before the verb; `library_path` reads them from the context."""
+
+
+app.command("add", help=messages.ADD_HELP)(add)
+app.command("identify", help=messages.IDENTIFY_HELP)(identify)
+app.command("list", help=messages.LIST_HELP)(list_tracks)
+app.command("remove", help=messages.REMOVE_HELP)(remove)
+app.command("info", help=messages.INFO_HELP)(info)
+app.command("demo", help=messages.DEMO_HELP)(demo)
+app.add_typer(model_app, name="model", help=messages.MODEL_HELP)
+app.command("evaluate", help=EVALUATE_HELP)(evaluate)
+app.add_typer(train_app, name="train", help=TRAIN_HELP)
+
+
+def run() -> None:
+    """Run the command line and end the process."""
+    for stream in (sys.stdout, sys.stderr):
+        # A title or path that the terminal's encoding lacks must not end a command half-way.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="earprint")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,32 @@
+"""Options that several commands share, and which library they mean.
+
+``--library`` may stand before or after the verb; the one after it wins, then the one before it,
+then EARPRINT_LIBRARY, then a folder of the user's own where the platform keeps data.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from earprint.cli import messages
+
+LIBRARY_VARIABLE = "EARPRINT_LIBRARY"
+"""Environment variable that names the library's folder."""
+
+LibraryOption = Annotated[
+    Path | None,
+    typer.Option("--library", metavar="DIR", help=messages.LIBRARY_OPTION, show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help=messages.JSON_OPTION)]
+
+
+def library_path(ctx: typer.Context, after_verb: Path | None) -> Path:
+    """Give the folder of the library that the command line means."""
+    before_verb = ctx.find_root().params.get("library")
+    chosen = after_verb or before_verb
+    if chosen is not None:
+        return Path(chosen).expanduser()
+    from platformdirs import user_data_dir
+
+    return Path(user_data_dir("earprint", appauthor=False)) / "library"

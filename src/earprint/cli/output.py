@@ -1,0 +1,122 @@
+"""How results look: tables on a terminal, one tab-separated line each in a pipe, rounded JSON.
+
+Titles and paths are not to be trusted: a line break or an escape sequence in a tag must neither
+break a line nor reach the terminal, so that every text goes through `one_line`.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import typer
+
+UNITS: Final = ("B", "kB", "MB", "GB", "TB")
+
+
+def one_line(text: object) -> str:
+    """Give a text with every control character as a space and every undecodable byte as ``?``."""
+    printable = str(text).encode("utf-8", "replace").decode("utf-8")
+    return "".join(char if char.isprintable() else " " for char in printable)
+
+
+def position(time_s: float) -> str:
+    """Write a time as h:mm:ss.s, such as ``0:01:07.3``; a time before the start has a minus."""
+    tenths = round(abs(time_s) * 10)
+    hours, rest = divmod(tenths, 36_000)
+    minutes, rest = divmod(rest, 600)
+    sign = "-" if time_s < 0 and tenths else ""
+    return f"{sign}{hours}:{minutes:02}:{rest // 10:02}.{rest % 10}"
+
+
+def size(n_bytes: float) -> str:
+    """Write a size with a decimal unit, such as ``1.3 MB``."""
+    step = 0
+    while n_bytes >= 999.5 and step < len(UNITS) - 1:
+        n_bytes, step = n_bytes / 1000.0, step + 1
+    return f"{n_bytes:.1f} {UNITS[step]}" if step else f"{n_bytes:.0f} {UNITS[0]}"
+
+
+def name_of(title: str | None, artist: str | None, path: object) -> str:
+    """Name a recording by title and artist, or by its path where it has no title."""
+    if not title:
+        return one_line(path) if path else "untitled"
+    return one_line(f"{title} — {artist}" if artist else title)
+
+
+def to_terminal() -> bool:
+    """Tell whether stdout is a terminal."""
+    return sys.stdout.isatty()
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of texts: a table with headings on a terminal, else tab-separated lines only."""
+    if not to_terminal():
+        for row in rows:
+            typer.echo("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def print_json(document: object) -> None:
+    """Print a JSON document; every float rounded to four decimals (0.1 ms, score of 0.0001)."""
+    typer.echo(json.dumps(rounded(document), ensure_ascii=False, indent=2))
+
+
+def rounded(document: Any) -> Any:
+    """Round every float in nested lists and dictionaries to four decimals; paths become text."""
+    if isinstance(document, dict):
+        return {str(key): rounded(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [rounded(value) for value in document]
+    if isinstance(document, float):
+        return round(document, 4) + 0.0  # no negative zero
+    if document is None or isinstance(document, str | int | bool):
+        return document
+    return str(document)
+
+
+def described(properties: dict[str, Any]) -> list[tuple[str, str]]:
+    """Give (name, value) rows for a dictionary; a dictionary inside it becomes rows of its own.
+
+    Parameters
+    ----------
+    properties : dict
+        Names in snake case; the endings ``_s`` and ``bytes`` tell the unit, and ``duration_s`` is
+        written as h:mm:ss.s.
+
+    Returns
+    -------
+    list of (str, str)
+    """
+    rows: list[tuple[str, str]] = []
+    for key, value in rounded(properties).items():
+        name = key.removesuffix("_s").replace("_", " ")
+        if isinstance(value, dict):
+            rows += [(f"{name}: {inner}", text) for inner, text in described(value)]
+        else:
+            rows.append((name, _value(key, value)))
+    return rows
+
+
+def _value(key: str, value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(_value("", item) for item in value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return one_line(value)
+    if key.endswith("bytes"):
+        return size(value)
+    if key == "duration_s":
+        return position(value)
+    return f"{value:,}" + (" s" if key.endswith("_s") else "")

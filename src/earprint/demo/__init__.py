@@ -1,0 +1,1 @@
+"""The demonstration: music composed on the spot, spoiled, and identified. Also of use to tests."""

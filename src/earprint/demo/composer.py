@@ -1,0 +1,116 @@
+"""A small composer: music for the demonstration and the tests without anybody's recordings.
+
+A seed gives a piece: key, mode, tempo, metre, form, chords, a melody that is varied bar by bar, the
+instruments that play it, drums with fills, and a room around it. No bar is an exact copy of
+another: notes are changed, shifted by milliseconds and struck differently each time, as players
+would. What is played is drawn in `earprint.demo.score`, how it is played in `earprint.demo.band`,
+what it sounds like in `earprint.demo.instruments`.
+
+Conventions: 16 kHz mono float32, shape (n,), peak `PEAK`. The same seed and duration give the same
+piece on every machine (PCG64), up to the last bits of floating-point sums.
+"""
+
+import wave
+from collections.abc import Callable
+from os import PathLike
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earprint.constants import SAMPLE_RATE
+from earprint.demo import instruments
+from earprint.demo.band import Band, Mix
+from earprint.demo.degrade import reverberate, rir
+from earprint.demo.score import BARS_PER_SECTION, write_section, write_style
+
+Audio = NDArray[np.float32]
+
+PEAK: Final = 0.8
+"""Peak of every piece, as a share of full scale."""
+
+GAINS: Final = {"melody": 0.42, "comping": 0.2, "pad": 0.13, "bass": 0.4, "drums": 0.45}
+"""Middle of the range of each player's level."""
+
+VoiceMaker = Callable[[np.random.Generator], instruments.AnyVoice]
+MELODY_VOICES: Final[tuple[VoiceMaker, ...]] = (
+    instruments.lead,
+    instruments.string,
+    instruments.bell,
+    instruments.organ,
+)
+COMPING_VOICES: Final[tuple[VoiceMaker, ...]] = (
+    instruments.string,
+    instruments.bell,
+    instruments.organ,
+)
+
+
+def compose(seed: int, duration_s: float = 40.0) -> Audio:
+    """Compose and play a piece.
+
+    Parameters
+    ----------
+    seed : int
+        Which piece; not negative.
+    duration_s : float
+        Length, in seconds.
+
+    Returns
+    -------
+    ndarray of float32, shape (round(duration_s * 16000),)
+        Peak `PEAK`, faded out over the last 0.5 s.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    style = write_style(rng)
+    sections = {letter: write_section(rng, style) for letter in "ABC"}
+    sections["I"] = sections["A"]
+    players = _players(rng, style.form)
+    band = Band(
+        mix=Mix(max(1, round(duration_s * SAMPLE_RATE))),
+        style=style,
+        rng=rng,
+        melody=MELODY_VOICES[int(rng.integers(len(MELODY_VOICES)))](rng),
+        comping=COMPING_VOICES[int(rng.integers(len(COMPING_VOICES)))](rng),
+        pad=instruments.pad(rng),
+        bass=instruments.bass(rng),
+        kit=instruments.drum_kit(rng),
+        gains={player: gain * rng.uniform(0.7, 1.3) for player, gain in GAINS.items()},
+    )
+    for bar in range(int(np.ceil(duration_s / style.time_s(1, 0)))):
+        letter = style.form[bar // BARS_PER_SECTION % len(style.form)]
+        band.play(bar, sections[letter], players[letter])
+    return _finish(band.mix.samples, rng)
+
+
+def write_wav(path: str | PathLike[str], samples: Audio) -> None:
+    """Write 16 kHz mono samples, shape (n,), as a 16-bit wav file; beyond +-1 they clip."""
+    whole = np.round(np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(whole.tobytes())
+
+
+def _players(rng: np.random.Generator, form: str) -> dict[str, set[str]]:
+    """Choose who plays in which section: few in the introduction, most of them later."""
+    everyone = list(GAINS)
+    players = {"I": {str(rng.choice(["comping", "pad"])), str(rng.choice(["bass", "melody"]))}}
+    for letter in sorted(set(form) - {"I"}):
+        resting = rng.choice(everyone) if rng.random() < 0.7 else None
+        players[letter] = {name for name in everyone if name != resting}
+    return players
+
+
+def _finish(samples: Audio, rng: np.random.Generator) -> Audio:
+    """Put the piece in a room, limit its peaks softly, fade it out and set its peak."""
+    response = rir(float(rng.uniform(0.3, 1.2)), int(rng.integers(2**31)))
+    response[0] = 0.0
+    wet = float(rng.uniform(0.08, 0.3))
+    samples = samples + np.float32(wet) * reverberate(samples, response)
+    samples = np.tanh(samples / np.float32(max(float(np.abs(samples).max()) * 0.6, 1e-9)))
+    fall = min(len(samples), SAMPLE_RATE // 2)
+    samples[len(samples) - fall :] *= np.linspace(1, 0, fall, dtype=np.float32)
+    peak = float(np.abs(samples).max())
+    return np.asarray(samples * np.float32(PEAK / max(peak, 1e-9)), dtype=np.float32)

@@ -1,0 +1,13 @@
+"""Encoders: from audio to fingerprints, run by onnxruntime with weights that come with the package."""
+
+from earprint.encoder.base import AudioBlocks, Encoder, Fingerprints
+from earprint.encoder.registry import describe_model, load_encoder, model_names
+
+__all__ = [
+    "AudioBlocks",
+    "Encoder",
+    "Fingerprints",
+    "describe_model",
+    "load_encoder",
+    "model_names",
+]

@@ -1,0 +1,84 @@
+"""What every encoder gives, and the one way to ask for it.
+
+An encoder turns audio into a sequence of unit vectors on a regular time grid. Row ``i`` speaks for the
+window that begins at ``i * hop_s`` seconds; both sides of a comparison use that convention, so the
+difference of two rows' times is the offset between two recordings. A silent window keeps its place in the
+sequence as a row of zeros: it can match nothing and shifts nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+AudioBlocks = Iterable[NDArray[np.float32]]
+"""Consecutive blocks of 16 kHz mono samples, each of shape (n,), of any lengths."""
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """The fingerprints of one recording.
+
+    Attributes
+    ----------
+    vectors : ndarray of float32, shape (n, dim)
+        Unit vectors, one per grid point; rows of zeros where the recording is silent.
+    hop_s : float
+        Distance of two rows, in seconds.
+    duration_s : float
+        Length of the audio they were made from, in seconds.
+    """
+
+    vectors: NDArray[np.float32]
+    hop_s: float
+    duration_s: float
+
+    @property
+    def times_s(self) -> NDArray[np.float64]:
+        """Start of each row's window, in seconds, shape (n,)."""
+        return np.arange(len(self.vectors), dtype=np.float64) * self.hop_s
+
+    @property
+    def silent(self) -> NDArray[np.bool_]:
+        """Which rows are silent, shape (n,)."""
+        mask: NDArray[np.bool_] = ~self.vectors.any(axis=1)
+        return mask
+
+
+class Encoder(Protocol):
+    """Anything that turns audio into fingerprints.
+
+    Attributes
+    ----------
+    name : str
+        The model's name, such as ``dense``.
+    model_id : str
+        Name and digest of the weights, such as ``dense-3f9a01c2``; a library stores it and refuses others.
+    dim : int
+        Components of a fingerprint.
+    reference_hop_s : float
+        Grid on which references are stored, in seconds.
+    query_hop_s : float
+        Grid of queries, in seconds; ``reference_hop_s`` is a whole multiple of it.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def model_id(self) -> str: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def reference_hop_s(self) -> float: ...
+    @property
+    def query_hop_s(self) -> float: ...
+
+    def threshold(self, duration_s: float) -> float:
+        """Score at and above which an answer counts as a match, for a query of this length."""
+        ...
+
+    def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:
+        """Fingerprint one recording, streaming, on the reference grid or the finer query grid."""
+        ...

@@ -1,0 +1,102 @@
+"""The dense encoder: one pass of a fully convolutional network over a track, in chunks.
+
+Log-mel frames are normalised locally and go through the network in chunks that carry their neighbours as
+context, so that chunks give what one pass would. Beyond the ends of the recording the network sees zeros,
+the local mean. A row comes out each 40 ms: queries keep all, references every second one.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earprint.constants import FRAME_RATE, N_MELS, SAMPLE_RATE, SEGMENT_FRAMES
+from earprint.encoder.base import AudioBlocks, Fingerprints
+from earprint.encoder.model import ModelFile, Session
+from earprint.features import DENSE_FRONT_END, LogMelStream, normalise_stream, silent_windows
+
+STEP_FRAMES: Final = 4
+"""Frames between two rows of the query grid, 40 ms: the network's stride in time."""
+
+REFERENCE_STEPS: Final = 2
+"""Every second row is kept of a reference: 80 ms."""
+
+CONTEXT_LEFT: Final = 25
+"""Frames before a window that the network also sees."""
+
+CONTEXT_RIGHT: Final = 26
+"""Frames after a window that the network also sees."""
+
+CHUNK_FRAMES: Final = 2048
+"""Frames given to the network at once, context included, 20 s."""
+
+
+class DenseEncoder:
+    """`earprint.encoder.Encoder` of the ``dense`` network."""
+
+    reference_hop_s: float = STEP_FRAMES * REFERENCE_STEPS / FRAME_RATE
+    query_hop_s: float = STEP_FRAMES / FRAME_RATE
+
+    def __init__(self, model: ModelFile, threads: int = 0, chunk_frames: int = CHUNK_FRAMES) -> None:
+        self.model = model
+        self._session = Session(model, threads)
+        self._chunk_frames = chunk_frames
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    @property
+    def model_id(self) -> str:
+        """Name and digest of the weights."""
+        return self.model.model_id
+
+    @property
+    def dim(self) -> int:
+        """Components of a fingerprint."""
+        return self.model.dim
+
+    def threshold(self, duration_s: float) -> float:
+        """Score of a match for a query of some length."""
+        return self.model.threshold(duration_s)
+
+    def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:
+        """Fingerprint one recording; see `earprint.encoder.Encoder`.
+
+        A recording shorter than 960 ms gives one row; an empty one gives one silent row.
+        """
+        stream = LogMelStream(DENSE_FRONT_END, blocks)
+        parts = [self._session.run(chunk)[0] for chunk in self._chunks(normalise_stream(stream))]
+        vectors = np.concatenate(parts)
+        silent = silent_windows(
+            stream.energies, stream.peak, len(vectors), STEP_FRAMES, SEGMENT_FRAMES
+        )
+        vectors[silent] = 0.0
+        steps = 1 if query else REFERENCE_STEPS
+        return Fingerprints(
+            vectors[::steps],
+            self.query_hop_s if query else self.reference_hop_s,
+            stream.n_samples / SAMPLE_RATE,
+        )
+
+    def _chunks(self, frames: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Cut a track's frames into overlapping inputs of shape (1, n, 64)."""
+        window = CONTEXT_LEFT + SEGMENT_FRAMES + CONTEXT_RIGHT
+        rows_per_chunk = (self._chunk_frames - window) // STEP_FRAMES + 1
+        size = window + (rows_per_chunk - 1) * STEP_FRAMES
+        held = np.zeros((CONTEXT_LEFT, N_MELS), np.float32)
+        n_frames = 0
+        for part in frames:
+            n_frames += len(part)
+            held = np.concatenate((held, part))
+            while len(held) >= size:
+                yield held[None, :size]
+                held = held[rows_per_chunk * STEP_FRAMES :]
+        missing = CONTEXT_RIGHT + max(0, SEGMENT_FRAMES - n_frames)
+        held = np.concatenate((held, np.zeros((missing, N_MELS), np.float32)))
+        while len(held) >= window:
+            part = held[:size]
+            yield part[None]
+            held = held[((len(part) - window) // STEP_FRAMES + 1) * STEP_FRAMES :]

@@ -1,0 +1,134 @@
+"""A model on disk: an ONNX file and, beside it, a JSON file of the same name that says what it is.
+
+The JSON file names the network (which decides how audio is presented to it), the grids, the match threshold
+and everything the model card repeats: data, recipe, results.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from earprint.errors import ModelError
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """An opened model.
+
+    Attributes
+    ----------
+    path : Path
+        The ONNX file.
+    name : str
+        Such as ``dense``.
+    network : str
+        ``dense`` or ``attention``: how audio is presented to it.
+    dim : int
+        Components of a fingerprint.
+    thresholds : dict of float to float
+        Score at and above which an answer counts as a match, by query length in seconds.
+    card : dict
+        All of the JSON file.
+    digest : str
+        Eight hexadecimal digits of the ONNX file's BLAKE2b.
+    """
+
+    path: Path
+    name: str
+    network: str
+    dim: int
+    thresholds: dict[float, float]
+    card: dict[str, Any]
+    digest: str
+
+    @property
+    def model_id(self) -> str:
+        """Name and digest: equal for equal weights only."""
+        return f"{self.name}-{self.digest}"
+
+    def threshold(self, duration_s: float) -> float:
+        """Score of a match for a query of some length, in seconds.
+
+        Chance agreements average out over a long query and not over a short one, so short queries
+        need a higher score. Linear in the logarithm of the length between the lengths given, constant
+        beyond them.
+        """
+        lengths = sorted(self.thresholds)
+        scores = [self.thresholds[length] for length in lengths]
+        return float(np.interp(np.log(max(duration_s, 1e-3)), np.log(lengths), scores))
+
+
+def open_model(path: Path) -> ModelFile:
+    """Read a model's description and check that its weights are there.
+
+    Parameters
+    ----------
+    path : Path
+        The ONNX file.
+
+    Raises
+    ------
+    ModelError
+        If either file is missing or unreadable.
+    """
+    card_path = path.with_suffix(".json")
+    for file in (path, card_path):
+        if not file.is_file():
+            raise ModelError(f"{file}: no such model file; reinstall earprint or check the path")
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+        digest = hashlib.blake2b(path.read_bytes(), digest_size=4).hexdigest()
+        thresholds = {float(length): float(score) for length, score in card["threshold"].items()}
+        return ModelFile(
+            path, card["name"], card["network"], int(card["dim"]), thresholds, card, digest
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{card_path}: not a usable model description ({error}); export the model again"
+        ) from error
+
+
+class Session:
+    """The model in onnxruntime, one float32 input and one float32 output.
+
+    Parameters
+    ----------
+    model : ModelFile
+    threads : int
+        Threads for one call; 0 for one per core. Calls from several threads at once are safe.
+
+    Raises
+    ------
+    ModelError
+        If onnxruntime does not accept the file.
+    """
+
+    def __init__(self, model: ModelFile, threads: int = 0) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or os.cpu_count() or 1
+        options.inter_op_num_threads = 1
+        # Idle threads that spin would take the core from decoding.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(model.path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            reason = str(error).partition("\n")[0]
+            raise ModelError(
+                f"{model.path}: onnxruntime cannot load it ({reason}); reinstall earprint"
+            ) from error
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Evaluate the network."""
+        output: NDArray[np.float32] = self._session.run(None, {self._input: features})[0]
+        return output

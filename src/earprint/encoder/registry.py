@@ -1,0 +1,91 @@
+"""Models by name: those in the package, or one of your own by the path of its ONNX file."""
+
+import functools
+from importlib import resources
+from pathlib import Path
+
+from earprint.encoder.base import Encoder
+from earprint.encoder.dense import DenseEncoder
+from earprint.encoder.model import ModelFile, open_model
+from earprint.encoder.windowed import WindowedEncoder
+from earprint.errors import ModelError
+
+DEFAULT_MODEL = "dense"
+"""The model that is used where none is named."""
+
+
+def weights_folder() -> Path:
+    """Where the package keeps its weights."""
+    return Path(str(resources.files("earprint") / "weights"))
+
+
+def model_names() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.stem for path in weights_folder().glob("*.onnx"))
+
+
+def find_model(name: str) -> ModelFile:
+    """Open a model by its name or by the path of an ONNX file.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    if name.endswith(".onnx"):
+        return open_model(Path(name))
+    if name not in model_names():
+        known = ", ".join(model_names()) or "none"
+        raise ModelError(
+            f"{name}: no model of this name comes with earprint (there are: {known}); "
+            "name one of them or give the path of an .onnx file made by `earprint train export`"
+        )
+    return open_model(weights_folder() / f"{name}.onnx")
+
+
+@functools.lru_cache(maxsize=4)
+def load_encoder(name: str = DEFAULT_MODEL, threads: int = 0) -> Encoder:
+    """Load an encoder, once per process.
+
+    Parameters
+    ----------
+    name : str
+        A model that comes with the package, or the path of an ONNX file with its JSON file beside it.
+    threads : int
+        Threads for one call of the network; 0 for one per core.
+
+    Returns
+    -------
+    Encoder
+
+    Raises
+    ------
+    ModelError
+        If there is no such model or it cannot be loaded.
+    """
+    model = find_model(name)
+    if model.network == "dense":
+        return DenseEncoder(model, threads)
+    if model.network == "attention":
+        return WindowedEncoder(model, threads)
+    raise ModelError(
+        f"{model.path}: unknown network {model.network!r}; this earprint knows dense and attention, "
+        "a newer one may know it"
+    )
+
+
+def describe_model(name: str = DEFAULT_MODEL) -> dict[str, object]:
+    """What is known of a model: its card, identity, file and size in bytes.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    """
+    model = find_model(name)
+    return {
+        **model.card,
+        "model_id": model.model_id,
+        "file": str(model.path),
+        "bytes": model.path.stat().st_size,
+    }

@@ -1,0 +1,97 @@
+"""The paper's way: every 960 ms window by itself, one each 100 ms, all cut from one spectrogram.
+
+The track's peak is brought to full scale first (paper notes), which in decibels is one constant subtracted
+from every frame; it is known only at the end of the recording, so the decibel frames are kept until then
+(23 MB per hour) and only the windows are made in batches.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from earprint.constants import FRAME_RATE, N_MELS, SAMPLE_RATE, SEGMENT_FRAMES
+from earprint.encoder.base import AudioBlocks, Fingerprints
+from earprint.encoder.model import ModelFile, Session
+from earprint.features import PAPER_FRONT_END, LogMelStream, silent_windows
+
+HOP_FRAMES: Final = 10
+"""Frames between two windows, 100 ms (paper, table 2)."""
+
+BATCH: Final = 64
+"""Windows given to the network at once."""
+
+DECIBELS_PER_NEPER: Final = 10.0 / np.log(10.0)
+"""10 log10(x) / ln(x): decibels from a natural logarithm of power."""
+
+
+class WindowedEncoder:
+    """`earprint.encoder.Encoder` of the paper's ``attention`` network."""
+
+    reference_hop_s: float = HOP_FRAMES / FRAME_RATE
+    query_hop_s: float = HOP_FRAMES / FRAME_RATE
+
+    def __init__(self, model: ModelFile, threads: int = 0) -> None:
+        self.model = model
+        self._session = Session(model, threads)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    @property
+    def model_id(self) -> str:
+        """Name and digest of the weights."""
+        return self.model.model_id
+
+    @property
+    def dim(self) -> int:
+        """Components of a fingerprint."""
+        return self.model.dim
+
+    def threshold(self, duration_s: float) -> float:
+        """Score of a match for a query of some length."""
+        return self.model.threshold(duration_s)
+
+    def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:
+        """Fingerprint one recording; see `earprint.encoder.Encoder`. Both grids are the same here."""
+        stream = LogMelStream(PAPER_FRONT_END, blocks)
+        frames = np.concatenate([np.zeros((0, N_MELS), np.float32), *stream])
+        frames = decibels_of_full_scale(frames, stream.peak)
+        if len(frames) < SEGMENT_FRAMES:
+            missing = SEGMENT_FRAMES - len(frames)
+            quiet = np.float32(10 * np.log10(PAPER_FRONT_END.floor))
+            frames = np.pad(frames, ((0, missing), (0, 0)), constant_values=quiet)
+        windows = np.lib.stride_tricks.sliding_window_view(frames, SEGMENT_FRAMES, axis=0)
+        windows = windows[::HOP_FRAMES].transpose(0, 2, 1)
+        vectors = np.concatenate(
+            [
+                self._session.run(np.ascontiguousarray(windows[i : i + BATCH]))
+                for i in range(0, len(windows), BATCH)
+            ]
+        )
+        silent = silent_windows(
+            stream.energies, stream.peak, len(vectors), HOP_FRAMES, SEGMENT_FRAMES
+        )
+        vectors[silent] = 0.0
+        return Fingerprints(vectors, self.query_hop_s, stream.n_samples / SAMPLE_RATE)
+
+
+def decibels_of_full_scale(log_mel: np.ndarray, peak: float) -> np.ndarray:
+    """Decibel frames as if the track had been peak-normalised first.
+
+    Parameters
+    ----------
+    log_mel : ndarray of float32, shape (n, 64)
+        Natural logarithm of the mel power.
+    peak : float
+        Largest magnitude of the track; 0 leaves the frames at the floor.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 64)
+        Not below the front end's floor of -100 dB.
+    """
+    gain = -20.0 * np.log10(peak) if peak > 0 else 0.0
+    out: np.ndarray = (DECIBELS_PER_NEPER * log_mel + gain).astype(np.float32)
+    return np.maximum(out, np.float32(10 * np.log10(PAPER_FRONT_END.floor)))

@@ -1,0 +1,1 @@
+"""Evaluation: cut queries from references, distort them, identify them, count."""

@@ -1,0 +1,174 @@
+"""What is counted: hits, places, false accepts, with intervals.
+
+Metrics per condition and query length, each a share of the queries put:
+
+- top-1: the best candidate is the right recording, whatever its score (the paper's identification);
+- answered: the right recording is the answer, its score at or above the threshold;
+- located: answered, and the start is within a tolerance (50 ms is the paper's equation 6);
+- false accept: of queries whose recording is not in the library, those answered at all.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earprint.evaluation.queries import Query
+from earprint.library import Library
+
+TOLERANCES_S = (0.05, 0.1)
+"""Tolerances of the located metric, in seconds."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A query and its answer.
+
+    Attributes
+    ----------
+    query : Query
+    right_track : bool
+        The best candidate is the query's recording.
+    score : float
+        The best candidate's; 0 if there was none.
+    lead : float
+        Over the next candidate.
+    accepted : bool
+        At or above the threshold.
+    error_s : float or None
+        Answered minus true start, if the track is right.
+    seconds : float
+        Time to answer.
+    """
+
+    query: Query
+    right_track: bool
+    score: float
+    lead: float
+    accepted: bool
+    error_s: float | None
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON-ready data."""
+        return {
+            **self.query.to_dict(),
+            "right_track": self.right_track,
+            "score": round(self.score, 4),
+            "lead": round(self.lead, 4),
+            "accepted": self.accepted,
+            "error_s": None if self.error_s is None else round(self.error_s, 4),
+            "seconds": round(self.seconds, 4),
+        }
+
+
+def ask(
+    library: Library, queries: Iterable[tuple[Query, NDArray[np.float32]]], method: str = "aligned"
+) -> Iterable[Outcome]:
+    """Identify rendered queries against a library, yielding outcomes one by one."""
+    for query, audio in queries:
+        answer = library.identify(audio, top=2, method=method)
+        best = answer.candidates[0] if answer.candidates else None
+        right = best is not None and _same_file(best.track.path, query.path)
+        yield Outcome(
+            query,
+            right_track=right,
+            score=best.score if best else 0.0,
+            lead=best.lead if best else 0.0,
+            accepted=answer.match is not None,
+            error_s=best.start_s - query.start_s if best is not None and right else None,
+            seconds=answer.seconds,
+        )
+
+
+def _same_file(stored: str | None, path: Path) -> bool:
+    return stored is not None and Path(stored) == path.resolve()
+
+
+@dataclass(frozen=True)
+class Row:
+    """Counts of one condition and query length."""
+
+    condition: str
+    length_s: float
+    present: bool
+    queries: int
+    top_1: int
+    answered: int
+    located: dict[float, int]
+    accepted: int
+    median_error_s: float | None
+    median_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return shares in percent with their 95 % intervals, JSON-ready."""
+        counts = {"top_1": self.top_1, "answered": self.answered}
+        counts |= {f"located_{1000 * t:g}_ms": count for t, count in self.located.items()}
+        if not self.present:
+            counts = {"false_accept": self.accepted}
+        shares = {name: _percent(count, self.queries) for name, count in counts.items()}
+        return {
+            "condition": self.condition,
+            "length_s": self.length_s,
+            "queries": self.queries,
+            **shares,
+            "median_error_ms": None
+            if self.median_error_s is None
+            else round(1000 * self.median_error_s, 1),
+            "median_ms_per_query": round(1000 * self.median_seconds, 1),
+        }
+
+
+def _percent(count: int, total: int) -> dict[str, float]:
+    low, high = wilson(count, total)
+    return {
+        "percent": round(100 * count / total, 2) if total else math.nan,
+        "low": round(100 * low, 2),
+        "high": round(100 * high, 2),
+    }
+
+
+def summarise(outcomes: Sequence[Outcome]) -> list[Row]:
+    """Count outcomes by condition, query length and presence, in order of first appearance."""
+    groups: dict[tuple[str, float, bool], list[Outcome]] = {}
+    for outcome in outcomes:
+        query = outcome.query
+        groups.setdefault((query.condition, query.length_s, query.present), []).append(outcome)
+    rows = []
+    for (condition, length_s, present), mine in groups.items():
+        right = [outcome for outcome in mine if outcome.right_track and outcome.accepted]
+        errors = np.abs([outcome.error_s for outcome in right if outcome.error_s is not None])
+        rows.append(
+            Row(
+                condition, length_s, present,
+                queries=len(mine),
+                top_1=sum(outcome.right_track for outcome in mine),
+                answered=len(right),
+                located={t: int((errors <= t).sum()) for t in TOLERANCES_S},
+                accepted=sum(outcome.accepted for outcome in mine),
+                median_error_s=float(np.median(errors)) if len(errors) else None,
+                median_seconds=float(np.median([outcome.seconds for outcome in mine])),
+            )  # fmt: skip
+        )
+    return rows
+
+
+def wilson(count: int, total: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson score interval of a share (Wilson 1927), 95 % by default.
+
+    Returns
+    -------
+    (float, float)
+        Between 0 and 1; (0, 1) if nothing was counted.
+    """
+    if total == 0:
+        return 0.0, 1.0
+    share = count / total
+    centre = share + z**2 / (2 * total)
+    spread = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    scale = 1 + z**2 / total
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)

@@ -1,0 +1,223 @@
+"""Queries: excerpts at random places of recordings, distorted under named conditions.
+
+Everything random is drawn first, into `Query` records that name files, places and levels; a manifest of
+them lets anyone cut the same queries again. The same excerpts and the same noises are used under every
+condition, so conditions can be compared pair by pair. Signal-to-noise ratios hold over the excerpt and are
+set after reverberation; a room's response applies to signal and noise alike (paper, section 3.4) and hears
+one second of real past.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earprint.audio import load_audio
+from earprint.constants import SAMPLE_RATE
+from earprint.demo.degrade import add_noise, phone_band, reverberate
+from earprint.errors import AudioError
+
+PAST_S = 1.0
+"""Audio before the excerpt whose reverberation reaches into it, in seconds."""
+
+SILENT_MEAN_SQUARE = 1e-6
+"""Excerpts with less power (-60 dB of full scale) are drawn again: nobody could name them."""
+
+DIRECT_SOUND_DB = -10.0
+"""The direct sound of a response is its first sample within this of the peak, in dB."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question, and what it was made from.
+
+    Attributes
+    ----------
+    path : Path
+        The recording.
+    start_s, length_s : float
+        Where the excerpt lies in it.
+    condition : str
+        Name of the condition.
+    snr_db : float or None
+        Signal-to-noise ratio; None for no noise.
+    noise, room : Path or None
+        Files; the noise begins ``noise_start_s`` into its file and loops.
+    noise_start_s : float
+    phone : bool
+        Band-limited to a telephone's 300-3400 Hz at the end.
+    present : bool
+        Whether the recording is in the library.
+    """
+
+    path: Path
+    start_s: float
+    length_s: float
+    condition: str
+    snr_db: float | None
+    noise: Path | None
+    noise_start_s: float
+    room: Path | None
+    phone: bool
+    present: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON-ready data."""
+        return {
+            key: str(value) if isinstance(value, Path) else value
+            for key, value in asdict(self).items()
+        }
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A way to distort."""
+
+    name: str
+    snr_db: float | None = None
+    room: bool = False
+    phone: bool = False
+
+
+def conditions(snrs_db: Sequence[float], noise: bool, rooms: bool) -> list[Condition]:
+    """List the conditions that the material at hand allows: clean, noise, rooms, both, phone."""
+    out = [Condition("clean")]
+    if noise:
+        out += [Condition(f"noise {snr:g} dB", snr) for snr in snrs_db]
+    if rooms:
+        out.append(Condition("room", room=True))
+    if noise and rooms:
+        out += [Condition(f"room + noise {snr:g} dB", snr, room=True) for snr in snrs_db]
+        out.append(Condition("phone", snr_db=10.0, room=True, phone=True))
+    return out
+
+
+def draw_excerpts(
+    files: Sequence[tuple[Path, float]],
+    count: int,
+    length_s: float,
+    seed: int,
+    *,
+    noises: Sequence[Path] = (),
+    rooms: Sequence[Path] = (),
+    present: bool = True,
+) -> list[Query]:
+    """Draw places, noises and rooms; every file is used once before any is used again.
+
+    Parameters
+    ----------
+    files : sequence of (Path, float)
+        Recordings and their lengths in seconds; those shorter than the excerpt are left out.
+    count : int
+    length_s : float
+    seed : int
+    noises, rooms : sequence of Path
+    present : bool
+
+    Returns
+    -------
+    list of Query
+        Clean ones; `under` makes the other conditions of them.
+    """
+    rng = np.random.default_rng(seed)
+    usable = [(path, duration) for path, duration in files if duration > length_s + 0.1]
+    order: list[int] = []
+    out = []
+    for _ in range(count if usable else 0):
+        order = order or rng.permutation(len(usable)).tolist()
+        path, duration = usable[order.pop()]
+        out.append(
+            Query(
+                path,
+                start_s=float(rng.uniform(0, duration - length_s - 0.05)),
+                length_s=length_s,
+                condition="clean",
+                snr_db=None,
+                noise=noises[rng.integers(len(noises))] if noises else None,
+                noise_start_s=float(rng.uniform(0, 600)),
+                room=rooms[rng.integers(len(rooms))] if rooms else None,
+                phone=False,
+                present=present,
+            )
+        )
+    return out
+
+
+def under(query: Query, condition: Condition) -> Query:
+    """Put a drawn excerpt under a condition."""
+    return replace(
+        query,
+        condition=condition.name,
+        snr_db=condition.snr_db,
+        noise=query.noise if condition.snr_db is not None else None,
+        room=query.room if condition.room else None,
+        phone=condition.phone,
+    )
+
+
+def render(queries: Sequence[Query]) -> Iterator[tuple[Query, NDArray[np.float32]]]:
+    """Cut and distort queries, one recording decoded at a time.
+
+    Yields
+    ------
+    (Query, ndarray of float32, shape (round(length_s * 16000),))
+        Queries whose excerpt is silent are left out.
+
+    Raises
+    ------
+    AudioError
+        If a recording, noise or response cannot be decoded.
+    """
+    by_path: dict[Path, list[Query]] = {}
+    for query in queries:
+        by_path.setdefault(query.path, []).append(query)
+    for path, mine in by_path.items():
+        audio = load_audio(path)
+        for query in mine:
+            start, length = round(query.start_s * SAMPLE_RATE), round(query.length_s * SAMPLE_RATE)
+            excerpt = audio[start : start + length]
+            if len(excerpt) < length or np.mean(excerpt**2) < SILENT_MEAN_SQUARE:
+                continue
+            past = audio[max(0, start - round(PAST_S * SAMPLE_RATE)) : start]
+            yield query, distort(query, excerpt, past)
+
+
+def distort(
+    query: Query, excerpt: NDArray[np.float32], past: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Apply a query's room, noise and telephone to its excerpt, shape (n,) to (n,)."""
+    response = _response(query.room) if query.room else None
+    if response is not None:
+        excerpt = reverberate(excerpt, response, past=past)
+    if query.noise is not None and query.snr_db is not None:
+        noise = _looped(query.noise, query.noise_start_s, len(excerpt) + len(past))
+        if response is not None:
+            noise = reverberate(noise[len(past) :], response, past=noise[: len(past)])
+        if noise.any():
+            excerpt = add_noise(excerpt, noise[-len(excerpt) :], query.snr_db)
+    return phone_band(excerpt) if query.phone else excerpt
+
+
+@functools.lru_cache(maxsize=512)
+def _noise(path: Path) -> NDArray[np.float32]:
+    return load_audio(path)
+
+
+def _looped(path: Path, start_s: float, n: int) -> NDArray[np.float32]:
+    noise = _noise(path)
+    at = (round(start_s * SAMPLE_RATE) + np.arange(n)) % len(noise)
+    return noise[at]
+
+
+@functools.lru_cache(maxsize=512)
+def _response(path: Path) -> NDArray[np.float32]:
+    response = load_audio(path)
+    peak = float(np.abs(response).max())
+    if peak == 0:
+        raise AudioError(f"{path}: a silent room response; take it out of the folder")
+    first = int(np.argmax(np.abs(response) >= peak * 10 ** (DIRECT_SOUND_DB / 20)))
+    return response[first:] / np.float32(peak)

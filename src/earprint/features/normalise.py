@@ -1,0 +1,77 @@
+"""Local level normalisation: what the dense encoder sees instead of absolute levels.
+
+First a floor: power 50 dB below the mean power of all bands within half a second on either side is added,
+so that bands which a telephone or a codec has emptied do not stretch the scale. Then each frame loses the
+mean, and is divided by the standard deviation, of all bands in the same neighbourhood (shorter at the ends
+of the recording). A gain is one added constant and cancels; slow changes of level nearly do. Because only a
+bounded neighbourhood counts, a track can be normalised in chunks with the same result as in one go.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+RADIUS_FRAMES = 50
+"""Frames on either side that the local statistics cover, 500 ms."""
+
+RELATIVE_FLOOR = 1e-5
+"""Power added to every band, as a share of the neighbourhood's mean power (-50 dB)."""
+
+MIN_DEVIATION = 0.1
+"""Added (in squares) to the standard deviation, in nepers of power, so that a constant stays finite."""
+
+
+def normalise(log_mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Normalise a whole recording's frames.
+
+    Parameters
+    ----------
+    log_mel : ndarray of float32, shape (n, bands)
+
+    Returns
+    -------
+    ndarray of float32, shape (n, bands)
+    """
+    return _normalise_part(log_mel, 0, len(log_mel))
+
+
+def normalise_stream(chunks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    """Normalise consecutive chunks of frames; the parts yielded concatenate to `normalise` of the whole."""
+    held: NDArray[np.float32] | None = None
+    done = 0  # frames of `held` that have been yielded; they remain as context
+    for chunk in chunks:
+        held = chunk if held is None else np.concatenate((held, chunk))
+        ready = len(held) - 2 * RADIUS_FRAMES
+        if ready > done:
+            yield _normalise_part(held, done, ready)
+            cut = max(0, ready - 2 * RADIUS_FRAMES)
+            held, done = held[cut:], ready - cut
+    if held is not None and done < len(held):
+        yield _normalise_part(held, done, len(held))
+
+
+def _normalise_part(frames: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
+    """Normalise frames[start:stop] with the neighbours that `frames` holds.
+
+    The statistics reach `RADIUS_FRAMES` and the floor under them as far again.
+    """
+    first, last = max(0, start - RADIUS_FRAMES), min(len(frames), stop + RADIUS_FRAMES)
+    power = _local_mean(np.exp(frames).mean(axis=1), first, last)
+    floor = np.log(RELATIVE_FLOOR * power).astype(np.float32)
+    wide = np.logaddexp(frames[first:last], floor[:, None])
+    start, stop = start - first, stop - first
+    mean = _local_mean(wide.mean(axis=1), start, stop)
+    square = _local_mean(np.square(wide).mean(axis=1), start, stop)
+    deviation = np.sqrt(np.maximum(square - mean**2, 0.0) + MIN_DEVIATION**2)
+    scaled = (wide[start:stop] - mean[:, None]) / deviation[:, None]
+    return scaled.astype(np.float32)
+
+
+def _local_mean(values: NDArray[np.floating], start: int, stop: int) -> NDArray[np.float64]:
+    """Mean of the values within `RADIUS_FRAMES` of each place in [start, stop), shape (stop - start,)."""
+    total = np.concatenate(([0.0], np.cumsum(values, dtype=np.float64)))
+    at = np.arange(start, stop)
+    low, high = np.maximum(at - RADIUS_FRAMES, 0), np.minimum(at + RADIUS_FRAMES + 1, len(values))
+    mean: NDArray[np.float64] = (total[high] - total[low]) / (high - low)
+    return mean

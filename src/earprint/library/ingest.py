@@ -1,0 +1,258 @@
+"""What adding does: find files, leave out what is known, fingerprint the rest, commit in batches.
+
+Files are decoded and encoded by a few threads (PyAV, NumPy and onnxruntime release Python's
+lock), at most `QUEUED_FILES` ahead of the results being taken, in the order of the files. What is
+finished is committed after `COMMIT_ROWS` rows or `COMMIT_SECONDS` seconds, at the end, and on the
+way out of any interruption, so that a killed run loses little and the next one goes on from
+there. A file that fails is reported and never stops the others.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earprint.audio import content_hash, find_audio_files, read_tags, stream_audio
+from earprint.encoder.base import Encoder, Fingerprints
+from earprint.errors import AudioError, EarprintError
+from earprint.library.catalogue import NewTrack, path_text
+from earprint.library.records import AddEvent, AddReport, EventKind, Failure, Track
+from earprint.library.segments import STORED
+
+WORKERS = 2
+"""Files decoded and encoded at a time."""
+
+QUEUED_FILES = 4
+"""Files begun or finished ahead of the one whose result is taken next; bounds memory."""
+
+COMMIT_ROWS = 65_536
+"""Rows after which a batch is committed: 16 MiB of 128-d vectors."""
+
+COMMIT_SECONDS = 20.0
+"""Time after which a batch is committed, however small."""
+
+Finished = tuple[NewTrack, NDArray[np.float16]]
+"""A track and its vectors, shape (n_rows, dim)."""
+
+Commit = Callable[[Sequence[Finished]], tuple[list[Track], list[Track]]]
+"""Stores a batch; returns the tracks added and those they replace."""
+
+OnEvent = Callable[[AddEvent], None]
+
+
+class _Interrupted(Exception):  # noqa: N818 - no error, never seen outside
+    """Work on a file was given up because the whole call ends."""
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What became of one file: fingerprinted, or not because its content is known."""
+
+    finished: Finished | None
+    warnings: list[str]
+
+
+def pack(fingerprints: Fingerprints) -> NDArray[np.float16]:
+    """Return a recording's vectors in half precision, as they are stored.
+
+    Raises
+    ------
+    AudioError
+        If there is nothing to recognise it by.
+    """
+    if fingerprints.silent.all():
+        raise AudioError("is silent throughout; there is nothing to recognise it by")
+    packed: NDArray[np.float16] = fingerprints.vectors.astype(STORED)
+    return packed
+
+
+def ingest(
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    encoder: Encoder,
+    known: Iterable[str],
+    commit: Commit,
+    on_event: OnEvent | None = None,
+) -> AddReport:
+    """Fingerprint the audio files under some paths.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Files, and folders to search.
+    encoder : Encoder
+    known : iterable of str
+        Content hashes to leave out.
+    commit : callable
+        Called in this thread with each batch of finished tracks.
+    on_event : callable, optional
+        Told of every step, in this thread.
+
+    Returns
+    -------
+    AddReport
+    """
+    return _Ingestion(encoder, known, commit, on_event).run(paths)
+
+
+class _Ingestion:
+    """One call of `ingest`."""
+
+    def __init__(
+        self, encoder: Encoder, known: Iterable[str], commit: Commit, on_event: OnEvent | None
+    ) -> None:
+        self._encoder = encoder
+        self._commit = commit
+        self._on_event = on_event
+        self._known = set(known)
+        self._known_lock = threading.Lock()
+        self._stop = threading.Event()
+        self._report = AddReport()
+        self._batch: list[Finished] = []
+        self._committed_at = time.monotonic()
+        self._files_done = self._files_total = self._bytes_done = self._bytes_total = 0
+
+    def run(self, paths: Iterable[str | os.PathLike[str]]) -> AddReport:
+        files = self._discover(paths)
+        queue: deque[tuple[Path, Future[_Result]]] = deque()
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="earprint-add") as pool:
+            try:
+                for path in files:
+                    if len(queue) >= QUEUED_FILES:
+                        self._take(*queue.popleft())
+                    self._tell("start", path)
+                    queue.append((path, pool.submit(self._fingerprint, path)))
+                while queue:
+                    self._take(*queue.popleft())
+            finally:
+                self._stop.set()
+                for _, future in queue:
+                    future.cancel()
+                self._flush()
+        return self._report
+
+    def _discover(self, paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+        """Files to add, without repetition; reports paths that cannot be searched."""
+        given = [Path(path) for path in paths]
+        missing = [path for path in given if not path.exists()]
+        warnings: list[str] = []
+        there = [path for path in given if path.exists()]
+        files = list(find_audio_files(there, on_warning=warnings.append))
+        self._files_total = len(files) + len(missing)
+        self._bytes_total = sum(_size(file) for file in files)
+        for warning in warnings:
+            self._report.warnings.append(warning)
+            self._tell("warning", Path(warning.partition(": ")[0]), warning)
+        for path in missing:
+            self._fail(path, AudioError("no such file or folder; check the path"))
+        return files
+
+    def _fingerprint(self, path: Path) -> _Result:
+        """Decode and encode one file; runs in a worker thread."""
+        if self._stop.is_set():
+            raise _Interrupted
+        digest = content_hash(path)
+        with self._known_lock:
+            if digest in self._known:
+                return _Result(None, [])
+            self._known.add(digest)
+        warnings: list[str] = []
+        fingerprints = self._encoder.encode(self._blocks(path, warnings))
+        vectors = pack(fingerprints)
+        tags = read_tags(path)
+        new = NewTrack(
+            path=path_text(path),
+            title=tags.title or Path(path_text(path)).stem,
+            artist=tags.artist,
+            album=tags.album,
+            duration_s=fingerprints.duration_s,
+            content_hash=digest,
+            n_rows=len(vectors),
+        )
+        return _Result((new, vectors), warnings)
+
+    def _blocks(self, path: Path, warnings: list[str]) -> Iterator[NDArray[np.float32]]:
+        for block in stream_audio(path, on_warning=warnings.append):
+            if self._stop.is_set():
+                raise _Interrupted
+            yield block
+
+    def _take(self, path: Path, future: Future[_Result]) -> None:
+        """Wait for a file's result, book it, and commit if a batch is due."""
+        try:
+            result = future.result()
+        except AudioError as error:
+            self._fail(path, error)
+        except EarprintError:
+            raise  # not the file's fault
+        except Exception as error:  # a bad file may break anything in a decoder
+            self._fail(path, error)
+        else:
+            self._book(path, result)
+        rows = sum(len(vectors) for _, vectors in self._batch)
+        if rows >= COMMIT_ROWS or time.monotonic() - self._committed_at >= COMMIT_SECONDS:
+            self._flush()
+
+    def _book(self, path: Path, result: _Result) -> None:
+        for warning in result.warnings:
+            self._report.warnings.append(warning)
+            self._tell("warning", path, warning)
+        if result.finished is None:
+            self._report.skipped.append(path)
+            self._end("skipped", path, "is already in the library")
+        else:
+            self._batch.append(result.finished)
+            self._end("done", path, audio_s=result.finished[0].duration_s)
+
+    def _fail(self, path: Path, error: Exception) -> None:
+        message = str(error).removeprefix(f"{path}: ")
+        if not isinstance(error, AudioError):
+            message = f"{type(error).__name__}: {message}"
+        cause = " ".join(message.split())
+        self._report.failed.append(Failure(path, cause))
+        self._end("failed", path, cause)
+
+    def _flush(self) -> None:
+        """Commit what is finished."""
+        batch, self._batch = self._batch, []
+        if batch:
+            added, replaced = self._commit(batch)
+            self._report.added.extend(added)
+            self._report.replaced.extend(replaced)
+        self._committed_at = time.monotonic()
+
+    def _end(self, kind: EventKind, path: Path, message: str = "", audio_s: float = 0.0) -> None:
+        self._files_done += 1
+        self._bytes_done += _size(path)
+        self._tell(kind, path, message, audio_s)
+
+    def _tell(self, kind: EventKind, path: Path, message: str = "", audio_s: float = 0.0) -> None:
+        if self._on_event is not None:
+            self._on_event(
+                AddEvent(
+                    kind,
+                    path,
+                    message,
+                    audio_s,
+                    self._bytes_done,
+                    self._bytes_total,
+                    self._files_done,
+                    self._files_total,
+                )
+            )
+
+
+def _size(path: Path) -> int:
+    """Size of a file in bytes; 0 if it has none to tell."""
+    with suppress(OSError):
+        if path.is_file():
+            return path.stat().st_size
+    return 0

@@ -1,0 +1,216 @@
+"""The default method: lay the whole query over the track and measure how well they agree.
+
+1. Propose. The nearest stored rows of each query row each propose an alignment (track, offset).
+   Offsets count query hops: at offset o, query row i falls on time ``(o + i) * query_hop_s`` of
+   the track, and the stored rows are the times with ``o + i`` divisible by ``ratio``. The
+   alignments with most votes (sums of similarities, neighbouring offsets counted together) stay.
+2. Score. Each of them and its neighbours get the mean cosine over the query rows that are not
+   silent, have a stored row, and fall inside the track; at least half of those with a stored row
+   must fall inside. This is where a query of several seconds beats its rows one by one: chance
+   agreements average out.
+3. Refine. Per track the best alignment stays; the parabola through its score and its two
+   neighbours' puts the start between grid points.
+
+A score of 1 means identical fingerprints throughout, about 0 means unrelated ones. An excerpt may
+begin before the track or run past its end.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earprint.index.base import Index
+from earprint.matching.tracks import Alignment, TrackTable
+
+HITS_PER_ROW = 16
+"""Nearest stored rows that each query row proposes."""
+
+PROPOSING_ROWS = 512
+"""Query rows, evenly spread, that propose at most; scoring uses all of them."""
+
+MAX_CANDIDATES = 256
+"""Alignments that are scored, besides their neighbours."""
+
+NEIGHBOURS = 2
+"""Offsets on either side of a candidate that are scored too, in query hops."""
+
+MAX_STEPS = 8
+"""Offsets that the refinement may climb beyond those scored, in query hops."""
+
+
+def search_aligned(
+    queries: NDArray[np.float32],
+    index: Index,
+    table: TrackTable,
+    *,
+    query_hop_s: float,
+    ratio: int = 1,
+) -> list[Alignment]:
+    """Find the best alignment of the query with every track that any of its rows resembles.
+
+    Parameters
+    ----------
+    queries : ndarray of float32, shape (n, dim)
+        The query's fingerprints, unit vectors; rows of zeros are silent.
+    index : Index
+    table : TrackTable
+    query_hop_s : float
+        Distance of two query rows, in seconds.
+    ratio : int
+        Reference hop divided by query hop.
+
+    Returns
+    -------
+    list of Alignment
+        At most one per track, best first; the score is the mean cosine at the best whole offset.
+        Empty if the query is silent or nothing resembles it.
+    """
+    query = _Query.split(queries, ratio)
+    tracks, offsets = _propose(queries, index, table, ratio)
+    scores = np.empty(len(tracks))
+    for begin, end in _runs(tracks, offsets):
+        scores[begin:end] = _scores(query, index, table, int(tracks[begin]), offsets[begin:end])
+
+    alignments = []
+    for track in np.unique(tracks[~np.isnan(scores)]):
+        mine = tracks == track
+        best = int(offsets[mine][np.nanargmax(scores[mine])])
+        offset, score = _refine(query, index, table, int(track), best)
+        alignments.append(Alignment(int(track), offset * query_hop_s, score))
+    return sorted(alignments, key=lambda alignment: -alignment.score)
+
+
+@dataclass(frozen=True)
+class _Query:
+    """A query's rows, parted by place modulo the ratio: each part is on the reference grid.
+
+    ``rows[p]`` holds query rows p, p + ratio, ...; ``spoken[p][m]`` counts the non-silent of its
+    first m.
+    """
+
+    rows: list[NDArray[np.float32]]
+    spoken: list[NDArray[np.int64]]
+
+    @classmethod
+    def split(cls, queries: NDArray[np.float32], ratio: int) -> "_Query":
+        rows = [np.ascontiguousarray(queries[p::ratio], dtype=np.float32) for p in range(ratio)]
+        spoken = [np.concatenate(([0], np.cumsum(part.any(axis=1)))) for part in rows]
+        return cls(rows, spoken)
+
+
+def _propose(
+    queries: NDArray[np.float32], index: Index, table: TrackTable, ratio: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Tracks and offsets to score, sorted, without repetition, shape (m,) each."""
+    places = np.flatnonzero(queries.any(axis=1))
+    if len(places) > PROPOSING_ROWS:
+        spread = np.linspace(0, len(places) - 1, PROPOSING_ROWS).round().astype(np.int64)
+        places = places[spread]
+    scores, rows = index.search(queries[places], HITS_PER_ROW)
+    track, place = table.locate(rows)
+    hit = track >= 0
+    if not hit.any():
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    offset = (place * ratio - places[:, None])[hit]
+
+    # One whole number per alignment; the margin keeps neighbours of different tracks apart.
+    low = int(offset.min()) - NEIGHBOURS
+    span = int(offset.max()) - low + NEIGHBOURS + 1
+    keys, which = np.unique(track[hit] * span + (offset - low), return_inverse=True)
+    votes = np.bincount(which, weights=scores[hit])
+    pooled = votes.copy()
+    adjacent = np.flatnonzero(np.diff(keys) == 1)
+    pooled[adjacent] += votes[adjacent + 1]
+    pooled[adjacent + 1] += votes[adjacent]
+
+    kept = keys[np.argsort(-pooled, kind="stable")[:MAX_CANDIDATES]]
+    around = np.unique(kept[:, None] + np.arange(-NEIGHBOURS, NEIGHBOURS + 1))
+    return around // span, around % span + low
+
+
+def _runs(tracks: NDArray[np.int64], offsets: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Ranges of consecutive offsets in one track; they share the stored rows that are read."""
+    if not len(tracks):
+        return []
+    cuts = np.flatnonzero((np.diff(tracks) != 0) | (np.diff(offsets) != 1)) + 1
+    bounds = [0, *cuts.tolist(), len(tracks)]
+    return list(pairwise(bounds))
+
+
+def _scores(
+    query: _Query,
+    index: Index,
+    table: TrackTable,
+    track: int,
+    offsets: NDArray[np.int64],
+    *,
+    common: bool = False,
+) -> NDArray[np.float64]:
+    """Mean cosine at each of some nearby offsets in one track; NaN where too little is inside.
+
+    With `common`, only the query rows that are inside at every offset count, however few they are.
+    """
+    ratio = len(query.rows)
+    n_rows = int(table.n_rows[track])
+    # A part's rows never outnumber rows[0]; a little more than is needed may be read at the end.
+    low = min(n_rows, max(0, int(offsets.min()) // ratio))
+    high = max(low, min(n_rows, int(offsets.max()) // ratio + 1 + len(query.rows[0])))
+    first = int(table.first_row[track])
+    stored = index.vectors(first + low, first + high)
+
+    scores = np.full(len(offsets), np.nan)
+    for position, offset in enumerate(offsets.tolist()):
+        part = -offset % ratio
+        rows, spoken = query.rows[part], query.spoken[part]
+        shift = (offset + part) // ratio  # stored row under the part's first row
+        begin, end = max(0, -shift), min(len(rows), n_rows - shift)
+        if (
+            common
+        ):  # of query rows i = part + m * ratio, those with 0 <= offset + i < n_rows * ratio
+            begin = max(begin, -((int(offsets.min()) + part) // ratio))
+            end = min(end, (n_rows * ratio - 1 - int(offsets.max()) - part) // ratio + 1)
+        if end <= begin:
+            continue
+        inside = int(spoken[end] - spoken[begin])
+        if not inside or (not common and 2 * inside < spoken[-1]):
+            continue
+        under = stored[begin + shift - low : end + shift - low]
+        scores[position] = np.dot(rows[begin:end].ravel(), under.ravel()) / inside
+    return scores
+
+
+def _refine(
+    query: _Query, index: Index, table: TrackTable, track: int, offset: int
+) -> tuple[float, float]:
+    """Climb to the best offset nearby; that offset, with its fraction of a hop, and its score.
+
+    Neighbours are compared over the same query rows: at the ends of a track, a row that is inside
+    at one offset only would tip the balance.
+    """
+    steps = np.arange(-1, 2)
+    for _ in range(MAX_STEPS):
+        around = _scores(query, index, table, track, offset + steps, common=True)
+        step = int(np.argmax(np.nan_to_num(around, nan=-1.0))) - 1
+        beyond = _scores(query, index, table, track, np.array([offset + step]))[0]
+        if not around[step + 1] > around[1] or np.isnan(beyond):
+            break
+        offset += step
+    score = float(_scores(query, index, table, track, np.array([offset]))[0])
+    return offset + peak_of_parabola(*around.tolist()), score
+
+
+def peak_of_parabola(before: float, centre: float, after: float) -> float:
+    """Where the parabola through three equally spaced values peaks, from the centre, in spacings.
+
+    Returns
+    -------
+    float
+        Between -0.5 and 0.5; 0 if a value is missing (NaN) or the centre is not above the others'
+        mean.
+    """
+    curvature = before - 2 * centre + after
+    if not curvature < 0:
+        return 0.0
+    return float(np.clip(0.5 * (before - after) / curvature, -0.5, 0.5))

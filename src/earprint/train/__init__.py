@@ -1,0 +1,1 @@
+"""Training: networks, data, augmentation, loss and loop in torch (the ``train`` extra); export to ONNX."""

@@ -1,0 +1,96 @@
+"""From a run's checkpoint to a model with its description: what it learned from, how long, how well."""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim.swa_utils import AveragedModel
+
+from earprint.constants import FINGERPRINT_DIM
+from earprint.errors import TrainingError
+from earprint.train.export import ExportReport, export_network
+from earprint.train.networks import build_network
+
+DEFAULT_THRESHOLD = {"5": 0.5}
+"""Used until thresholds have been chosen on held-out audio."""
+
+
+def export_run(run: Path, out: Path, name: str, thresholds: list[str]) -> ExportReport:
+    """Export a run's averaged weights.
+
+    Parameters
+    ----------
+    run : Path
+        With a checkpoint.
+    out : Path
+        The ``.onnx`` file.
+    name : str
+        The model's name.
+    thresholds : list of str
+        ``SECONDS=SCORE`` pairs.
+
+    Returns
+    -------
+    ExportReport
+
+    Raises
+    ------
+    TrainingError
+        If the run has no checkpoint or a pair cannot be read.
+    """
+    file = run / "checkpoint.pt"
+    if not file.exists():
+        raise TrainingError(f"{file}: no checkpoint; train first with `earprint train fit`")
+    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    config = json.loads(state["config"])
+    network = build_network(config["network"])
+    average = AveragedModel(network)
+    average.load_state_dict(state["average"])
+    network.load_state_dict(average.module.state_dict())
+    buffers = {key: state["network"][key] for key, _ in network.named_buffers()}
+    network.load_state_dict(buffers, strict=False)
+    card = {
+        "name": name,
+        "network": config["network"],
+        "dim": FINGERPRINT_DIM,
+        "threshold": parse_thresholds(thresholds) or DEFAULT_THRESHOLD,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "exported": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "training": {
+            "steps": state["step"],
+            "minutes": round(state["trained_s"] / 60, 1),
+            "device": state.get("device", "unknown"),
+            "store": state.get("store", {}),
+            "config": config,
+            "validation": _last_validation(run),
+        },
+    }
+    return export_network(network, out, card)
+
+
+def parse_thresholds(pairs: list[str]) -> dict[str, float]:
+    """Read ``SECONDS=SCORE`` pairs, such as ``5=0.5``.
+
+    Raises
+    ------
+    TrainingError
+        If a pair is not two numbers.
+    """
+    out = {}
+    for pair in pairs:
+        seconds, _, score = pair.partition("=")
+        try:
+            out[f"{float(seconds):g}"] = float(score)
+        except ValueError as error:
+            raise TrainingError(f"{pair}: not SECONDS=SCORE; write it like 5=0.5") from error
+    return out
+
+
+def _last_validation(run: Path) -> dict[str, Any]:
+    file = run / "validation.jsonl"
+    if not file.exists():
+        return {}
+    last: dict[str, Any] = json.loads(file.read_text(encoding="utf-8").splitlines()[-1])
+    return last

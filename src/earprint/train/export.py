@@ -1,0 +1,115 @@
+"""From a trained network to the ONNX file and description that the light install runs.
+
+Batch norms fold into the convolutions. Weights are stored as float16 and computed with as float32: half the
+size of the file; the rounding turns a fingerprint by a few thousandths of a degree
+(`earprint train export` prints the cosine).
+"""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from earprint.constants import N_MELS, SEGMENT_FRAMES
+from earprint.train.networks import AttentionNetwork
+
+SMALLEST_HALVED = 256
+"""Tensors with fewer elements stay float32."""
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """How far the exported model is from the trained one, on random features.
+
+    Attributes
+    ----------
+    difference : float
+        Largest difference of any component between torch and onnxruntime, before rounding.
+    rounding_cosine : float
+        Smallest cosine between a fingerprint before and after the weights are rounded to float16.
+    """
+
+    difference: float
+    rounding_cosine: float
+
+
+def export_network(network: nn.Module, path: Path, card: dict[str, Any]) -> ExportReport:
+    """Write ``path`` (ONNX) and the card beside it, and compare the two networks.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode.
+    path : Path
+        Ends in ``.onnx``.
+    card : dict
+        Must hold ``name``, ``network``, ``dim`` and ``threshold`` (score by query length in s).
+
+    Returns
+    -------
+    ExportReport
+    """
+    network = network.eval().float().cpu()
+    windowed = isinstance(network, AttentionNetwork)
+    if windowed:
+        example = torch.randn(2, SEGMENT_FRAMES, N_MELS)
+        dynamic: dict[int, Any] = {0: torch.export.Dim("segments", min=1)}
+    else:
+        example = torch.randn(1, 600, N_MELS)
+        dynamic = {1: torch.export.Dim("frames", min=147)}
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.onnx"
+        program = torch.onnx.export(
+            network, (example,), dynamo=True, dynamic_shapes=(dynamic,), verbose=False,
+            input_names=["features"], output_names=["fingerprints"],
+        )  # fmt: skip
+        assert program is not None
+        program.save(str(plain))
+        model = onnx.load(str(plain))
+        exported = run_onnx(plain, example.numpy())
+    with torch.no_grad():
+        expected = network(example).numpy()
+    for node in model.graph.node:  # source locations of the exporting machine
+        del node.metadata_props[:]
+    store_weights_as_half(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, str(path))
+    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    rounded = run_onnx(path, example.numpy())
+    return ExportReport(
+        float(np.abs(exported - expected).max()), float((exported * rounded).sum(axis=-1).min())
+    )
+
+
+def run_onnx(path: Path, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Evaluate an ONNX file on the CPU."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    output: NDArray[np.float32] = session.run(None, {session.get_inputs()[0].name: features})[0]
+    return output
+
+
+def store_weights_as_half(model: onnx.ModelProto) -> None:
+    """Replace large float32 initialisers by float16 ones and a cast back, in place."""
+    graph = model.graph
+    casts = []
+    for index, tensor in enumerate(graph.initializer):
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < SMALLEST_HALVED:
+            continue
+        name = tensor.name
+        stored = onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_half")
+        graph.initializer[index].CopyFrom(stored)
+        casts.append(
+            onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT)
+        )
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)

@@ -1,0 +1,95 @@
+"""The paper's network: a residual CNN with channel-wise spectral-temporal attention (section 2.3).
+
+Each 64 x 96 log-mel segment is looked at by itself. Details the paper leaves open follow the project's
+notes on the authors' later publications: six residual blocks, two attention modules in each, a split head.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from earprint.constants import FINGERPRINT_DIM, N_MELS, SEGMENT_FRAMES
+
+MASK_SCALE = 100.0
+"""The paper's scaling factor of the attention mask (table 2)."""
+
+
+class SpectralTemporalAttention(nn.Module):
+    """Reweigh each channel's map by the outer product of its attention over frequency and over time.
+
+    For channel c of a map X (F x T), with learnable vectors ``spectral[c]`` (T) and ``temporal[c]`` (F):
+    ``a_F = softmax_F tanh(X[c] spectral[c])``, ``a_T = softmax_T tanh(X[c]^T temporal[c])``, and the
+    output is ``100 X[c] * outer(a_F, a_T)`` (paper, equations 2 to 5).
+    """
+
+    def __init__(self, channels: int, n_freq: int, n_time: int) -> None:
+        super().__init__()
+        self.spectral = nn.Parameter(torch.randn(channels, n_time) / n_time**0.5)
+        self.temporal = nn.Parameter(torch.randn(channels, n_freq) / n_freq**0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to (batch, channels, F, T)."""
+        over_freq = (x * self.spectral[:, None, :]).sum(dim=3).tanh().softmax(dim=2)
+        over_time = (x * self.temporal[:, :, None]).sum(dim=2).tanh().softmax(dim=2)
+        return x * (MASK_SCALE * over_freq[..., None] * over_time[:, :, None, :])
+
+
+class AttentionBlock(nn.Module):
+    """conv, norm, ReLU, attention, conv, norm, + skip, ReLU, attention."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int, n_freq: int, n_time: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(c_out)
+        self.attention1 = SpectralTemporalAttention(c_out, n_freq, n_time)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(c_out)
+        self.skip: nn.Module = nn.Identity()
+        if stride != 1 or c_in != c_out:
+            self.skip = nn.Conv2d(c_in, c_out, 1, stride, bias=False)
+        self.attention2 = SpectralTemporalAttention(c_out, n_freq, n_time)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the block."""
+        y = self.attention1(functional.relu(self.norm1(self.conv1(x))))
+        y = self.norm2(self.conv2(y))
+        out: Tensor = self.attention2(functional.relu(y + self.skip(x)))
+        return out
+
+
+class AttentionNetwork(nn.Module):
+    """The paper's encoder: (batch, 96, 64) log-mel segments in decibels to (batch, dim) unit vectors.
+
+    Parameters
+    ----------
+    dim : int
+        Components of a fingerprint.
+    branch : int
+        Hidden units of each component's branch in the split head.
+    """
+
+    CHANNELS = (32, 32, 64, 128, 256, 512, 1024)
+
+    def __init__(self, dim: int = FINGERPRINT_DIM, branch: int = 32) -> None:
+        super().__init__()
+        stem, *blocks = self.CHANNELS
+        self.stem = nn.Conv2d(1, stem, 3, 1, 1, bias=False)
+        self.stem_norm = nn.BatchNorm2d(stem)
+        n_freq, n_time, width = N_MELS, SEGMENT_FRAMES, stem
+        layers = []
+        for number, out in enumerate(blocks):
+            stride = 1 if number == 0 else 2
+            n_freq, n_time = -(-n_freq // stride), -(-n_time // stride)
+            layers.append(AttentionBlock(width, out, stride, n_freq, n_time))
+            width = out
+        self.blocks = nn.Sequential(*layers)
+        self.gather = nn.Conv1d(width * n_freq * n_time, dim * branch, 1, groups=dim)
+        self.project = nn.Conv1d(dim * branch, dim, 1, groups=dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Fingerprint a batch of segments."""
+        x = x.transpose(1, 2).unsqueeze(1)
+        x = functional.relu(self.stem_norm(self.stem(x)))
+        x = self.blocks(x).flatten(1).unsqueeze(2)
+        x = self.project(functional.elu(self.gather(x))).squeeze(2)
+        return functional.normalize(x.float(), dim=1, eps=1e-6)

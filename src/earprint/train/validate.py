@@ -1,0 +1,79 @@
+"""Validation while training: do held-out queries find their place among held-out references?
+
+A quick proxy of the real evaluation: single-pass, exhaustive, no sequence search. References are the
+held-out tracks; queries are one-second and three-second crops, mixed with held-out noise and rooms; a hit
+is a query whose mean similarity over its rows is highest at the right track and place.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from earprint.train.recipes import Recipe
+from earprint.train.sampler import Distortions, Sampler
+from earprint.train.store import Pack
+
+QUERIES = 128
+"""Queries of each condition."""
+
+CONDITIONS = {
+    "1 s noise 0 dB": (1.0, 0.0, False),
+    "1 s room + noise 5 dB": (1.0, 5.0, True),
+    "3 s room + noise 0 dB": (3.0, 0.0, True),
+}
+"""Length in s, SNR in dB, with rooms."""
+
+
+class Validation:
+    """Fixed queries over held-out music, noise and rooms, measured as often as wanted."""
+
+    def __init__(self, music: Pack, noise: Pack, rooms: Pack) -> None:
+        self.packs = music, noise, rooms
+
+    def describe(self) -> str:
+        """Say how many tracks, noises and rooms are held out."""
+        music, noise, rooms = (len(pack.items) for pack in self.packs)
+        return f"{music} tracks, {noise} noises, {rooms} rooms held out"
+
+    def measure(self, network: nn.Module, recipe: Recipe, device: torch.device) -> dict[str, float]:
+        """Share of queries whose nearest reference clip is their own, by condition."""
+        out = {}
+        for number, (name, (length_s, snr_db, rooms)) in enumerate(CONDITIONS.items()):
+            distortions = Distortions(
+                snr_db=(snr_db, snr_db), measured=0.5 * rooms, simulated=0.5 * rooms, device=0.0,
+                second_noise=0.0, band_limit=0.0, clip=0.0, mask=0.0, speed=0.0,
+            )  # fmt: skip
+            sampler = Sampler(*self.packs, distortions, device, seed=100 + number)
+            references, queries = [], []
+            for _ in range(max(1, QUERIES // 16)):
+                batch = sampler.draw(min(16, len(self.packs[0].items)), length_s)
+                clean, distorted = recipe.inputs(batch)
+                references.append(network(clean))
+                queries.append(network(distorted))
+            out[name] = hit_rate(_rows(torch.cat(queries)), _rows(torch.cat(references)))
+        return out
+
+
+def _rows(fingerprints: Tensor) -> Tensor:
+    """(batch, rows, dim), also for networks that give one fingerprint per clip."""
+    return fingerprints if fingerprints.dim() == 3 else fingerprints[:, None]
+
+
+def hit_rate(queries: Tensor, references: Tensor) -> float:
+    """Share of queries whose best alignment over all references is the right one.
+
+    Parameters
+    ----------
+    queries : Tensor, shape (batch, n, dim)
+    references : Tensor, shape (batch, m, dim), m >= n
+        Row ``i + (m - n) / 2`` of clip b is the right answer to row ``i`` of query b; a place up to two
+        rows away counts as right.
+    """
+    n, m = queries.shape[1], references.shape[1]
+    scores = torch.zeros(len(queries), len(references), m - n + 1, device=queries.device)
+    for row in range(n):
+        scores += torch.einsum("qd,rmd->qrm", queries[:, row], references[:, row : row + m - n + 1])
+    best = scores.flatten(1).argmax(dim=1).cpu().numpy()
+    clip, place = best // (m - n + 1), best % (m - n + 1)
+    right = (clip == np.arange(len(queries))) & (np.abs(place - (m - n) // 2) <= 2)
+    return float(right.mean())

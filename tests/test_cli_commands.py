@@ -1,0 +1,348 @@
+"""The verbs of the command line on real files: what they print, and how they end."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from earprint.cli.main import app
+from earprint.demo import composer
+from tinyencoder import TinyEncoder
+
+TITLES = ["Slow Harbour", "Velvet Tide", "Grüße 音"]
+START_S = 3.2
+
+
+def install(patch):
+    """Make every library use the tiny encoder."""
+    patch.setattr("earprint.encoder.load_encoder", lambda name="dense": TinyEncoder())
+
+
+@pytest.fixture(autouse=True)
+def _tiny_encoder(monkeypatch):
+    install(monkeypatch)
+    monkeypatch.delenv("EARPRINT_LIBRARY", raising=False)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Three pieces in a library, a clip of one of them and a clip of a fourth."""
+    base = tmp_path_factory.mktemp("world")
+    music = base / "music"
+    music.mkdir()
+    for seed, title in enumerate(TITLES):
+        composer.write_wav(music / f"{title}.wav", composer.compose(seed, 12.0))
+    clip = composer.compose(1, 12.0)[int(START_S * 16_000) :][:64_000]
+    composer.write_wav(base / "clip.wav", clip)
+    composer.write_wav(base / "foreign.wav", composer.compose(77, 4.0))
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch)
+        result = run("--library", base / "library", "add", music)
+    assert result.exit_code == 0, result.output
+    return base
+
+
+def run(*arguments, stdin=None):
+    return CliRunner().invoke(app, [str(a) for a in arguments], input=stdin, prog_name="earprint")
+
+
+def ask(world, *arguments, stdin=None):
+    return run("--library", world / "library", *arguments, stdin=stdin)
+
+
+# add
+
+
+def test_add_again_adds_nothing(world):
+    result = ask(world, "add", world / "music")
+    assert result.exit_code == 0
+    assert result.stdout == "added 0 recordings, 3 already there\n"
+    assert result.stderr == ""
+
+
+def test_add_names_each_bad_file_once_and_goes_on(tmp_path):
+    music = tmp_path / "music"
+    music.mkdir()
+    (music / "empty.mp3").touch()
+    (music / "text.mp3").write_text("this is no audio\n" * 50)
+    composer.write_wav(music / "silent.wav", np.zeros(40_000, dtype=np.float32))
+    composer.write_wav(music / "good.wav", composer.compose(5, 5.0))
+    result = run("add", music, "--library", tmp_path / "library")
+    assert result.exit_code == 2
+    assert result.stdout.startswith("added 1 recording (0:00:05.0 of audio in ")
+    assert result.stdout.endswith(", 3 failed\n")
+    lines = result.stderr.splitlines()
+    assert len(lines) == 3
+    for name in ("empty.mp3", "text.mp3", "silent.wav"):
+        (line,) = [line for line in lines if name in line]
+        assert line.startswith("failed: ")
+        assert line.count(name) == 1
+    listed = run("list", "--library", tmp_path / "library")
+    assert [line.split("\t")[2] for line in listed.stdout.splitlines()] == ["good"]
+
+
+def test_add_of_a_missing_path_is_an_error(tmp_path):
+    result = run("add", tmp_path / "nowhere", "--library", tmp_path / "library")
+    assert result.exit_code == 2
+    assert "nowhere" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_add_interrupted(tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("earprint.library.Library.add", interrupt)
+    result = run("add", tmp_path, "--library", tmp_path / "library")
+    assert result.exit_code == 130
+    assert "again" in result.stderr
+
+
+# identify
+
+
+def test_identify_prints_one_line(world):
+    result = ask(world, "identify", world / "clip.wav")
+    assert result.exit_code == 0
+    (line,) = result.stdout.splitlines()
+    query, name, position, score, lead = line.split("\t")
+    assert query == str(world / "clip.wav")
+    assert (name, position) == ("Velvet Tide", "0:00:03.2")
+    assert 0.9 < float(score) <= 1.0
+    assert 0.0 < float(lead) <= 1.0
+
+
+def test_identify_no_match(world):
+    result = ask(world, "identify", world / "foreign.wav")
+    assert result.exit_code == 1
+    assert result.stdout == f"{world / 'foreign.wav'}\tno match\t\t\t\n"
+    verbose = ask(world, "identify", "-v", world / "foreign.wav")
+    assert verbose.exit_code == 1
+    assert "no match (best guess " in verbose.stdout
+    assert "threshold 0.800)" in verbose.stdout
+
+
+def test_threshold_decides(world):
+    easy = ask(world, "identify", world / "foreign.wav", "--threshold", "-1")
+    assert easy.exit_code == 0
+    hard = ask(world, "identify", world / "clip.wav", "--threshold", "1.5")
+    assert hard.exit_code == 1
+
+
+def test_identify_several_and_the_worst_code_wins(world):
+    result = ask(world, "identify", world / "clip.wav", world / "foreign.wav")
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 2
+    result = ask(world, "identify", "gone.wav", world / "clip.wav", world / "foreign.wav")
+    assert result.exit_code == 2
+    assert len(result.stdout.splitlines()) == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("earprint: error: gone.wav: ")
+
+
+def test_top_gives_several_answers(world):
+    result = ask(world, "identify", world / "clip.wav", "--top", 3, "--threshold", "-1")
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert len(rows) == 3
+    assert {row[1] for row in rows} == set(TITLES)
+    scores = [float(row[3]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("method", ["aligned", "paper"])
+def test_identify_json(world, method):
+    result = ask(
+        world, "identify", "--json", "--method", method, world / "clip.wav", world / "foreign.wav"
+    )
+    hit, miss = json.loads(result.stdout)
+    assert hit["query"] == str(world / "clip.wav")
+    assert hit["query_duration_s"] == 4.0
+    assert hit["seconds"] > 0
+    best = hit["matches"][0]
+    assert best["track"]["title"] == "Velvet Tide"
+    assert best["start_s"] == pytest.approx(START_S, abs=0.1)
+    assert best["end_s"] == pytest.approx(START_S + 4.0, abs=0.1)
+    assert {"score", "lead"} <= set(best)
+    assert best["score"] == round(best["score"], 4)
+    if method == "aligned":
+        assert result.exit_code == 1
+        assert miss["matches"] == []
+        assert miss["candidates"][0]["score"] < 0.8
+
+
+def test_identify_json_of_an_error(world):
+    result = ask(world, "identify", "--json", "gone.wav")
+    assert result.exit_code == 2
+    (document,) = json.loads(result.stdout)
+    assert document["query"] == "gone.wav"
+    assert "no such file" in document["error"]
+
+
+def test_identify_from_stdin(world):
+    result = ask(world, "identify", "-", stdin=(world / "clip.wav").read_bytes())
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.split("\t")[:3] == ["-", "Velvet Tide", "0:00:03.2"]
+
+
+def test_identify_from_an_empty_stdin(world):
+    result = ask(world, "identify", "-", stdin=b"")
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_identify_without_a_library(tmp_path, world):
+    result = run("--library", tmp_path / "none", "identify", world / "clip.wav")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("earprint: error: ")
+    assert str(tmp_path / "none") in result.stderr
+    assert not (tmp_path / "none").exists()
+
+
+# list, remove, info
+
+
+def test_list(world):
+    result = ask(world, "list")
+    assert result.exit_code == 0
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert {row[2] for row in rows} == set(TITLES)
+    assert {row[1] for row in rows} == {"0:00:12.0"}
+    assert all(Path(row[3]).is_file() for row in rows)
+    documents = json.loads(ask(world, "list", "--json").stdout)
+    assert [str(d["id"]) for d in documents] == [row[0] for row in rows]
+    assert {d["title"] for d in documents} == set(TITLES)
+    assert {d["duration_s"] for d in documents} == {12.0}
+
+
+def test_library_after_the_verb_and_from_the_environment(world, tmp_path, monkeypatch):
+    before = ask(world, "list").stdout
+    assert run("list", "--library", world / "library").stdout == before
+    assert (
+        run("--library", tmp_path / "other", "list", "--library", world / "library").stdout
+        == before
+    )
+    monkeypatch.setenv("EARPRINT_LIBRARY", str(world / "library"))
+    assert run("list").stdout == before
+    assert run("--library", tmp_path / "other", "list").exit_code == 2
+
+
+def test_library_in_the_data_folder_by_default(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("platformdirs.user_data_dir", lambda *_, **__: str(tmp_path / "data"))
+    assert run("add", world / "clip.wav").exit_code == 0
+    assert (tmp_path / "data" / "library").is_dir()
+
+
+def test_remove_by_id_path_and_title(tmp_path):
+    paths = []
+    for seed in range(4):
+        paths.append(tmp_path / f"piece {seed}.wav")
+        composer.write_wav(paths[-1], composer.compose(seed, 4.0))
+    library = ["--library", tmp_path / "library"]
+    assert run(*library, "add", *paths).exit_code == 0
+    documents = json.loads(run(*library, "list", "--json").stdout)
+    by_title = {d["title"]: d["id"] for d in documents}
+    paths[1].unlink()
+    result = run(*library, "remove", by_title["piece 0"], paths[1], "piece 2", "nothing such")
+    assert result.exit_code == 2
+    assert result.stdout.splitlines() == [
+        f"removed {by_title[f'piece {i}']}: piece {i}" for i in range(3)
+    ]
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("earprint: error: ")
+    assert "nothing such" in line
+    left = json.loads(run(*library, "list", "--json").stdout)
+    assert [d["title"] for d in left] == ["piece 3"]
+    assert run(*library, "remove", "piece 3").exit_code == 0
+    empty = run(*library, "list")
+    assert (empty.exit_code, empty.stdout) == (0, "")
+    assert "empty" in empty.stderr
+
+
+def test_info(world):
+    result = ask(world, "info")
+    assert result.exit_code == 0
+    assert all(line.count("\t") == 1 for line in result.stdout.splitlines())
+    assert "tiny-0000" in result.stdout
+    document = json.loads(ask(world, "info", "--json").stdout)
+    assert document["tracks"] == 3
+    assert document["model_id"] == "tiny-0000"
+
+
+# model, help, the process
+
+
+def test_model_info(monkeypatch):
+    described = {"name": "dense", "dim": 128, "file_size_bytes": 3_200_000, "hop_s": 0.08}
+    monkeypatch.setattr("earprint.encoder.describe_model", lambda name: {**described, "name": name})
+    result = run("model", "info")
+    assert result.stdout.splitlines()[:3] == ["name\tdense", "dim\t128", "file size bytes\t3.2 MB"]
+    assert json.loads(run("model", "info", "other", "--json").stdout)["name"] == "other"
+
+
+@pytest.mark.parametrize(
+    "verb", [[], ["add"], ["identify"], ["list"], ["remove"], ["info"], ["demo"], ["model", "info"]]
+)
+def test_every_help_shows_an_example(verb):
+    result = run(*verb, "--help")
+    assert result.exit_code == 0
+    assert f"earprint {' '.join(verb)}" in result.stdout.split("Options:")[0].split("\n\n", 2)[2]
+    assert "\x1b" not in result.stdout
+
+
+def test_version():
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("earprint ")
+    assert len(result.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["frob"], ["add"], ["identify"], ["list", "--frob"]])
+def test_wrong_use_ends_with_2(arguments):
+    assert run(*arguments).exit_code == 2
+
+
+def process(*arguments, stdin=b"", **environment):
+    source = Path(__file__).parents[1] / "src"
+    paths = os.pathsep.join([str(source), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, *arguments],
+        input=stdin,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": paths, **environment},
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_needs_no_heavy_module():
+    code = (
+        "import sys; import earprint.cli.main; "
+        "heavy = {'numpy', 'av', 'onnxruntime', 'faiss', 'torch', 'rich'} & set(sys.modules); "
+        "print(sorted(heavy))"
+    )
+    result = process("-c", code)
+    assert result.stdout.decode().strip() == "[]", result.stderr.decode()
+
+
+def test_error_in_a_process(tmp_path):
+    result = process(
+        "-m", "earprint.cli.main", "--library", str(tmp_path / "no\xfcne"), "list", PYTHONUTF8="0",
+        LC_ALL="C", PYTHONCOERCECLOCALE="0",
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stdout == b""
+    assert result.stderr.startswith(b"earprint: error: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert b"Traceback" not in result.stderr
+
+
+def test_wav_of_the_world_is_what_it_says(world):
+    with wave.open(io.BytesIO((world / "clip.wav").read_bytes())) as file:
+        assert file.getnframes() == 64_000

@@ -1,0 +1,422 @@
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from earprint.errors import AudioError, LibraryError, LibraryLockedError, ModelError
+from earprint.library import Library, library
+from fake_encoder import RATE, FakeEncoder, tune, write_wav
+
+
+def open_library(path, **options):
+    return Library(path, encoder=FakeEncoder(), **options)
+
+
+@pytest.fixture
+def music(tmp_path):
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for i in range(5):
+        write_wav(folder / f"tune {i}.wav", tune(i))
+    return folder
+
+
+@pytest.fixture
+def filled(tmp_path, music):
+    with open_library(tmp_path / "lib") as opened:
+        opened.add(music)
+        yield opened
+
+
+def excerpt(seed, begin_s, seconds=2.5):
+    begin = int(begin_s * RATE)
+    return tune(seed)[begin : begin + int(seconds * RATE)]
+
+
+def test_an_excerpt_is_identified_where_it_is(filled, tmp_path):
+    # On the grid; 16-bit rounding of the stored file is all the difference.
+    answer = filled.identify(excerpt(3, 2.0))
+    assert answer.match is answer.matches[0]
+    assert answer.match.track.title == "tune 3"
+    assert answer.match.start_s == pytest.approx(2.0, abs=0.02)
+    assert answer.match.end_s == pytest.approx(answer.match.start_s + 2.5)
+    assert answer.match.score > 0.9
+    assert answer.query_duration_s == pytest.approx(2.5)
+    assert answer.candidates[: len(answer.matches)] == answer.matches
+    assert answer.match.lead == pytest.approx(answer.match.score - answer.candidates[1].score)
+    assert answer.seconds > 0
+
+    file = write_wav(tmp_path / "clip.wav", excerpt(3, 2.0))
+    for source in (file, str(file), io.BytesIO(file.read_bytes())):
+        assert filled.identify(source).match.track.title == "tune 3"
+    stereo = np.repeat(np.stack([excerpt(3, 2.0)] * 2, axis=1), 2, axis=0)
+    assert filled.identify(stereo, sample_rate=2 * RATE).match.track.title == "tune 3"
+
+
+def test_unknown_audio_is_no_match(filled):
+    answer = filled.identify(tune(77))
+    assert answer.match is None
+    assert answer.matches == []
+    assert answer.candidates
+    assert filled.identify(tune(77), threshold=-1).match is not None
+    assert filled.identify(excerpt(1, 1.0), threshold=1.1).matches == []
+
+
+def test_paper_method(filled):
+    answer = filled.identify(excerpt(3, 1.6), method="paper")
+    assert answer.match.track.title == "tune 3"
+    assert answer.match.start_s == pytest.approx(1.6, abs=0.001)
+    assert filled.identify(tune(77), method="paper").match is None
+
+
+def test_top_bounds_the_answers(filled):
+    assert len(filled.identify(tune(77), top=2).candidates) == 2
+    full = filled.identify(excerpt(0, 1.0))
+    (one,) = filled.identify(excerpt(0, 1.0), top=1).candidates
+    assert one == full.candidates[0]  # its lead too
+    for wrong in ({"top": 0}, {"method": "guess"}):
+        with pytest.raises(ValueError, match=r"it must|at least"):
+            filled.identify(tune(0), **wrong)
+
+
+def test_silence_empty_library_and_bad_sources(filled, tmp_path):
+    assert filled.identify(np.zeros(RATE, np.float32)).candidates == []
+    with open_library(tmp_path / "empty") as empty:
+        assert empty.identify(tune(0)).candidates == []
+        assert empty.tracks() == []
+        assert empty.info().model_id is None
+    with pytest.raises(AudioError, match=r"nowhere\.wav"):
+        filled.identify(tmp_path / "nowhere.wav")
+
+
+def test_answers_go_into_json(filled, music):
+    answer = json.loads(json.dumps(filled.identify(excerpt(2, 1.0)).to_dict()))
+    assert answer["matches"][0]["track"]["path"] == str(music / "tune 2.wav")
+    json.dumps(filled.info().to_dict())
+    json.dumps(filled.add(music, "gone.wav").to_dict())
+
+
+def test_adding_again_adds_nothing(filled, music):
+    before = filled.info()
+    report = filled.add(music)
+    assert report.added == []
+    assert len(report.skipped) == 5
+    assert (filled.info().tracks, filled.info().segments) == (before.tracks, before.segments)
+
+
+def test_info(filled):
+    info = filled.info()
+    assert (info.tracks, info.removed, info.segments) == (5, 0, 1)
+    assert info.duration_s == pytest.approx(30)
+    assert info.fingerprints == 5 * 64
+    assert (info.model_id, info.dim, info.reference_hop_s) == ("fake-0001", 32, 0.08)
+    assert info.size_bytes > 5 * 64 * 32 * 2
+    assert info.format_version == 1
+
+
+def test_reopening_finds_everything(filled, tmp_path):
+    with open_library(tmp_path / "lib", create=False) as again:
+        assert again.tracks() == filled.tracks()
+        assert again.identify(excerpt(4, 1.0)).match.track.title == "tune 4"
+        again.verify()
+
+
+def test_removal_for_files_that_are_gone_by_number_path_and_title(filled, music):
+    shutil.rmtree(music)
+    numbers = {track.title: track.id for track in filled.tracks()}
+    assert [t.title for t in filled.remove(numbers["tune 0"])] == ["tune 0"]
+    assert [t.title for t in filled.remove(str(numbers["tune 1"]))] == ["tune 1"]
+    removed = filled.remove(music / "tune 2.wav", "tune 3")
+    assert [t.title for t in removed] == ["tune 2", "tune 3"]
+    assert [t.title for t in filled.tracks()] == ["tune 4"]
+    assert filled.info().removed == 4
+    for i in range(4):
+        for method in ("aligned", "paper"):
+            answer = filled.identify(excerpt(i, 1.0), method=method, threshold=0)
+            assert {m.track.title for m in answer.candidates} <= {"tune 4"}
+    answer = filled.identify(excerpt(4, 3.0))
+    assert answer.match.start_s == pytest.approx(3.0, abs=0.02)
+
+
+def test_removal_is_all_or_nothing(filled):
+    with pytest.raises(LibraryError, match="'no such thing'"):
+        filled.remove("tune 1", "no such thing")
+    with pytest.raises(LibraryError, match="'999'"):
+        filled.remove(999)
+    assert len(filled.tracks()) == 5
+
+
+def test_a_removed_track_can_be_added_again(filled, music):
+    filled.remove("tune 2")
+    report = filled.add(music)
+    assert [t.title for t in report.added] == ["tune 2"]
+    assert filled.identify(excerpt(2, 1.0)).match.track == report.added[0]
+
+
+def test_a_changed_file_replaces_its_track(filled, music):
+    write_wav(music / "tune 2.wav", tune(50))
+    report = filled.add(music)
+    assert [t.title for t in report.added] == ["tune 2"]
+    assert [t.path for t in report.replaced] == [str(music / "tune 2.wav")]
+    assert filled.identify(tune(50)).match.track == report.added[0]
+    assert filled.identify(excerpt(2, 1.0)).match is None
+    assert len(filled.tracks()) == 5
+
+
+def test_audio_from_memory(filled):
+    track = filled.add_audio(tune(20), title="made up", artist="nobody")
+    assert (track.title, track.artist, track.path) == ("made up", "nobody", None)
+    assert filled.identify(excerpt(20, 1.0)).match.track == track
+    assert filled.add_audio(tune(20), title="again") == track
+    assert filled.remove("made up") == [track]
+    with pytest.raises(AudioError, match=r"^quiet: is silent throughout"):
+        filled.add_audio(np.zeros(RATE, np.float32), title="quiet")
+
+
+def test_names_in_any_script(tmp_path):
+    folder = tmp_path / "Музыка ♫"
+    folder.mkdir()
+    file = write_wav(folder / "日本の歌 été.wav", tune(1))
+    with open_library(tmp_path / "Bücherei 書") as opened:
+        (track,) = opened.add(folder).added
+        assert (track.title, track.path) == ("日本の歌 été", str(file))
+        assert opened.identify(excerpt(1, 1.0)).match.track == track
+        assert opened.remove(str(file)) == [track]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_not_unicode(tmp_path):
+    file = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav")
+    write_wav(tmp_path / "x.wav", tune(1)).rename(file)
+    with open_library(tmp_path / "lib") as opened:
+        (track,) = opened.add(file).added
+        assert track.title == "caf\\udce9"
+        assert opened.remove(file) == [track]
+
+
+def test_a_short_file_is_remembered(tmp_path):
+    with open_library(tmp_path / "lib") as opened:
+        opened.add(write_wav(tmp_path / "short.wav", tune(1, 0.5)))
+        assert opened.info().fingerprints == 1
+
+
+def test_another_model_is_refused(filled, tmp_path, monkeypatch):
+    other = FakeEncoder("other-9999")
+    with pytest.raises(ModelError, match=r"made by model fake-0001, not other-9999; open"):
+        Library(tmp_path / "lib", encoder=other)
+    import earprint.encoder as package
+
+    monkeypatch.setattr(package, "load_encoder", lambda name: other, raising=False)
+    with Library(tmp_path / "lib", model="other") as opened:
+        assert len(opened.tracks()) == 5  # needs no model
+        with pytest.raises(ModelError):
+            opened.identify(tune(0))
+        with pytest.raises(ModelError):
+            opened.add(tmp_path)
+        opened.remove("tune 0")
+
+
+def test_wrong_places_are_refused(tmp_path, music):
+    with pytest.raises(LibraryError, match="no earprint library"):
+        open_library(tmp_path / "nowhere", create=False)
+    assert not (tmp_path / "nowhere").exists()
+    with pytest.raises(LibraryError, match="is a file"):
+        open_library(write_wav(tmp_path / "x.wav", tune(0)))
+    with pytest.raises(LibraryError, match="holds other files"):
+        open_library(music)
+    assert len(list(music.iterdir())) == 5
+
+
+@pytest.mark.parametrize("damage", ["missing", "short", "flipped"])
+def test_damaged_segments_are_named(filled, tmp_path, damage):
+    segment = tmp_path / "lib" / "segments" / "000001.f16"
+    content = bytearray(segment.read_bytes())
+    segment.unlink()
+    if damage == "flipped":
+        content[1000] ^= 1
+        segment.write_bytes(content)
+        with open_library(tmp_path / "lib") as opened, pytest.raises(LibraryError, match="000001"):
+            opened.verify()
+        return
+    if damage == "short":
+        segment.write_bytes(content[:-2])
+    with pytest.raises(LibraryError, match=r"000001\.f16") as caught:
+        open_library(tmp_path / "lib")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_second_writer_is_told_who_writes(filled, tmp_path, music, monkeypatch):
+    monkeypatch.setattr("earprint.library.writer.LOCK_WAIT_S", 0.1)
+    other = open_library(tmp_path / "lib")
+    messages = []
+
+    def meanwhile(event):
+        if event.kind == "failed":
+            for attempt in (lambda: other.add(music), lambda: other.remove("tune 1")):
+                with pytest.raises(LibraryLockedError) as caught:
+                    attempt()
+                messages.append(str(caught.value))
+            assert other.identify(excerpt(1, 1.0)).match  # reading goes on
+
+    filled.add("missing.wav", on_event=meanwhile)
+    assert len(messages) == 2
+    assert f"process {os.getpid()} is writing" in messages[0]
+    other.remove("tune 1")
+    other.close()
+
+
+def test_a_reader_sees_what_another_process_commits(filled, tmp_path):
+    assert filled.identify(tune(60)).match is None
+    script = """
+        from fake_encoder import *
+        from earprint.library import Library
+        with Library(sys.argv[1], encoder=FakeEncoder()) as library:
+            library.add_audio(tune(60), title="new")
+            library.remove("tune 0")
+    """
+    assert run_script(script, tmp_path / "lib").returncode == 0
+    assert filled.identify(tune(60)).match.track.title == "new"
+    assert filled.identify(excerpt(0, 1.0)).match is None
+
+
+def test_questions_are_answered_while_another_thread_adds(filled, tmp_path):
+    more = tmp_path / "more"
+    more.mkdir()
+    for i in range(100, 110):
+        write_wav(more / f"{i}.wav", tune(i, 2.0))
+    failures = []
+
+    def ask():
+        while adding.is_alive():
+            if filled.identify(excerpt(1, 1.0)).match.track.title != "tune 1":
+                failures.append(1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("earprint.library.ingest.COMMIT_SECONDS", 0.0)
+        adding = threading.Thread(target=filled.add, args=[more])
+        askers = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in (adding, *askers):
+            thread.start()
+        for thread in (adding, *askers):
+            thread.join()
+    assert not failures
+    assert len(filled.tracks()) == 15
+
+
+def run_script(script, *arguments, prefix=()):
+    source = Path(library.__file__).parents[2]
+    path = os.pathsep.join([str(source), str(Path(__file__).parent), *sys.path])
+    return subprocess.run(
+        [*prefix, sys.executable, "-c", "import os, signal, sys\n" + textwrap.dedent(script)]
+        + [str(argument) for argument in arguments],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+KILLED = """
+    from fake_encoder import *
+    from earprint.library import Library, catalogue, ingest, segments
+    ingest.COMMIT_SECONDS = 0.0  # every file is a batch
+    place, calls = sys.argv[3], []
+
+    def killing(function):
+        def wrapped(*args, **options):
+            calls.append(1)
+            if len(calls) == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*args, **options)
+        return wrapped
+
+    if place == "before the rename":
+        segments.Path.replace = killing(segments.Path.replace)
+    elif place == "before the commit":
+        catalogue.Catalogue.enter = killing(catalogue.Catalogue.enter)
+    elif place == "within the commit":
+        catalogue.Catalogue._mark_removed = killing(catalogue.Catalogue._mark_removed)
+    elif place == "between commits":
+        Library._forget_view = killing(Library._forget_view)
+    with Library(sys.argv[1], encoder=FakeEncoder()) as library:
+        library.add(sys.argv[2])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+@pytest.mark.parametrize(
+    ("place", "kept"),
+    [
+        ("before the rename", 2),
+        ("before the commit", 2),
+        ("within the commit", 2),
+        ("between commits", 3),
+    ],
+)
+def test_a_killed_add_is_completed_by_the_next(tmp_path, music, place, kept):
+    killed = run_script(KILLED, tmp_path / "lib", music, place)
+    assert killed.returncode == -9, killed.stderr
+    with open_library(tmp_path / "lib", create=False) as opened:
+        assert [t.title for t in opened.tracks()] == [f"tune {i}" for i in range(kept)]
+        opened.verify()
+        assert opened.identify(excerpt(1, 1.0)).match.track.title == "tune 1"
+        report = opened.add(music)
+        assert len(report.added) == 5 - kept
+        assert len(report.skipped) == kept
+        for i in range(5):
+            assert opened.identify(excerpt(i, 1.0)).match.track.title == f"tune {i}"
+        opened.verify()
+        stored = {p.name for p in (tmp_path / "lib" / "segments").iterdir()}
+        assert stored == {s.file for s in opened._refresh().segments.values()}
+        assert not (tmp_path / "lib" / "writer.pid").exists()
+
+
+READ_ONLY = """
+    from fake_encoder import *
+    from earprint.errors import LibraryError
+    from earprint.library import Library
+    for create in (False, True):
+        with Library(sys.argv[1], encoder=FakeEncoder(), create=create) as library:
+            assert library.identify(tune(2)[16000:56000]).match.track.title == "tune 2"
+            library.verify()
+            for change in (lambda: library.add(sys.argv[2]), lambda: library.remove("tune 1")):
+                try:
+                    change()
+                except LibraryError as error:
+                    assert "cannot be written" in str(error), error
+                else:
+                    raise AssertionError("written")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs permission bits")
+@pytest.mark.parametrize("files", ["writable", "read-only"])
+def test_a_read_only_folder_can_be_asked(tmp_path, music, files):
+    with open_library(tmp_path / "lib") as opened:
+        opened.add(music)
+    prefix = ()
+    if os.geteuid() == 0:  # root may write everywhere, unless it gives that up
+        if not shutil.which("setpriv"):
+            pytest.skip("needs setpriv to test as root")
+        prefix = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--")
+    folders = [tmp_path / "lib" / "segments", tmp_path / "lib"]
+    try:
+        for folder in folders:
+            for file in folder.iterdir():
+                if file.is_file() and files == "read-only":
+                    file.chmod(0o444)
+            folder.chmod(0o555)
+        done = run_script(READ_ONLY, tmp_path / "lib", music, prefix=prefix)
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,262 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from earprint.index import ExactIndex
+from earprint.matching import TrackTable, aligned, search_aligned
+from earprint.matching.aligned import peak_of_parabola
+
+DIM = 48
+HOP = 0.04
+
+
+class Curve:
+    """A smooth random walk over the unit sphere, which can be sampled at any time."""
+
+    def __init__(self, seed, dim=DIM):
+        rng = np.random.default_rng(seed)
+        self.frequency = rng.uniform(0.1, 1.2, (8, dim))
+        self.phase = rng.uniform(0, 2 * np.pi, (8, dim))
+
+    def __call__(self, times):
+        angles = 2 * np.pi * self.frequency * np.asarray(times)[:, None, None] + self.phase
+        rows = np.cos(angles).sum(axis=1)
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def library(curves, ratio, n_rows=300):
+    parts = [curve(np.arange(n_rows) * ratio * HOP).astype(np.float16) for curve in curves]
+    table = TrackTable(np.arange(len(parts)) * n_rows, [n_rows] * len(parts))
+    return ExactIndex(parts, parts[0].shape[1]), table
+
+
+def noisy(rows, seed, share):
+    noise = np.random.default_rng(seed).standard_normal(rows.shape) * share / rows.shape[1] ** 0.5
+    rows = rows + noise.astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 3])
+@pytest.mark.parametrize("hops", [0, 1, 37, 38, 39, 150])
+def test_whole_hops_are_found_exactly(ratio, hops):
+    curves = [Curve(seed) for seed in range(4)]
+    index, table = library(curves, ratio)
+    query = curves[2]((np.arange(60) + hops) * HOP)
+    found = search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio)
+    assert found[0].track == 2
+    assert found[0].score == pytest.approx(1, abs=1e-3)
+    assert found[0].start_s == pytest.approx(hops * HOP, abs=0.002)
+    assert [a.score for a in found] == sorted((a.score for a in found), reverse=True)
+    assert len({a.track for a in found}) == len(found)
+    assert found[1].score < 0.6
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("shift", [0.003, 0.011, 0.0199, 0.027, 0.036])
+def test_parabola_finds_shifts_within_a_hop(ratio, shift):
+    curves = [Curve(seed) for seed in range(3)]
+    index, table = library(curves, ratio)
+    start = 3.2 + shift
+    query = curves[1](start + np.arange(80) * HOP)
+    (best, *_) = search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio)
+    assert best.track == 1
+    assert best.start_s == pytest.approx(start, abs=0.003)
+
+
+def test_a_noisy_query_is_found_where_its_rows_alone_are_not():
+    curves = [Curve(seed) for seed in range(20)]
+    index, table = library(curves, 2)
+    query = noisy(curves[7](5.0 + np.arange(100) * HOP), 1, 2.5)
+    _, rows = index.search(query, 1)
+    assert np.mean(table.locate(rows)[0] == 7) < 0.9
+    (best, second, *_) = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
+    assert best.track == 7
+    assert best.start_s == pytest.approx(5.0, abs=HOP)
+    assert best.score - second.score > 0.1
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("start", [-1.2, -0.04, 0.0])
+def test_excerpts_that_begin_before_the_track(ratio, start):
+    curves = [Curve(seed) for seed in range(3)]
+    index, table = library(curves, ratio)
+    times = start + np.arange(80) * HOP
+    query = np.where((times < -1e-9)[:, None], Curve(99)(times), curves[1](times))
+    (best, *_) = search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio)
+    assert best.track == 1
+    assert best.start_s == pytest.approx(start, abs=0.003)
+    assert best.score == pytest.approx(1, abs=2e-3)
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("over", [1, 20, 39])
+def test_excerpts_that_run_past_the_end(ratio, over):
+    curves = [Curve(seed) for seed in range(3)]
+    index, table = library(curves, ratio)
+    begin = 300 * ratio - 80 + over
+    times = (begin + np.arange(80)) * HOP
+    query = np.where((np.arange(80) >= 80 - over)[:, None], Curve(99)(times), curves[1](times))
+    (best, *_) = search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio)
+    assert best.track == 1
+    assert best.start_s == pytest.approx(begin * HOP, abs=0.004)
+    assert best.score == pytest.approx(1, abs=2e-3)
+
+
+def test_at_least_half_of_the_query_must_lie_inside():
+    curves = [Curve(seed) for seed in range(2)]
+    index, table = library(curves, 1)
+    times = np.arange(80) * HOP - 60 * HOP
+    query = np.where((times < -1e-9)[:, None], 0, curves[1](times)).astype(np.float32)
+    # Silence has no say: of what is left, all lies inside.
+    (best, *_) = search_aligned(query, index, table, query_hop_s=HOP)
+    assert best.track == 1
+    assert best.start_s == pytest.approx(-60 * HOP, abs=0.003)
+    query[:60] = Curve(99)(times[:60])
+    for found in search_aligned(query, index, table, query_hop_s=HOP):
+        assert found.score < 0.6
+        assert found.start_s > -41 * HOP
+
+
+def test_a_recording_held_twice_gives_two_equal_answers():
+    index, table = library([Curve(0), Curve(1), Curve(0)], 2)
+    found = search_aligned(
+        Curve(0)(4 + np.arange(50) * HOP), index, table, query_hop_s=HOP, ratio=2
+    )
+    assert {found[0].track, found[1].track} == {0, 2}
+    assert found[0].score == found[1].score
+    assert found[0].start_s == found[1].start_s
+
+
+def test_tracks_left_out_of_the_table_are_never_answered():
+    curves = [Curve(seed) for seed in range(3)]
+    index, _ = library(curves, 1)
+    table = TrackTable([0, 600], [300, 300])  # the second track's rows belong to none
+    query = curves[1](2 + np.arange(50) * HOP)
+    for found in search_aligned(query, index, table, query_hop_s=HOP):
+        assert found.score < 0.7
+
+
+def test_silent_query_empty_query_and_empty_library():
+    index, table = library([Curve(0)], 1)
+    assert search_aligned(np.zeros((50, DIM), np.float32), index, table, query_hop_s=HOP) == []
+    assert search_aligned(np.zeros((0, DIM), np.float32), index, table, query_hop_s=HOP) == []
+    nothing = ExactIndex([], DIM)
+    rows = Curve(0)(np.arange(5.0))
+    assert search_aligned(rows, nothing, TrackTable([], []), query_hop_s=HOP) == []
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_query_of_one_window_is_answered(n):
+    index, table = library([Curve(0), Curve(1)], 2)
+    query = Curve(1)((50 + np.arange(n)) * HOP)
+    (best, *_) = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
+    assert best.track == 1
+    assert best.start_s == pytest.approx(50 * HOP, abs=HOP)
+
+
+def test_silent_rows_keep_their_place():
+    curves = [Curve(seed) for seed in range(3)]
+    index, table = library(curves, 2)
+    query = curves[0]((31 + np.arange(90)) * HOP)
+    query[10:50] = 0
+    (best, *_) = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
+    assert best.track == 0
+    assert best.start_s == pytest.approx(31 * HOP, abs=0.003)
+    assert best.score == pytest.approx(1, abs=1e-3)
+
+
+def test_long_queries_are_proposed_from_a_bounded_number_of_rows(monkeypatch):
+    curves = [Curve(seed) for seed in range(2)]
+    index, table = library(curves, 2, n_rows=6000)
+    asked = []
+    search = index.search
+    monkeypatch.setattr(index, "search", lambda q, k: asked.append(len(q)) or search(q, k))
+    query = noisy(curves[1]((777 + np.arange(8000)) * HOP), 3, 1.0)  # over five minutes
+    (best, *_) = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
+    assert asked == [aligned.PROPOSING_ROWS]
+    assert best.track == 1
+    assert best.start_s == pytest.approx(777 * HOP, abs=0.004)
+
+
+def slow_score(query, stored, offset, ratio):
+    """The definition, row by row."""
+    total, inside, there = 0.0, 0, 0
+    for i, row in enumerate(query):
+        if (offset + i) % ratio or not row.any():
+            continue
+        there += 1
+        j = (offset + i) // ratio
+        if 0 <= j < len(stored):
+            inside += 1
+            total += float(row @ stored[j])
+    return total / inside if inside and 2 * inside >= there else np.nan
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    n=st.integers(1, 12),
+    sizes=st.lists(st.integers(1, 15), min_size=1, max_size=3),
+    ratio=st.integers(1, 3),
+    first=st.integers(-14, 40),
+    count=st.integers(1, 6),
+    seed=st.integers(0, 99),
+)
+def test_scores_follow_their_definition(n, sizes, ratio, first, count, seed):
+    rng = np.random.default_rng(seed)
+    parts = [rng.standard_normal((size, 4)).astype(np.float16) for size in sizes]
+    query = rng.standard_normal((n, 4)).astype(np.float32)
+    query[rng.random(n) < 0.3] = 0
+    index = ExactIndex(parts, 4)
+    table = TrackTable(np.cumsum([0, *sizes[:-1]]), sizes)
+    track = len(sizes) - 1
+    offsets = np.arange(first, first + count)
+    got = aligned._scores(aligned._Query.split(query, ratio), index, table, track, offsets)
+    stored = parts[track].astype(np.float32)
+    expected = [slow_score(query, stored, o, ratio) for o in offsets]
+    assert np.allclose(got, expected, atol=1e-5, equal_nan=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(1, 8),
+    sizes=st.lists(st.integers(1, 10), min_size=1, max_size=3),
+    ratio=st.integers(1, 2),
+    seed=st.integers(0, 999),
+)
+def test_small_libraries_give_the_best_of_all_alignments(n, sizes, ratio, seed):
+    """With so few rows everything positive is proposed."""
+    rng = np.random.default_rng(seed)
+    parts = [rng.standard_normal((size, 6)).astype(np.float16) for size in sizes]
+    query = rng.standard_normal((n, 6)).astype(np.float32)
+    index, table = ExactIndex(parts, 6), TrackTable(np.cumsum([0, *sizes[:-1]]), sizes)
+    found = search_aligned(query, index, table, query_hop_s=1.0, ratio=ratio)
+    for alignment in found:
+        stored = parts[alignment.track].astype(np.float32)
+        near = (np.floor(alignment.start_s), np.ceil(alignment.start_s))
+        scores = [slow_score(query, stored, int(o), ratio) for o in near]
+        assert any(alignment.score == pytest.approx(score, abs=1e-4) for score in scores)
+    if sum(sizes) > aligned.HITS_PER_ROW:
+        return
+    got = {alignment.track: alignment.score for alignment in found}
+    for track, part in enumerate(parts):
+        offsets = np.arange(-n, len(part) * ratio + n)
+        scores = [slow_score(query, part.astype(np.float32), o, ratio) for o in offsets]
+        if np.isnan(scores).all() or not np.nanmax(scores) > 0:
+            continue
+        best = offsets[np.nanargmax(scores)]
+        # At the ends of a track the refinement compares over fewer rows and may prefer a neighbour.
+        if 1 <= best <= len(part) * ratio - n - 1:
+            assert got[track] == pytest.approx(np.nanmax(scores), abs=1e-4)
+
+
+def test_parabola():
+    def values(peak):
+        return [5 - 3 * (x - peak) ** 2 for x in (-1, 0, 1)]
+
+    for peak in (-0.5, -0.2, 0.0, 0.31, 0.5):
+        assert peak_of_parabola(*values(peak)) == pytest.approx(peak)
+    assert peak_of_parabola(*values(0.8)) == 0.5
+    assert peak_of_parabola(np.nan, 1.0, 0.5) == 0
+    assert peak_of_parabola(1.0, 1.0, 1.0) == 0
+    assert peak_of_parabola(1.0, 0.0, 1.0) == 0
