@@ -77,9 +77,7 @@ def encode(
         if not codec.startswith(("pcm", "flac", "alac")):
             stream.bit_rate = 64_000 * signal.shape[1]
         picture = _add_video(out) if video else None
-        frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(signal.T), format="fltp", layout=layout
-        )
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(signal.T), format="fltp", layout=layout)
         frame.sample_rate = rate
         frame.time_base = Fraction(1, rate)
         frame.pts = round(start_s * rate)

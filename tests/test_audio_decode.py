@@ -314,9 +314,7 @@ def test_truncated_mp3_is_noticed(tmp_path):
 
 
 # Matroska counts milliseconds; mp3 has no clock, so a frame without its header is gone: 24 ms
-@pytest.mark.parametrize(
-    ("name", "lag_s"), [("a.flac", 0), ("a.m4a", 0), ("a.mkv", 0.002), ("a.mp3", 0.05)]
-)
+@pytest.mark.parametrize(("name", "lag_s"), [("a.flac", 0), ("a.m4a", 0), ("a.mkv", 0.002), ("a.mp3", 0.05)])
 def test_flipped_bits_do_not_shift_what_follows(tmp_path, name, lag_s, capfd):
     signal = 0.1 * np.random.default_rng(0).standard_normal(12 * 48_000)
     path = af.encode(tmp_path / name, signal, 48_000)

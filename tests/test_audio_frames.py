@@ -13,9 +13,7 @@ FRAME = 20  # ms and samples alike
 
 
 def frame(time_ms, value=1.0, samples=FRAME, rate=RATE):
-    made = av.AudioFrame.from_ndarray(
-        np.full((1, samples), value, np.float32), format="fltp", layout="mono"
-    )
+    made = av.AudioFrame.from_ndarray(np.full((1, samples), value, np.float32), format="fltp", layout="mono")
     made.sample_rate = rate
     made.pts = time_ms
     made.time_base = Fraction(1, 1000)

@@ -158,9 +158,7 @@ def test_top_gives_several_answers(world):
 
 @pytest.mark.parametrize("method", ["aligned", "paper"])
 def test_identify_json(world, method):
-    result = ask(
-        world, "identify", "--json", "--method", method, world / "clip.wav", world / "foreign.wav"
-    )
+    result = ask(world, "identify", "--json", "--method", method, world / "clip.wav", world / "foreign.wav")
     hit, miss = json.loads(result.stdout)
     assert hit["query"] == str(world / "clip.wav")
     assert hit["query_duration_s"] == 4.0
@@ -224,10 +222,7 @@ def test_list(world):
 def test_library_after_the_verb_and_from_the_environment(world, tmp_path, monkeypatch):
     before = ask(world, "list").stdout
     assert run("list", "--library", world / "library").stdout == before
-    assert (
-        run("--library", tmp_path / "other", "list", "--library", world / "library").stdout
-        == before
-    )
+    assert run("--library", tmp_path / "other", "list", "--library", world / "library").stdout == before
     monkeypatch.setenv("EARPRINT_LIBRARY", str(world / "library"))
     assert run("list").stdout == before
     assert run("--library", tmp_path / "other", "list").exit_code == 2
@@ -251,9 +246,7 @@ def test_remove_by_id_path_and_title(tmp_path):
     paths[1].unlink()
     result = run(*library, "remove", by_title["piece 0"], paths[1], "piece 2", "nothing such")
     assert result.exit_code == 2
-    assert result.stdout.splitlines() == [
-        f"removed {by_title[f'piece {i}']}: piece {i}" for i in range(3)
-    ]
+    assert result.stdout.splitlines() == [f"removed {by_title[f'piece {i}']}: piece {i}" for i in range(3)]
     (line,) = result.stderr.splitlines()
     assert line.startswith("earprint: error: ")
     assert "nothing such" in line

@@ -97,18 +97,13 @@ def test_described_gives_units():
 
 
 def test_summaries():
-    one = messages.added(
-        added=1, replaced=0, skipped=0, failed=0, length="0:00:10.0", seconds=2.0, rate=5.0
-    )
+    one = messages.added(added=1, replaced=0, skipped=0, failed=0, length="0:00:10.0", seconds=2.0, rate=5.0)
     assert one == "added 1 recording (0:00:10.0 of audio in 2.0 s, 5 x real time)"
     nothing = messages.added(
         added=0, replaced=0, skipped=3, failed=2, length="0:00:00.0", seconds=1.0, rate=0.0
     )
     assert nothing == "added 0 recordings, 3 already there, 2 failed"
-    assert (
-        messages.missed(0.41234, 0.5, "X")
-        == "no match (best guess X, score 0.412, threshold 0.500)"
-    )
+    assert messages.missed(0.41234, 0.5, "X") == "no match (best guess X, score 0.412, threshold 0.500)"
     assert messages.missed(None, 0.5, None) == "no match (nothing to compare with)"
 
 

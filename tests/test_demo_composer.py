@@ -72,13 +72,9 @@ def test_no_bar_repeats_exactly(pieces):
 
 def test_a_piece_is_more_like_itself_than_like_others(pieces):
     # Neither noise nor one texture: halves of a piece are nearer than pieces are.
-    means = [
-        [loudness_by_band(half).mean(axis=0) for half in np.split(piece, 2)] for piece in pieces
-    ]
+    means = [[loudness_by_band(half).mean(axis=0) for half in np.split(piece, 2)] for piece in pieces]
     own = [np.abs(first - second).mean() for first, second in means]
-    others = [
-        np.abs(means[i][0] - means[j][1]).mean() for i in range(6) for j in range(6) if i != j
-    ]
+    others = [np.abs(means[i][0] - means[j][1]).mean() for i in range(6) for j in range(6) if i != j]
     assert np.median(own) < 0.8 * np.median(others)
 
 

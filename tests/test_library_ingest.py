@@ -58,11 +58,7 @@ def test_events_count_up_to_the_totals(folder):
     ends = [e for e in events if e.kind in ("done", "skipped", "failed")]
     assert sorted(e.kind for e in ends) == ["done"] * 6 + ["failed"] * 2 + ["skipped"]
     assert [e.files_done for e in ends] == list(range(1, 10))
-    assert (
-        ends[-1].bytes_done
-        == ends[-1].bytes_total
-        == sum(f.stat().st_size for f in folder.iterdir())
-    )
+    assert ends[-1].bytes_done == ends[-1].bytes_total == sum(f.stat().st_size for f in folder.iterdir())
     assert {e.files_total for e in events} == {9}
     assert sum(e.kind == "start" for e in events) == 8
     assert sum(e.audio_s for e in ends) == pytest.approx(18)

@@ -120,9 +120,7 @@ def test_at_least_half_of_the_query_must_lie_inside():
 
 def test_a_recording_held_twice_gives_two_equal_answers():
     index, table = library([Curve(0), Curve(1), Curve(0)], 2)
-    found = search_aligned(
-        Curve(0)(4 + np.arange(50) * HOP), index, table, query_hop_s=HOP, ratio=2
-    )
+    found = search_aligned(Curve(0)(4 + np.arange(50) * HOP), index, table, query_hop_s=HOP, ratio=2)
     assert {found[0].track, found[1].track} == {0, 2}
     assert found[0].score == found[1].score
     assert found[0].start_s == found[1].start_s

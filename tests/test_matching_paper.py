@@ -100,9 +100,7 @@ def test_on_real_vectors():
     rng = np.random.default_rng(0)
     stored = rng.standard_normal((400, 32)).astype(np.float16)
     index, table = ExactIndex([stored], 32), TrackTable([0, 150], [150, 250])
-    query = (
-        stored[200:230].astype(np.float32) + rng.standard_normal((30, 32)).astype(np.float32) / 2
-    )
+    query = stored[200:230].astype(np.float32) + rng.standard_normal((30, 32)).astype(np.float32) / 2
     (answer,) = search_paper(query, index, table, query_hop_s=HOP)
     assert answer.track == 1
     assert answer.start_s == pytest.approx(5.0)

@@ -17,9 +17,7 @@ def test_empty_table():
     assert track.tolist() == place.tolist() == [-1, -1]
 
 
-@pytest.mark.parametrize(
-    ("first", "n"), [([0, 2], [3, 1]), ([5, 0], [1, 1]), ([0], [-1]), ([0, 1], [1])]
-)
+@pytest.mark.parametrize(("first", "n"), [([0, 2], [3, 1]), ([5, 0], [1, 1]), ([0], [-1]), ([0, 1], [1])])
 def test_overlapping_or_unordered_tracks_are_refused(first, n):
     with pytest.raises(ValueError, match="track"):
         TrackTable(first, n)

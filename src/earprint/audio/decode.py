@@ -217,9 +217,7 @@ def _claimed_s(container: Any, stream: Any) -> float | None:
     return claimed_s
 
 
-def _warn(
-    name: str, on_warning: OnWarning, damage: Damage, got_s: float, claimed_s: float | None
-) -> None:
+def _warn(name: str, on_warning: OnWarning, damage: Damage, got_s: float, claimed_s: float | None) -> None:
     mended = damage.describe()
     if mended is not None:
         on_warning(f"{name}: is damaged: {mended}")

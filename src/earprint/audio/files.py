@@ -64,13 +64,9 @@ def _walk(paths: list[Path], on_warning: Callable[[str], None] | None) -> Iterat
 def _files_under(folder: Path, on_warning: Callable[[str], None] | None) -> Iterator[Path]:
     def report(error: OSError) -> None:
         if on_warning is not None:
-            on_warning(
-                f"{error.filename}: cannot be read ({error.strerror}); check its permissions"
-            )
+            on_warning(f"{error.filename}: cannot be read ({error.strerror}); check its permissions")
 
-    visited: set[str] = (
-        set()
-    )  # real paths, so that a link to a parent folder does not go round for ever
+    visited: set[str] = set()  # real paths, so that a link to a parent folder does not go round for ever
     for parent, folders, names in os.walk(folder, onerror=report, followlinks=True):
         real = os.path.realpath(parent)
         if real in visited:

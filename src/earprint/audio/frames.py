@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 
 from earprint.audio.resampling import as_float32
 
-MIN_GAP_S = 0.010
-"""Shorter holes between frames are rounding, in seconds; one lost frame is 20 ms and more."""
+MIN_GAP_S = 0.016
+"""Shorter holes between frames are rounding, in seconds; one lost frame is 20 ms and more.
+
+Ogg pages cut by an editor misplace a second of Opus by 10 ms and put the next one right again."""
 
 MAX_GAP_S = 60.0
 """Longer holes are not filled, in seconds."""
@@ -82,9 +84,7 @@ class Damage:
         if self.filled_s:
             parts.append(f"{self.filled_s:.2f} s of missing audio replaced by silence")
         if self.jumps:
-            parts.append(
-                f"{_count(self.jumps, 'jump')} of its clock closed, so later times may be off"
-            )
+            parts.append(f"{_count(self.jumps, 'jump')} of its clock closed, so later times may be off")
         return ", ".join(parts) or None
 
 
@@ -125,9 +125,7 @@ class FrameJoiner:
         self._start_s = start_s
         self._pending: list[av.AudioFrame] = []
         self._pending_samples = 0
-        self._kind: tuple[str, int, int] | None = (
-            None  # format, channels, rate of the pending frames
-        )
+        self._kind: tuple[str, int, int] | None = None  # format, channels, rate of the pending frames
         self._end_s: float | None = None  # clock time up to which there is audio or silence
         self._frame_end_s = 0.0  # clock time at which the previous frame ends
 
@@ -138,9 +136,7 @@ class FrameJoiner:
             return
         kind = (frame.format.name, frame.layout.nb_channels, rate)
         gap_s = self._advance(frame)
-        if self._pending and (
-            kind != self._kind or gap_s or self._pending_samples >= _CHUNK_S * rate
-        ):
+        if self._pending and (kind != self._kind or gap_s or self._pending_samples >= _CHUNK_S * rate):
             yield self._join()
         if gap_s:
             self._damage.filled_s += gap_s

@@ -41,9 +41,7 @@ def as_float32(samples: NDArray[Any]) -> NDArray[np.float32]:
     if samples.dtype == np.float32:
         return samples
     if samples.dtype.kind == "f":
-        with np.errstate(
-            over="ignore"
-        ):  # values beyond float32 become inf, which the guards remove
+        with np.errstate(over="ignore"):  # values beyond float32 become inf, which the guards remove
             return samples.astype(np.float32)
     half_range = 2.0 ** (8 * samples.dtype.itemsize - 1)
     scaled = samples.astype(np.float32)
@@ -91,9 +89,7 @@ class MonoResampler:
         return np.pad(tail, (0, max(0, missing - len(tail))))
 
     def _take(self, frames: list[av.AudioFrame]) -> NDArray[np.float32]:
-        pieces = [
-            np.frombuffer(memoryview(f.planes[0]), np.float32, count=f.samples) for f in frames
-        ]
+        pieces = [np.frombuffer(memoryview(f.planes[0]), np.float32, count=f.samples) for f in frames]
         ready = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
         self._n_out += len(ready)
         return ready

@@ -90,9 +90,7 @@ def open_container(source: AudioSource, name: str, stack: ExitStack) -> Any:
 
 def _open_file(file: Any) -> Any:
     # Text in tags is not always what it claims to be. The whitelist holds no protocol that exists.
-    return av.open(
-        file, mode="r", metadata_errors="replace", options={"protocol_whitelist": "none"}
-    )
+    return av.open(file, mode="r", metadata_errors="replace", options={"protocol_whitelist": "none"})
 
 
 class _Pipe:

@@ -9,9 +9,7 @@ from earprint.cli.options import JsonOption, LibraryOption, library_path
 from earprint.errors import LibraryError
 
 
-def list_tracks(
-    ctx: typer.Context, as_json: JsonOption = False, library: LibraryOption = None
-) -> None:
+def list_tracks(ctx: typer.Context, as_json: JsonOption = False, library: LibraryOption = None) -> None:
     """List the recordings, oldest first."""
     from earprint.library import Library
 
@@ -37,9 +35,7 @@ def list_tracks(
 
 def remove(
     ctx: typer.Context,
-    selectors: Annotated[
-        list[str], typer.Argument(metavar="SELECTOR", help=messages.REMOVE_ARGUMENT)
-    ],
+    selectors: Annotated[list[str], typer.Argument(metavar="SELECTOR", help=messages.REMOVE_ARGUMENT)],
     library: LibraryOption = None,
 ) -> None:
     """Remove recordings by id, path or title; ends with exit code 2 if one is unknown."""

@@ -16,9 +16,7 @@ COLUMNS = ("asked", "at", "length", "spoiled by", "answered", "at", "score", "ve
 
 
 def demo(
-    folder: Annotated[
-        Path | None, typer.Argument(help=messages.FOLDER_ARGUMENT, show_default=False)
-    ] = None,
+    folder: Annotated[Path | None, typer.Argument(help=messages.FOLDER_ARGUMENT, show_default=False)] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help=messages.SEED_OPTION)] = 0,
     as_json: JsonOption = False,
 ) -> None:

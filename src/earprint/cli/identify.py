@@ -1,25 +1,17 @@
 """``earprint identify``: which recording a file is from, and where in it."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from earprint.cli import messages, output
-from earprint.cli.options import JsonOption, LibraryOption, library_path
+from earprint.cli.options import JsonOption, LibraryOption, Method, library_path
 from earprint.errors import EarprintError
 
 if TYPE_CHECKING:
     from earprint.library import Identification, Library, Match
-
-
-class Method(StrEnum):
-    """How sequences of fingerprints are compared."""
-
-    aligned = "aligned"
-    paper = "paper"
 
 
 COLUMNS = ("query", "recording", "position", "score", "lead")
@@ -30,12 +22,8 @@ def identify(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help=messages.IDENTIFY_ARGUMENT)],
     as_json: JsonOption = False,
     top: Annotated[int, typer.Option("--top", min=1, help=messages.TOP_OPTION)] = 1,
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", help=messages.THRESHOLD_OPTION)
-    ] = None,
-    method: Annotated[
-        Method, typer.Option("--method", help=messages.METHOD_OPTION)
-    ] = Method.aligned,
+    threshold: Annotated[float | None, typer.Option("--threshold", help=messages.THRESHOLD_OPTION)] = None,
+    method: Annotated[Method, typer.Option("--method", help=messages.METHOD_OPTION)] = Method.aligned,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help=messages.VERBOSE_OPTION)] = False,
     library: LibraryOption = None,
 ) -> None:

@@ -78,9 +78,7 @@ def _root(
     ] = None,
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", is_eager=True, callback=_print_version, help=messages.VERSION_OPTION
-        ),
+        typer.Option("--version", is_eager=True, callback=_print_version, help=messages.VERSION_OPTION),
     ] = False,
 ) -> None:
     """Take the options that stand before the verb; `library_path` reads them from the context."""

@@ -107,9 +107,7 @@ Example:
   earprint model info
 """
 
-LIBRARY_OPTION: Final = (
-    "Folder of the library [default: EARPRINT_LIBRARY, or the user's data folder]."
-)
+LIBRARY_OPTION: Final = "Folder of the library [default: EARPRINT_LIBRARY, or the user's data folder]."
 JSON_OPTION: Final = "Print one JSON document instead."
 VERSION_OPTION: Final = "Print the version and stop."
 TOP_OPTION: Final = "Answers per file, at most, best first."

@@ -4,6 +4,7 @@
 then EARPRINT_LIBRARY, then a folder of the user's own where the platform keeps data.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,13 @@ LibraryOption = Annotated[
     typer.Option("--library", metavar="DIR", help=messages.LIBRARY_OPTION, show_default=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help=messages.JSON_OPTION)]
+
+
+class Method(StrEnum):
+    """How sequences of fingerprints are compared."""
+
+    aligned = "aligned"
+    paper = "paper"
 
 
 def library_path(ctx: typer.Context, after_verb: Path | None) -> Path:

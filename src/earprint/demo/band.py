@@ -119,9 +119,7 @@ class Band:
         rng, style = self.rng, self.style
         ends = [step for step, _ in section.bass_line[1:]] + [style.steps]
         for (step, idea), end in zip(section.bass_line, ends, strict=True):
-            degree = root + (
-                int(rng.choice([0, 2, 4, 6])) if step and rng.random() < 0.12 else idea
-            )
+            degree = root + (int(rng.choice([0, 2, 4, 6])) if step and rng.random() < 0.12 else idea)
             hertz = style.frequency_hz(degree, octave=-1 if degree < 5 else -2)
             held = (end - step) * style.step_s * rng.uniform(0.6, 0.95)
             self._add(

@@ -58,9 +58,7 @@ def add_noise(samples: Audio, noise: Audio, snr_db: float) -> Audio:
         If the noise is too short, or if either of the two is silent, which leaves no ratio to set.
     """
     if len(noise) < len(samples):
-        raise AudioError(
-            f"noise: {len(noise)} samples cannot cover {len(samples)}; make the noise longer"
-        )
+        raise AudioError(f"noise: {len(noise)} samples cannot cover {len(samples)}; make the noise longer")
     noise = noise[: len(samples)]
     power, noise_power = _power(samples), _power(noise)
     if power == 0.0 or noise_power == 0.0:

@@ -56,9 +56,7 @@ def shape_spectrum(samples: Audio, gain: Callable[[NDArray[np.float64]], Audio])
 
 def high_pass(samples: Audio, cutoff_hz: float) -> Audio:
     """Filter a sound with the magnitude of a second-order high-pass at ``cutoff_hz``."""
-    return shape_spectrum(
-        samples, lambda f: np.asarray(f**2 / (f**2 + cutoff_hz**2), dtype=np.float32)
-    )
+    return shape_spectrum(samples, lambda f: np.asarray(f**2 / (f**2 + cutoff_hz**2), dtype=np.float32))
 
 
 @dataclass
@@ -204,9 +202,7 @@ def bell(rng: np.random.Generator) -> BellVoice:
     """Make a bell (odd ratio, long) or an electric piano (whole ratio, short)."""
     if rng.random() < 0.5:
         return BellVoice(rng.choice([1.4, 2.76, 3.5]), rng.uniform(1.0, 2.5), 1.0, 0.5)
-    return BellVoice(
-        rng.choice([1.0, 2.0, 7.0]), rng.uniform(0.6, 1.8), rng.uniform(0.5, 1.2), 0.25
-    )
+    return BellVoice(rng.choice([1.0, 2.0, 7.0]), rng.uniform(0.6, 1.8), rng.uniform(0.5, 1.2), 0.25)
 
 
 def pad(rng: np.random.Generator) -> Voice:

@@ -148,9 +148,7 @@ def write_section(rng: np.random.Generator, style: Style) -> Section:
     )
 
 
-def _motif(
-    rng: np.random.Generator, style: Style, chance: NDArray[np.float64]
-) -> list[tuple[int, int, int]]:
+def _motif(rng: np.random.Generator, style: Style, chance: NDArray[np.float64]) -> list[tuple[int, int, int]]:
     onsets = np.flatnonzero(rng.random(style.steps) < chance)
     if not len(onsets):
         onsets = np.array([0])

@@ -43,37 +43,36 @@ class Fingerprints:
     @property
     def silent(self) -> NDArray[np.bool_]:
         """Which rows are silent, shape (n,)."""
-        mask: NDArray[np.bool_] = ~self.vectors.any(axis=1)
-        return mask
+        return np.asarray(~self.vectors.any(axis=1))
 
 
 class Encoder(Protocol):
-    """Anything that turns audio into fingerprints.
-
-    Attributes
-    ----------
-    name : str
-        The model's name, such as ``dense``.
-    model_id : str
-        Name and digest of the weights, such as ``dense-3f9a01c2``; a library stores it and refuses others.
-    dim : int
-        Components of a fingerprint.
-    reference_hop_s : float
-        Grid on which references are stored, in seconds.
-    query_hop_s : float
-        Grid of queries, in seconds; ``reference_hop_s`` is a whole multiple of it.
-    """
+    """Anything that turns audio into fingerprints."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The model's name, such as ``dense``."""
+        ...
+
     @property
-    def model_id(self) -> str: ...
+    def model_id(self) -> str:
+        """Name and digest of the weights; a library stores it and refuses others."""
+        ...
+
     @property
-    def dim(self) -> int: ...
+    def dim(self) -> int:
+        """Components of a fingerprint."""
+        ...
+
     @property
-    def reference_hop_s(self) -> float: ...
+    def reference_hop_s(self) -> float:
+        """Grid on which references are stored, in seconds; a whole multiple of ``query_hop_s``."""
+        ...
+
     @property
-    def query_hop_s(self) -> float: ...
+    def query_hop_s(self) -> float:
+        """Grid of queries, in seconds."""
+        ...
 
     def threshold(self, duration_s: float) -> float:
         """Score at and above which an answer counts as a match, for a query of this length."""

@@ -70,9 +70,7 @@ class DenseEncoder:
         stream = LogMelStream(DENSE_FRONT_END, blocks)
         parts = [self._session.run(chunk)[0] for chunk in self._chunks(normalise_stream(stream))]
         vectors = np.concatenate(parts)
-        silent = silent_windows(
-            stream.energies, stream.peak, len(vectors), STEP_FRAMES, SEGMENT_FRAMES
-        )
+        silent = silent_windows(stream.energies, stream.peak, len(vectors), STEP_FRAMES, SEGMENT_FRAMES)
         vectors[silent] = 0.0
         steps = 1 if query else REFERENCE_STEPS
         return Fingerprints(

@@ -86,9 +86,7 @@ def open_model(path: Path) -> ModelFile:
         card = json.loads(card_path.read_text(encoding="utf-8"))
         digest = hashlib.blake2b(path.read_bytes(), digest_size=4).hexdigest()
         thresholds = {float(length): float(score) for length, score in card["threshold"].items()}
-        return ModelFile(
-            path, card["name"], card["network"], int(card["dim"]), thresholds, card, digest
-        )
+        return ModelFile(path, card["name"], card["network"], int(card["dim"]), thresholds, card, digest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{card_path}: not a usable model description ({error}); export the model again"

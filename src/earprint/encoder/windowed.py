@@ -8,6 +8,7 @@ from every frame; it is known only at the end of the recording, so the decibel f
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from earprint.constants import FRAME_RATE, N_MELS, SAMPLE_RATE, SEGMENT_FRAMES
 from earprint.encoder.base import AudioBlocks, Fingerprints
@@ -70,14 +71,12 @@ class WindowedEncoder:
                 for i in range(0, len(windows), BATCH)
             ]
         )
-        silent = silent_windows(
-            stream.energies, stream.peak, len(vectors), HOP_FRAMES, SEGMENT_FRAMES
-        )
+        silent = silent_windows(stream.energies, stream.peak, len(vectors), HOP_FRAMES, SEGMENT_FRAMES)
         vectors[silent] = 0.0
         return Fingerprints(vectors, self.query_hop_s, stream.n_samples / SAMPLE_RATE)
 
 
-def decibels_of_full_scale(log_mel: np.ndarray, peak: float) -> np.ndarray:
+def decibels_of_full_scale(log_mel: NDArray[np.float32], peak: float) -> NDArray[np.float32]:
     """Decibel frames as if the track had been peak-normalised first.
 
     Parameters
@@ -93,5 +92,5 @@ def decibels_of_full_scale(log_mel: np.ndarray, peak: float) -> np.ndarray:
         Not below the front end's floor of -100 dB.
     """
     gain = -20.0 * np.log10(peak) if peak > 0 else 0.0
-    out: np.ndarray = (DECIBELS_PER_NEPER * log_mel + gain).astype(np.float32)
-    return np.maximum(out, np.float32(10 * np.log10(PAPER_FRONT_END.floor)))
+    decibels = DECIBELS_PER_NEPER * log_mel + gain
+    return np.asarray(np.maximum(decibels, 10 * np.log10(PAPER_FRONT_END.floor)), dtype=np.float32)

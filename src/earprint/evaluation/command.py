@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from earprint.cli.options import Method
+
 HELP = """Measure how often noisy excerpts of known recordings are found.
 
 Adds the references to a library, cuts excerpts at random places, distorts them (noise, rooms, both,
@@ -35,7 +37,7 @@ def evaluate(
     queries: Annotated[int, typer.Option(help="Queries of each condition and length.")] = 300,
     absent_queries: Annotated[int, typer.Option(help="Absent queries likewise.")] = 100,
     model: Annotated[str, typer.Option(help="Model name or .onnx file.")] = "dense",
-    method: Annotated[str, typer.Option(help="aligned or paper.")] = "aligned",
+    method: Annotated[Method, typer.Option(help="How to search.")] = Method.aligned,
     keep_library: Annotated[
         Path | None, typer.Option(help="Library folder to use and keep, instead of a temporary one.")
     ] = None,
@@ -75,7 +77,7 @@ def evaluate(
             )
             asked = [under(query, condition) for condition in wanted for query in drawn]
             with typer.progressbar(
-                ask(library, render(asked), method), length=len(asked), label=f"{length_s:g} s",
+                ask(library, render(asked), method.value), length=len(asked), label=f"{length_s:g} s",
                 file=_stderr(),
             ) as answers:  # fmt: skip
                 outcomes += list(answers)
@@ -83,11 +85,11 @@ def evaluate(
     rows = summarise(outcomes)
     settings: dict[str, Any] = {
         "model_id": info.model_id, "fingerprints": info.fingerprints, "tracks": info.tracks,
-        "hours": round(info.duration_s / 3600, 2), "method": method, "seed": seed,
+        "hours": round(info.duration_s / 3600, 2), "method": method.value, "seed": seed,
     }  # fmt: skip
     typer.echo(
         f"{info.model_id}, {info.tracks} tracks, {info.duration_s / 3600:.1f} h, "
-        f"{info.fingerprints:,} fingerprints, method {method}, seed {seed}\n"
+        f"{info.fingerprints:,} fingerprints, method {method.value}, seed {seed}\n"
     )
     typer.echo(markdown(rows), nl=False)
     if out is not None:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +67,9 @@ class Outcome:
 
 
 def ask(
-    library: Library, queries: Iterable[tuple[Query, NDArray[np.float32]]], method: str = "aligned"
+    library: Library,
+    queries: Iterable[tuple[Query, NDArray[np.float32]]],
+    method: Literal["aligned", "paper"] = "aligned",
 ) -> Iterable[Outcome]:
     """Identify rendered queries against a library, yielding outcomes one by one."""
     for query, audio in queries:
@@ -116,9 +118,7 @@ class Row:
             "length_s": self.length_s,
             "queries": self.queries,
             **shares,
-            "median_error_ms": None
-            if self.median_error_s is None
-            else round(1000 * self.median_error_s, 1),
+            "median_error_ms": None if self.median_error_s is None else round(1000 * self.median_error_s, 1),
             "median_ms_per_query": round(1000 * self.median_seconds, 1),
         }
 
@@ -144,7 +144,9 @@ def summarise(outcomes: Sequence[Outcome]) -> list[Row]:
         errors = np.abs([outcome.error_s for outcome in right if outcome.error_s is not None])
         rows.append(
             Row(
-                condition, length_s, present,
+                condition,
+                length_s,
+                present,
                 queries=len(mine),
                 top_1=sum(outcome.right_track for outcome in mine),
                 answered=len(right),
@@ -152,7 +154,7 @@ def summarise(outcomes: Sequence[Outcome]) -> list[Row]:
                 accepted=sum(outcome.accepted for outcome in mine),
                 median_error_s=float(np.median(errors)) if len(errors) else None,
                 median_seconds=float(np.median([outcome.seconds for outcome in mine])),
-            )  # fmt: skip
+            )
         )
     return rows
 

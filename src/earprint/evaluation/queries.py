@@ -67,10 +67,7 @@ class Query:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON-ready data."""
-        return {
-            key: str(value) if isinstance(value, Path) else value
-            for key, value in asdict(self).items()
-        }
+        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -137,9 +134,9 @@ def draw_excerpts(
                 length_s=length_s,
                 condition="clean",
                 snr_db=None,
-                noise=noises[rng.integers(len(noises))] if noises else None,
+                noise=noises[int(rng.integers(len(noises)))] if noises else None,
                 noise_start_s=float(rng.uniform(0, 600)),
-                room=rooms[rng.integers(len(rooms))] if rooms else None,
+                room=rooms[int(rng.integers(len(rooms)))] if rooms else None,
                 phone=False,
                 present=present,
             )
@@ -186,9 +183,7 @@ def render(queries: Sequence[Query]) -> Iterator[tuple[Query, NDArray[np.float32
             yield query, distort(query, excerpt, past)
 
 
-def distort(
-    query: Query, excerpt: NDArray[np.float32], past: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def distort(query: Query, excerpt: NDArray[np.float32], past: NDArray[np.float32]) -> NDArray[np.float32]:
     """Apply a query's room, noise and telephone to its excerpt, shape (n,) to (n,)."""
     response = _response(query.room) if query.room else None
     if response is not None:

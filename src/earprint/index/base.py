@@ -19,9 +19,7 @@ class Index(Protocol):
         """Rows in the row space."""
         ...
 
-    def search(
-        self, queries: NDArray[np.float32], k: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Find the rows with the largest inner products.
 
         Only rows with a product above zero are hits, so silent rows (all zeros) neither find

@@ -44,9 +44,7 @@ class ExactIndex:
         """Rows in the row space."""
         return int(self._bounds[-1])
 
-    def search(
-        self, queries: NDArray[np.float32], k: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Find the k rows with the largest inner products, see `Index.search`."""
         if k < 1:
             raise ValueError(f"k is {k}; ask for at least one hit")

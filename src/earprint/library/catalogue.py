@@ -209,9 +209,7 @@ class Catalogue:
     def live_hashes(self) -> set[str]:
         """Return the content hashes of the live tracks."""
         with self._reporting():
-            rows = self._connection.execute(
-                "SELECT content_hash FROM tracks WHERE removed_at IS NULL"
-            )
+            rows = self._connection.execute("SELECT content_hash FROM tracks WHERE removed_at IS NULL")
             return {row[0] for row in rows}
 
     def segment_files(self) -> set[str]:
@@ -231,8 +229,7 @@ class Catalogue:
             raise ValueError(f"tracks are not found by {column}")
         with self._reporting():
             rows = self._connection.execute(
-                f"SELECT {_TRACK} FROM tracks "
-                f"WHERE {column} = ? AND removed_at IS NULL ORDER BY id",
+                f"SELECT {_TRACK} FROM tracks WHERE {column} = ? AND removed_at IS NULL ORDER BY id",
                 (value,),
             )
             return [Track(*row) for row in rows]
@@ -280,8 +277,7 @@ class Catalogue:
         replaced: list[Track] = []
         with self._reporting(), self._transaction():
             self._connection.execute(
-                "INSERT INTO segments (id, file, rows, dim, checksum, created_at) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO segments (id, file, rows, dim, checksum, created_at) VALUES (?, ?, ?, ?, ?, ?)",
                 (segment.id, segment.file, segment.rows, segment.dim, segment.checksum, now),
             )
             first_row = 0

@@ -429,9 +429,7 @@ class Library:
         with self._lock:
             version = self._catalogue.data_version()  # first: a later commit is then seen next time
             if self._view is None or version != self._view_version:
-                self._view = build_view(
-                    *self._catalogue.live(), self._segments_folder, self._mapped
-                )
+                self._view = build_view(*self._catalogue.live(), self._segments_folder, self._mapped)
                 self._view_version = version
             return self._view
 
@@ -456,9 +454,7 @@ def _check_folder(path: Path, *, create: bool) -> None:
             f"{path}: cannot be made or read ({error.strerror}); name another folder"
         ) from error
     if foreign and not (path / "catalogue.sqlite").exists():
-        raise LibraryError(
-            f"{path}: holds other files and no earprint library; name a new or empty folder"
-        )
+        raise LibraryError(f"{path}: holds other files and no earprint library; name a new or empty folder")
 
 
 def _folder_size(path: Path) -> int:

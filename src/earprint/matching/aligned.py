@@ -166,9 +166,7 @@ def _scores(
         rows, spoken = query.rows[part], query.spoken[part]
         shift = (offset + part) // ratio  # stored row under the part's first row
         begin, end = max(0, -shift), min(len(rows), n_rows - shift)
-        if (
-            common
-        ):  # of query rows i = part + m * ratio, those with 0 <= offset + i < n_rows * ratio
+        if common:  # of query rows i = part + m * ratio, those with 0 <= offset + i < n_rows * ratio
             begin = max(begin, -((int(offsets.min()) + part) // ratio))
             end = min(end, (n_rows * ratio - 1 - int(offsets.max()) - part) // ratio + 1)
         if end <= begin:
@@ -181,9 +179,7 @@ def _scores(
     return scores
 
 
-def _refine(
-    query: _Query, index: Index, table: TrackTable, track: int, offset: int
-) -> tuple[float, float]:
+def _refine(query: _Query, index: Index, table: TrackTable, track: int, offset: int) -> tuple[float, float]:
     """Climb to the best offset nearby; that offset, with its fraction of a hop, and its score.
 
     Neighbours are compared over the same query rows: at the ends of a track, a row that is inside

@@ -54,9 +54,7 @@ class TrackTable:
         self.n_rows: NDArray[np.int64] = np.asarray(n_rows, dtype=np.int64)
         if self.first_row.ndim != 1 or self.first_row.shape != self.n_rows.shape:
             raise ValueError("first_row and n_rows are one number per track each")
-        if np.any(self.n_rows < 0) or np.any(
-            self.first_row[1:] < self.first_row[:-1] + self.n_rows[:-1]
-        ):
+        if np.any(self.n_rows < 0) or np.any(self.first_row[1:] < self.first_row[:-1] + self.n_rows[:-1]):
             raise ValueError("tracks overlap or are not in the order of their rows")
 
     def __len__(self) -> int:

@@ -75,7 +75,7 @@ def filter_spectra(
     spectrum = torch.fft.rfft(audio, length) * torch.fft.rfft(responses, length)
     if curves is not None:
         spectrum = spectrum * curves
-    out = torch.fft.irfft(spectrum, length)
+    out: Tensor = torch.fft.irfft(spectrum, length)
     return out[:, n - (keep or n) : n]
 
 

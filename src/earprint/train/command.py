@@ -53,9 +53,7 @@ def fit(
     store: Annotated[Path, typer.Argument(help="Made by `earprint train pack`.")],
     run: Annotated[Path, typer.Argument(help="Folder of the run; an interrupted one is resumed.")],
     network: Annotated[str, typer.Option(help="dense or attention.")] = "dense",
-    max_minutes: Annotated[
-        float, typer.Option(help="Training time of all resumed runs together.")
-    ] = 90.0,
+    max_minutes: Annotated[float, typer.Option(help="Training time of all resumed runs together.")] = 90.0,
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None,
     audio_per_step: Annotated[
         float, typer.Option(help="Distorted audio per step, s: the batch size.")

@@ -107,9 +107,7 @@ def store_weights_as_half(model: onnx.ModelProto) -> None:
         name = tensor.name
         stored = onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_half")
         graph.initializer[index].CopyFrom(stored)
-        casts.append(
-            onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT)
-        )
+        casts.append(onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)

@@ -32,7 +32,8 @@ class TorchFrontEnd(nn.Module):
         frames = padded.unfold(1, front_end.n_fft, FRAME_HOP)
         spectrum = torch.fft.rfft(frames * self.window)
         power = (spectrum.real.square() + spectrum.imag.square()) @ self.filterbank
-        return power.clamp_min(front_end.floor).log()
+        log_mel: Tensor = power.clamp_min(front_end.floor).log()
+        return log_mel
 
 
 def normalise_batch(log_mel: Tensor) -> Tensor:
@@ -48,7 +49,5 @@ def normalise_batch(log_mel: Tensor) -> Tensor:
 def _local_mean(values: Tensor) -> Tensor:
     """Mean over the frames within `RADIUS_FRAMES` of each, (batch, frames, 1) to the same shape."""
     width = 2 * RADIUS_FRAMES + 1
-    local = functional.avg_pool1d(
-        values.transpose(1, 2), width, 1, RADIUS_FRAMES, count_include_pad=False
-    )
+    local = functional.avg_pool1d(values.transpose(1, 2), width, 1, RADIUS_FRAMES, count_include_pad=False)
     return local.transpose(1, 2)

@@ -126,9 +126,8 @@ class Trainer:
             torch.set_num_threads(config.threads)
         self.recipe: Recipe = recipe_for(config.network)
         self.network = self.recipe.network.to(device)
-        self.average = AveragedModel(
-            self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=False
-        )
+        averaging = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(self.network, multi_avg_fn=averaging)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -136,10 +135,11 @@ class Trainer:
             kind: open_pack(store, kind).split(config.validation_percent)
             for kind in ("music", "noise", "rooms")
         }
-        train = [splits[kind][0] for kind in ("music", "noise", "rooms")]
-        held_out = [splits[kind][1] for kind in ("music", "noise", "rooms")]
-        self.sampler = Sampler(*train, config.distortions, device, config.seed)
-        self.validation = Validation(*held_out) if all(p.items for p in held_out) else None
+        (music, music_held), (noise, noise_held), (rooms, rooms_held) = splits.values()
+        self.sampler = Sampler(music, noise, rooms, config.distortions, device, config.seed)
+        self.validation: Validation | None = None
+        if music_held.items and noise_held.items and rooms_held.items:
+            self.validation = Validation(music_held, noise_held, rooms_held)
         self.store = {
             kind: {"items": len(a.items), "held_out": len(b.items)} for kind, (a, b) in splits.items()
         }

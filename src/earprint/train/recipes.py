@@ -50,11 +50,11 @@ def _dense_recipe(network: nn.Module) -> Recipe:
     front_end = TorchFrontEnd(DENSE_FRONT_END)
 
     def features(audio: Tensor, mask: tuple[Tensor, Tensor] | None) -> Tensor:
-        log_mel = front_end.to(audio.device)(audio)
+        log_mel: Tensor = front_end.to(audio.device)(audio)
         if mask is not None:
             log_mel = augment.mask_bands(log_mel, *mask)
-        frames = normalise_batch(log_mel)
-        return nn.functional.pad(frames, (0, 0, CONTEXT_LEFT, CONTEXT_RIGHT))
+        padding = (0, 0, CONTEXT_LEFT, CONTEXT_RIGHT)
+        return nn.functional.pad(normalise_batch(log_mel), padding)
 
     def inputs(batch: Batch) -> tuple[Tensor, Tensor]:
         mask = (batch.mask_first, batch.mask_width)
@@ -75,7 +75,7 @@ def _attention_recipe(network: nn.Module) -> Recipe:
     def features(audio: Tensor, mask: tuple[Tensor, Tensor] | None) -> Tensor:
         # The paper normalises a training segment by its own peak.
         peak = audio.abs().amax(dim=1, keepdim=True).clamp_min(1e-9)
-        log_mel = front_end.to(audio.device)(audio / peak)
+        log_mel: Tensor = front_end.to(audio.device)(audio / peak)
         if mask is not None:
             log_mel = augment.mask_bands(log_mel, *mask)
         return DECIBELS_PER_NEPER * log_mel

@@ -65,7 +65,7 @@ class Pack:
         """Samples of one recording as float32, full scale 1, shape (length,)."""
         part = self.samples[item.start : item.start + item.length]
         if part.dtype == np.int16:
-            return part.astype(np.float32) / 32_768
+            return np.asarray(part, dtype=np.float32) / np.float32(32_768)
         return part.astype(np.float32)
 
     def split(self, validation_percent: int) -> tuple["Pack", "Pack"]:

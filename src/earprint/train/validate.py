@@ -1,4 +1,4 @@
-"""Validation while training: do held-out queries find their place among held-out references?
+"""Validation while training: how often held-out queries find their place among held-out references.
 
 A quick proxy of the real evaluation: single-pass, exhaustive, no sequence search. References are the
 held-out tracks; queries are one-second and three-second crops, mixed with held-out noise and rooms; a hit

@@ -11,7 +11,6 @@ recording has ended; so a chunk with its true neighbours gives exactly what one 
 
 from typing import Final
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
