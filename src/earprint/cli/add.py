@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from earprint.cli import messages, output
-from earprint.cli.options import LibraryOption, library_path
+from earprint.cli.options import LibraryOption, ModelOption, library_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,7 @@ def add(
     ctx: typer.Context,
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help=messages.ADD_ARGUMENT)],
     library: LibraryOption = None,
+    model: ModelOption = "dense",
 ) -> None:
     """Add recordings; ends with exit code 2 if any file failed."""
     from earprint.library import Library
@@ -28,7 +29,7 @@ def add(
     started = time.perf_counter()
     try:
         with (
-            Library(library_path(ctx, library), create=True) as opened,
+            Library(library_path(ctx, library), create=True, model=model) as opened,
             _progress() as progress,
         ):
             report = opened.add(*paths, on_event=_shown_on(progress))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from earprint.cli import messages, output
-from earprint.cli.options import JsonOption, LibraryOption, Method, library_path
+from earprint.cli.options import JsonOption, LibraryOption, Method, ModelOption, library_path
 from earprint.errors import EarprintError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def identify(
     method: Annotated[Method, typer.Option("--method", help=messages.METHOD_OPTION)] = Method.aligned,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help=messages.VERBOSE_OPTION)] = False,
     library: LibraryOption = None,
+    model: ModelOption = "dense",
 ) -> None:
     """Identify each file; ends with exit code 0, 1 (no match for some) or 2 (error on any)."""
     from earprint.library import Library
@@ -33,7 +34,7 @@ def identify(
     documents: list[dict[str, Any]] = []
     rows: list[tuple[str, ...]] = []
     unmatched = failed = 0
-    with Library(library_path(ctx, library), create=False) as opened:
+    with Library(library_path(ctx, library), create=False, model=model) as opened:
         for file in files:
             try:
                 result = _identify(opened, file, top, threshold, method)

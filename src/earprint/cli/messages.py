@@ -108,6 +108,7 @@ Example:
 """
 
 LIBRARY_OPTION: Final = "Folder of the library [default: EARPRINT_LIBRARY, or the user's data folder]."
+MODEL_OPTION: Final = "Model by name, or an .onnx file of your own; a library keeps to one."
 JSON_OPTION: Final = "Print one JSON document instead."
 VERSION_OPTION: Final = "Print the version and stop."
 TOP_OPTION: Final = "Answers per file, at most, best first."

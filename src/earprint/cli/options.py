@@ -19,6 +19,9 @@ LibraryOption = Annotated[
     Path | None,
     typer.Option("--library", metavar="DIR", help=messages.LIBRARY_OPTION, show_default=False),
 ]
+ModelOption = Annotated[
+    str, typer.Option("--model", metavar="NAME", envvar="EARPRINT_MODEL", help=messages.MODEL_OPTION)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help=messages.JSON_OPTION)]
 
 

@@ -4,12 +4,13 @@ Metrics per condition and query length, each a share of the queries put:
 
 - top-1: the best candidate is the right recording, whatever its score (the paper's identification);
 - answered: the right recording is the answer, its score at or above the threshold;
+- wrong: another recording is the answer;
 - located: answered, and the start is within a tolerance (50 ms is the paper's equation 6);
 - false accept: of queries whose recording is not in the library, those answered at all.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -69,13 +70,28 @@ class Outcome:
 def ask(
     library: Library,
     queries: Iterable[tuple[Query, NDArray[np.float32]]],
+    expected: Mapping[Path, int],
     method: Literal["aligned", "paper"] = "aligned",
-) -> Iterable[Outcome]:
-    """Identify rendered queries against a library, yielding outcomes one by one."""
+) -> Iterator[Outcome]:
+    """Identify rendered queries against a library, yielding outcomes one by one.
+
+    Parameters
+    ----------
+    library : Library
+    queries : iterable of (Query, ndarray of float32, shape (n,))
+        As `earprint.evaluation.queries.render` gives them.
+    expected : mapping of Path to int
+        The track of each recording; absent recordings have none.
+    method : {"aligned", "paper"}
+
+    Yields
+    ------
+    Outcome
+    """
     for query, audio in queries:
         answer = library.identify(audio, top=2, method=method)
         best = answer.candidates[0] if answer.candidates else None
-        right = best is not None and _same_file(best.track.path, query.path)
+        right = best is not None and best.track.id == expected.get(query.path)
         yield Outcome(
             query,
             right_track=right,
@@ -87,13 +103,29 @@ def ask(
         )
 
 
-def _same_file(stored: str | None, path: Path) -> bool:
-    return stored is not None and Path(stored) == path.resolve()
-
-
 @dataclass(frozen=True)
 class Row:
-    """Counts of one condition and query length."""
+    """Counts of one condition and query length.
+
+    Attributes
+    ----------
+    condition : str
+    length_s : float
+    present : bool
+        Whether the queries' recordings are in the library.
+    queries : int
+        Queries put; the rest are counts of them, named as in the module's description.
+    top_1, answered, wrong : int
+        0 for absent recordings.
+    located : dict of float to int
+        By tolerance, in seconds.
+    accepted : int
+        Answered at all, rightly or wrongly.
+    median_error_s : float or None
+        Of the absolute errors of right answers; None without any.
+    median_seconds : float
+        Time to answer.
+    """
 
     condition: str
     length_s: float
@@ -101,6 +133,7 @@ class Row:
     queries: int
     top_1: int
     answered: int
+    wrong: int
     located: dict[float, int]
     accepted: int
     median_error_s: float | None
@@ -108,7 +141,7 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """Return shares in percent with their 95 % intervals, JSON-ready."""
-        counts = {"top_1": self.top_1, "answered": self.answered}
+        counts = {"top_1": self.top_1, "answered": self.answered, "wrong": self.wrong}
         counts |= {f"located_{1000 * t:g}_ms": count for t, count in self.located.items()}
         if not self.present:
             counts = {"false_accept": self.accepted}
@@ -126,7 +159,7 @@ class Row:
 def _percent(count: int, total: int) -> dict[str, float]:
     low, high = wilson(count, total)
     return {
-        "percent": round(100 * count / total, 2) if total else math.nan,
+        "percent": round(100 * count / total, 2),
         "low": round(100 * low, 2),
         "high": round(100 * high, 2),
     }
@@ -150,6 +183,7 @@ def summarise(outcomes: Sequence[Outcome]) -> list[Row]:
                 queries=len(mine),
                 top_1=sum(outcome.right_track for outcome in mine),
                 answered=len(right),
+                wrong=sum(outcome.accepted and not outcome.right_track for outcome in mine) if present else 0,
                 located={t: int((errors <= t).sum()) for t in TOLERANCES_S},
                 accepted=sum(outcome.accepted for outcome in mine),
                 median_error_s=float(np.median(errors)) if len(errors) else None,
@@ -160,7 +194,13 @@ def summarise(outcomes: Sequence[Outcome]) -> list[Row]:
 
 
 def wilson(count: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson score interval of a share (Wilson 1927), 95 % by default.
+    """Wilson score interval of a share (Wilson 1927, "Probable inference"), 95 % by default.
+
+    Parameters
+    ----------
+    count, total : int
+    z : float
+        Quantile of the normal distribution: 1.96 leaves 2.5 % on either side.
 
     Returns
     -------
