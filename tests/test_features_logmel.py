@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden.make_logmel import FRONT_ENDS, golden_signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earprint.features import DENSE_FRONT_END, PAPER_FRONT_END, LogMelStream
+from golden.make_logmel import FRONT_ENDS, golden_signal
 
 GOLDEN = Path(__file__).parent / "golden" / "logmel.npz"
 EACH = pytest.mark.parametrize(

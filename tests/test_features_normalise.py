@@ -18,9 +18,7 @@ def slow_normalise(log_mel):
     log_mel = log_mel.astype(np.float64)
     n = len(log_mel)
     near = [slice(max(0, i - 50), i + 51) for i in range(n)]
-    wide = np.array(
-        [np.log(np.exp(log_mel[i]) + 1e-5 * np.exp(log_mel[near[i]]).mean()) for i in range(n)]
-    )
+    wide = np.array([np.log(np.exp(log_mel[i]) + 1e-5 * np.exp(log_mel[near[i]]).mean()) for i in range(n)])
     return np.array(
         [(wide[i] - wide[near[i]].mean()) / np.sqrt(wide[near[i]].var() + 0.01) for i in range(n)]
     )

@@ -26,3 +26,7 @@ class LibraryLockedError(LibraryError):
 
 class TrainingError(EarprintError):
     """Training data or a checkpoint cannot be used."""
+
+
+class EvaluationError(EarprintError):
+    """An evaluation cannot be run, or an outside program in it fails."""

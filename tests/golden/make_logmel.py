@@ -1,7 +1,7 @@
 """Make logmel.npz, the mel powers that librosa gives for `golden_signal`.
 
 Run once, in an environment of its own (`pip install librosa`), from any folder:
-`python tests/golden/make_logmel.py`. The committed file was made with librosa VERSION_L, numpy VERSION_N
+`python tests/golden/make_logmel.py`. The committed file was made with librosa 0.11.0, numpy 2.4.6
 and Python 3.11.
 """
 

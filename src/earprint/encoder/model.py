@@ -86,6 +86,8 @@ def open_model(path: Path) -> ModelFile:
         card = json.loads(card_path.read_text(encoding="utf-8"))
         digest = hashlib.blake2b(path.read_bytes(), digest_size=4).hexdigest()
         thresholds = {float(length): float(score) for length, score in card["threshold"].items()}
+        if not thresholds or min(thresholds) <= 0:
+            raise ValueError("threshold needs a score for at least one length above 0 s")
         return ModelFile(path, card["name"], card["network"], int(card["dim"]), thresholds, card, digest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(

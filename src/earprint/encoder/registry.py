@@ -43,7 +43,6 @@ def find_model(name: str) -> ModelFile:
     return open_model(weights_folder() / f"{name}.onnx")
 
 
-@functools.lru_cache(maxsize=4)
 def load_encoder(name: str = DEFAULT_MODEL, threads: int = 0) -> Encoder:
     """Load an encoder, once per process.
 
@@ -63,6 +62,11 @@ def load_encoder(name: str = DEFAULT_MODEL, threads: int = 0) -> Encoder:
     ModelError
         If there is no such model or it cannot be loaded.
     """
+    return _load(name, threads)
+
+
+@functools.lru_cache(maxsize=4)
+def _load(name: str, threads: int) -> Encoder:
     model = find_model(name)
     if model.network == "dense":
         return DenseEncoder(model, threads)

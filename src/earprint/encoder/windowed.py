@@ -5,6 +5,7 @@ from every frame; it is known only at the end of the recording, so the decibel f
 (23 MB per hour) and only the windows are made in batches.
 """
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,9 @@ from earprint.features import PAPER_FRONT_END, LogMelStream, silent_windows
 
 HOP_FRAMES: Final = 10
 """Frames between two windows, 100 ms (paper, table 2)."""
+
+FRONT_END: Final = replace(PAPER_FRONT_END, floor=1e-20)
+"""The paper's, with its floor left to `decibels_of_full_scale`, which knows the peak."""
 
 BATCH: Final = 64
 """Windows given to the network at once."""
@@ -56,7 +60,7 @@ class WindowedEncoder:
 
     def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:
         """Fingerprint one recording; see `earprint.encoder.Encoder`. Both grids are the same here."""
-        stream = LogMelStream(PAPER_FRONT_END, blocks)
+        stream = LogMelStream(FRONT_END, blocks)
         frames = np.concatenate([np.zeros((0, N_MELS), np.float32), *stream])
         frames = decibels_of_full_scale(frames, stream.peak)
         if len(frames) < SEGMENT_FRAMES:

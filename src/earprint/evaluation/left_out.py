@@ -49,7 +49,7 @@ class LeftOut:
         """Sum up, in one line for each cause; no lines if everything took part."""
         lines = []
         if self._files:
-            lines.append(f"left out: {_count(len(self._files), 'file')}, named above")
+            lines.append(f"left out: {_count(len(self._files), 'file')}")
         for length_s, recordings in self._shorter.items():
             if recordings:
                 lines.append(f"left out: {_count(recordings, 'recording')} too short for {length_s:g} s")

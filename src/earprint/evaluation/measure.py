@@ -6,6 +6,8 @@ Metrics per condition and query length, each a share of the queries put:
 - answered: the right recording is the answer, its score at or above the threshold;
 - wrong: another recording is the answer;
 - located: answered, and the start is within a tolerance (50 ms is the paper's equation 6);
+- located or repeat: located within 100 ms, or at a place where the recording holds the very same sound
+  (see `earprint.evaluation.repeats`);
 - false accept: of queries whose recording is not in the library, those answered at all.
 """
 
@@ -44,6 +46,10 @@ class Outcome:
         Answered minus true start, if the track is right.
     seconds : float
         Time to answer.
+    repeat : bool
+        The answer is another place of the right recording with the same sound.
+    system : str
+        Who answered.
     """
 
     query: Query
@@ -53,6 +59,8 @@ class Outcome:
     accepted: bool
     error_s: float | None
     seconds: float
+    repeat: bool = False
+    system: str = "earprint"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON-ready data."""
@@ -64,6 +72,8 @@ class Outcome:
             "accepted": self.accepted,
             "error_s": None if self.error_s is None else round(self.error_s, 4),
             "seconds": round(self.seconds, 4),
+            "repeat": self.repeat,
+            "system": self.system,
         }
 
 
@@ -109,6 +119,8 @@ class Row:
 
     Attributes
     ----------
+    system : str
+        Who answered.
     condition : str
     length_s : float
     present : bool
@@ -119,6 +131,8 @@ class Row:
         0 for absent recordings.
     located : dict of float to int
         By tolerance, in seconds.
+    repeats : int
+        Answered, elsewhere in the right recording where the same sound is.
     accepted : int
         Answered at all, rightly or wrongly.
     median_error_s : float or None
@@ -127,6 +141,7 @@ class Row:
         Time to answer.
     """
 
+    system: str
     condition: str
     length_s: float
     present: bool
@@ -135,6 +150,7 @@ class Row:
     answered: int
     wrong: int
     located: dict[float, int]
+    repeats: int
     accepted: int
     median_error_s: float | None
     median_seconds: float
@@ -143,10 +159,12 @@ class Row:
         """Return shares in percent with their 95 % intervals, JSON-ready."""
         counts = {"top_1": self.top_1, "answered": self.answered, "wrong": self.wrong}
         counts |= {f"located_{1000 * t:g}_ms": count for t, count in self.located.items()}
+        counts["located_or_repeat"] = self.located[TOLERANCES_S[-1]] + self.repeats
         if not self.present:
             counts = {"false_accept": self.accepted}
         shares = {name: _percent(count, self.queries) for name, count in counts.items()}
         return {
+            "system": self.system,
             "condition": self.condition,
             "length_s": self.length_s,
             "queries": self.queries,
@@ -159,24 +177,27 @@ class Row:
 def _percent(count: int, total: int) -> dict[str, float]:
     low, high = wilson(count, total)
     return {
-        "percent": round(100 * count / total, 2),
-        "low": round(100 * low, 2),
-        "high": round(100 * high, 2),
+        "percent": round(100 * count / total, 4),
+        "low": round(100 * low, 4),
+        "high": round(100 * high, 4),
     }
 
 
 def summarise(outcomes: Sequence[Outcome]) -> list[Row]:
-    """Count outcomes by condition, query length and presence, in order of first appearance."""
-    groups: dict[tuple[str, float, bool], list[Outcome]] = {}
+    """Count outcomes by system, condition, query length and presence, in order of first appearance."""
+    groups: dict[tuple[str, str, float, bool], list[Outcome]] = {}
     for outcome in outcomes:
         query = outcome.query
-        groups.setdefault((query.condition, query.length_s, query.present), []).append(outcome)
+        groups.setdefault((outcome.system, query.condition, query.length_s, query.present), []).append(
+            outcome
+        )
     rows = []
-    for (condition, length_s, present), mine in groups.items():
+    for (system, condition, length_s, present), mine in groups.items():
         right = [outcome for outcome in mine if outcome.right_track and outcome.accepted]
         errors = np.abs([outcome.error_s for outcome in right if outcome.error_s is not None])
         rows.append(
             Row(
+                system,
                 condition,
                 length_s,
                 present,
@@ -185,6 +206,7 @@ def summarise(outcomes: Sequence[Outcome]) -> list[Row]:
                 answered=len(right),
                 wrong=sum(outcome.accepted and not outcome.right_track for outcome in mine) if present else 0,
                 located={t: int((errors <= t).sum()) for t in TOLERANCES_S},
+                repeats=sum(outcome.repeat for outcome in right),
                 accepted=sum(outcome.accepted for outcome in mine),
                 median_error_s=float(np.median(errors)) if len(errors) else None,
                 median_seconds=float(np.median([outcome.seconds for outcome in mine])),

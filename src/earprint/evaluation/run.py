@@ -7,13 +7,15 @@ about as that copy, and an "absent" file that the library holds is left out, as 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 from earprint.audio import content_hash, stream_audio
 from earprint.constants import SAMPLE_RATE
-from earprint.errors import AudioError
+from earprint.errors import AudioError, EvaluationError
 from earprint.evaluation.left_out import LeftOut
 from earprint.evaluation.measure import Outcome, ask
+from earprint.evaluation.peers import Peer
 from earprint.evaluation.queries import (
     Query,
     conditions,
@@ -24,6 +26,8 @@ from earprint.evaluation.queries import (
     room_response,
     under,
 )
+from earprint.evaluation.repeats import mark_repeats
+from earprint.evaluation.versus import Questions, ask_peer, kept
 from earprint.library import AddEvent, Library
 
 OnProgress = Callable[[str, float, float], None]
@@ -79,10 +83,11 @@ class Plan:
 
 @dataclass
 class _Known:
-    """Recordings that the library holds: to be asked about, and their tracks by path."""
+    """Recordings that the library holds: to be asked about, their tracks and files by path."""
 
     recordings: Recordings = field(default_factory=list)
     tracks: dict[Path, int] = field(default_factory=dict)
+    files: dict[Path, Path] = field(default_factory=dict)
 
 
 def run(
@@ -90,6 +95,7 @@ def run(
     material: Material,
     plan: Plan,
     *,
+    peers: Sequence[Peer] = (),
     left_out: LeftOut | None = None,
     on_progress: OnProgress = lambda _what, _done, _total: None,
 ) -> list[Outcome]:
@@ -101,6 +107,8 @@ def run(
         Gets the references and distractors; tracks that it has already act as distractors.
     material : Material
     plan : Plan
+    peers : sequence of Peer
+        Other systems; they get the recordings that the library took, and the same questions.
     left_out : LeftOut, optional
         Learns what took no part.
     on_progress : callable, optional
@@ -112,14 +120,17 @@ def run(
 
     Raises
     ------
-    AudioError
-        If nothing can be asked.
+    EvaluationError
+        If nothing can be asked, or no noise or no room response can be used.
     EarprintError
         If the library cannot be used; see `earprint.Library.add`.
     """
     left_out = LeftOut() if left_out is None else left_out
     _add(library, material, left_out, on_progress)
     known = _known(library, material.references)
+    for number, peer in enumerate(peers):
+        on_progress(f"adding to {peer.name}", number, len(peers))
+        peer.add(list(known.files.values()) + _others(library, known))
     absent = _absent(library, material.absent, left_out, on_progress)
     noises = _usable(material.noises, load_noise, left_out)
     rooms = _usable(material.rooms, room_response, left_out)
@@ -136,11 +147,19 @@ def run(
                 recordings, count, length_s, seed, noises=noises, rooms=rooms, present=present
             )
         asked = [under(query, condition) for condition in wanted for query in drawn]
-        answers = ask(library, render(asked, left_out.query), known.tracks, plan.method)
-        outcomes += _followed(answers, f"asking, {length_s:g} s", len(asked), on_progress)
+        questions: Questions = []
+        with TemporaryDirectory(prefix="earprint-questions-") as folder:
+            rendered = render(asked, left_out.query)
+            if peers:
+                rendered = kept(rendered, Path(folder), questions)
+            answers = ask(library, rendered, known.tracks, plan.method)
+            outcomes += _followed(answers, f"asking, {length_s:g} s", len(asked), on_progress)
+            for number, peer in enumerate(peers):
+                on_progress(f"asking {peer.name}, {length_s:g} s", number, len(peers))
+                outcomes += ask_peer(peer, questions, known.files)
     if not outcomes:
-        raise AudioError(_why_nothing(known.recordings + absent, plan))
-    return outcomes
+        raise EvaluationError(_why_nothing(known.recordings + absent, plan))
+    return mark_repeats(outcomes)
 
 
 def _add(library: Library, material: Material, left_out: LeftOut, on_progress: OnProgress) -> None:
@@ -156,9 +175,77 @@ def _known(library: Library, references: Sequence[Path]) -> _Known:
     tracks = {track.content_hash: track for track in library.tracks()}
     known = _Known()
     for path in references:
-        track = _track_of(path, tracks)
-        # None: it failed and was named. Seen: a copy of another reference.
-        if track is not None and track.id not in known.tracks.values():
+        try:
+            track = tracks.pop(content_hash(path), None)
+        except AudioError:
+            continue  # could not be added either, and was named then
+        if track is not None:  # neither unusable nor a copy of another reference
             known.recordings.append((path, track.duration_s))
             known.tracks[path] = track.id
+            known.files[path] = path
     return known
+
+
+def _others(library: Library, known: _Known) -> list[Path]:
+    """Files of the library's other tracks, which peers must hold too."""
+    asked = set(known.tracks.values())
+    paths = (track.path for track in library.tracks() if track.id not in asked)
+    return [Path(path) for path in paths if path is not None and Path(path).is_file()]
+
+
+def _absent(
+    library: Library, files: Sequence[Path], left_out: LeftOut, on_progress: OnProgress
+) -> Recordings:
+    held = {track.content_hash for track in library.tracks()}
+    recordings: Recordings = []
+    for done, path in enumerate(files):
+        on_progress("measuring absent recordings", done, len(files))
+        try:
+            if content_hash(path) in held:
+                left_out.file(path, "is in the library, so it is not absent")
+            else:
+                duration_s = sum(len(block) for block in stream_audio(path)) / SAMPLE_RATE
+                recordings.append((path, duration_s))
+        except AudioError as error:
+            left_out.file(path, error)
+    return recordings
+
+
+def _usable(files: Sequence[Path], load: Callable[[Path], object], left_out: LeftOut) -> list[Path]:
+    """Files that can be loaded; the others are left out before they can unbalance the conditions."""
+    usable = []
+    for path in files:
+        try:
+            load(path)
+        except AudioError as error:
+            left_out.file(path, error)
+        else:
+            usable.append(path)
+    if files and not usable:
+        raise EvaluationError(
+            f"{files[0].parent}: none of its {len(files)} files can be used (see above); name another folder"
+        )
+    return usable
+
+
+def _followed(
+    answers: Iterator[Outcome], what: str, total: int, on_progress: OnProgress
+) -> Iterator[Outcome]:
+    on_progress(what, 0, total)
+    for done, outcome in enumerate(answers, 1):
+        on_progress(what, done, total)
+        yield outcome
+    on_progress(what, total, total)
+
+
+def _why_nothing(recordings: Recordings, plan: Plan) -> str:
+    if not recordings:
+        return "nothing to ask about: no recording can be used; name folders of audio files that play"
+    shortest_s = min(plan.lengths_s)
+    if not any(long_enough(duration_s, shortest_s) for _, duration_s in recordings):
+        longest_s = max(duration_s for _, duration_s in recordings)
+        return (
+            f"nothing to ask about: the longest recording has {longest_s:.1f} s, too short for excerpts of "
+            f"{shortest_s:g} s; give a smaller --lengths or longer recordings"
+        )
+    return "nothing to ask about: every excerpt is silent or unreadable; check the recordings"

@@ -18,6 +18,9 @@ RADIUS_FRAMES = 50
 RELATIVE_FLOOR = 1e-5
 """Power added to every band, as a share of the neighbourhood's mean power (-50 dB)."""
 
+SMALLEST = 1e-30
+"""Power that the floor never falls below, far under any front end's own floor."""
+
 MIN_DEVIATION = 0.1
 """Added (in squares) to the standard deviation, in nepers of power, so that a constant stays finite."""
 
@@ -58,7 +61,7 @@ def _normalise_part(frames: NDArray[np.float32], start: int, stop: int) -> NDArr
     """
     first, last = max(0, start - RADIUS_FRAMES), min(len(frames), stop + RADIUS_FRAMES)
     power = _local_mean(np.exp(frames).mean(axis=1), first, last)
-    floor = np.log(RELATIVE_FLOOR * power).astype(np.float32)
+    floor = np.log(np.maximum(RELATIVE_FLOOR * power, SMALLEST)).astype(np.float32)
     wide = np.logaddexp(frames[first:last], floor[:, None])
     start, stop = start - first, stop - first
     mean = _local_mean(wide.mean(axis=1), start, stop)

@@ -7,12 +7,15 @@
 2. Score. Each of them and its neighbours get the mean cosine over the query rows that are not
    silent, have a stored row, and fall inside the track; at least half of those with a stored row
    must fall inside. This is where a query of several seconds beats its rows one by one: chance
-   agreements average out.
+   agreements average out. They average out less over fewer rows, as one over the square root of
+   their number, so the mean counts times the square root of the share that falls inside: without
+   that, the ends of tracks answer for queries that nothing resembles.
 3. Refine. Per track the best alignment stays; the parabola through its score and its two
    neighbours' puts the start between grid points.
 
 A score of 1 means identical fingerprints throughout, about 0 means unrelated ones. An excerpt may
-begin before the track or run past its end.
+begin before the track or run past its end; the score of one that agrees fully where it overlaps by half
+is 0.71.
 """
 
 from dataclasses import dataclass
@@ -148,9 +151,9 @@ def _scores(
     *,
     common: bool = False,
 ) -> NDArray[np.float64]:
-    """Mean cosine at each of some nearby offsets in one track; NaN where too little is inside.
+    """Score at each of some nearby offsets in one track; NaN where too little is inside.
 
-    With `common`, only the query rows that are inside at every offset count, however few they are.
+    With `common`, it is the mean cosine over the query rows that are inside at every offset, however few.
     """
     ratio = len(query.rows)
     n_rows = int(table.n_rows[track])
@@ -175,7 +178,8 @@ def _scores(
         if not inside or (not common and 2 * inside < spoken[-1]):
             continue
         under = stored[begin + shift - low : end + shift - low]
-        scores[position] = np.dot(rows[begin:end].ravel(), under.ravel()) / inside
+        all_rows = inside if common else int(spoken[-1])
+        scores[position] = np.dot(rows[begin:end].ravel(), under.ravel()) / np.sqrt(inside * all_rows)
     return scores
 
 

@@ -1,12 +1,8 @@
 """The held-out part of a store as files, for choosing thresholds without touching test data."""
 
-import wave
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from earprint.constants import SAMPLE_RATE
+from earprint.evaluation.versus import write_wav
 from earprint.train.store import Item, Pack, open_pack
 
 
@@ -49,13 +45,3 @@ def _write(pack: Pack, items: list[Item], folder: Path) -> int:
         name = item.name.replace("/", "--").rpartition(".")[0] or item.name.replace("/", "--")
         write_wav(folder / f"{name}.wav", pack.audio(item))
     return len(items)
-
-
-def write_wav(path: Path, samples: NDArray[np.float32]) -> None:
-    """Write 16 kHz mono samples as 16-bit PCM, clipped at full scale."""
-    pcm = np.round(np.clip(samples, -1, 1) * 32_767).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(pcm.tobytes())

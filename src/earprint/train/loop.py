@@ -246,7 +246,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "trained_s": self.trained_s,
-            "sampler": self.sampler.rng.bit_generator.state,
+            "sampler": self.sampler.state(),
             "config": json.dumps(asdict(self.config)),
             "device": self.device_name(),
             "store": self.store,
@@ -269,7 +269,7 @@ class Trainer:
             ) from error
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.trained_s = state["step"], state["trained_s"]
-        self.sampler.rng.bit_generator.state = state["sampler"]
+        self.sampler.restore(state["sampler"])
 
     def _log(self, losses: list[float], elapsed_s: float, data_s: float) -> str:
         loss, rate = float(np.nanmean(losses)), len(losses) / elapsed_s

@@ -7,6 +7,7 @@ music with `CONTEXT_S` more on either end. Their fingerprints line up `CONTEXT_S
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -149,6 +150,15 @@ class Sampler:
         self._noise_by_category = _nested(self.noise.items)
         self._rooms_by_category = _nested(self.rooms.items)
 
+    def state(self) -> dict[str, Any]:
+        """What the next batches depend on, for a checkpoint."""
+        return {"generator": self.rng.bit_generator.state, "order": self._order}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.rng.bit_generator.state = state["generator"]
+        self._order = list(state["order"])
+
     def draw(self, batch: int, length_s: float) -> Batch:
         """Draw ``batch`` clips of distinct tracks, the distorted side ``length_s`` seconds long."""
         rng, n = self.rng, round(length_s * SAMPLE_RATE)
@@ -235,7 +245,9 @@ class Sampler:
     def _distinct(self, count: int) -> list[int]:
         """Indices of tracks, every track once before any comes again."""
         while len(self._order) < count:
-            self._order += self.rng.permutation(len(self.music.items)).tolist()
+            again = self.rng.permutation(len(self.music.items)).tolist()
+            # Those still waiting go behind the rest, or a batch could hold a track twice.
+            self._order += sorted(again, key=set(self._order).__contains__)
         chosen, self._order = self._order[:count], self._order[count:]
         return chosen
 

@@ -87,7 +87,7 @@ def group_of(path: Path, folder: Path) -> str:
     source, mark, _ = path.name.partition(GROUP_MARK)
     if mark:
         return source
-    parent = path.parent.relative_to(folder).as_posix() if path.is_relative_to(folder) else "."
+    parent = path.parent.relative_to(folder).as_posix() if path.parent.is_relative_to(folder) else "."
     return path.stem if parent == "." else parent
 
 

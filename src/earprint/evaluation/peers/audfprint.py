@@ -1,0 +1,157 @@
+"""audfprint, the landmark fingerprints of Dan Ellis (github.com/dpwe/audfprint, MIT), as a peer.
+
+Wang's landmarks (pairs of spectral peaks) in a hash table of 2^20 buckets of 100 entries. The user gives a
+checkout and a Python that has its needs; `earprint.evaluation.peers.audfprint_launcher` starts its unchanged
+``main`` with its own defaults: 20 hashes per second, fan-out 3, references analysed once and queries at 4
+sub-frame shifts, approximate counting, at least 5 aligned hashes, one answer. Three options differ:
+
+- ``--list``: the files are named in a list, as they are many;
+- ``--maxtimebits``: raised above 14 when a reference exceeds 380 s, as its README demands;
+- ``--ncores``: given when more than one is wished.
+
+It takes 16-bit wave files at its own rate of 11,025 Hz, through the switch it has for machines without
+ffmpeg. Its score is the number of hashes that agree on one alignment. Its time unit is a hop of 256 samples
+(23 ms); it prints tenths of a second, too coarse for a tolerance of 50 ms, so the launcher passes on the
+hops. The index on the disk is compressed; in memory its table takes 420 MB however little it holds.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from earprint.errors import EvaluationError
+from earprint.evaluation.peers.base import ProgramPeer
+from earprint.evaluation.peers.programs import digest, run_program, write_wave
+
+AUDFPRINT_RATE = 11_025
+"""Rate that audfprint works at, in Hz."""
+
+AUDFPRINT_HOP = 256
+"""Its hop, in samples at that rate."""
+
+DEFAULT_TIME_BITS = 14
+"""Hops that its table can tell apart, as a power of two; later ones begin again at 0."""
+
+NEEDS = "numpy scipy docopt joblib psutil"
+"""What audfprint imports, as pip's arguments."""
+
+_LAUNCHER = Path(__file__).with_name("audfprint_launcher.py")
+
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",  # cores are counted in processes
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",  # the checkout is the user's
+    "PYTHONUTF8": "1",
+}
+
+
+class AudfprintPeer(ProgramPeer):
+    """The real audfprint, from a checkout; see `earprint.evaluation.peers.base.Peer`.
+
+    Parameters
+    ----------
+    checkout : Path
+        Folder with ``audfprint.py``.
+    python : Path or None
+        Interpreter with its needs; None for the one of ``checkout/.venv``, else the running one.
+    work : Path
+        Folder for its index and temporary files: 80 MB for each hour added, while it is being added.
+    cores : int
+        Processes it may use.
+
+    Raises
+    ------
+    EvaluationError
+        If the checkout is none, or the interpreter lacks what audfprint needs.
+    """
+
+    def __init__(self, checkout: Path, python: Path | None, work: Path, *, cores: int = 1) -> None:
+        self._python = python or python_for(checkout)
+        version = audfprint_version(checkout, self._python)
+        self._cores = ["--ncores", str(cores)] if cores > 1 else []
+        super().__init__("audfprint", version, " ".join(["defaults", *self._cores]), work, ".wav")
+        self._checkout = checkout.resolve()
+        self._time_bits = DEFAULT_TIME_BITS
+
+    @property
+    def index_bytes(self) -> int:
+        """Size of its compressed index file, in bytes."""
+        index = self.work / "index.pklz"
+        return index.stat().st_size if self._references else 0
+
+    def _convert(self, source: Path, copy: Path) -> float:
+        return write_wave(source, copy, AUDFPRINT_RATE)
+
+    def _store(self, names: Sequence[str], longest_s: float) -> None:
+        needed = max(DEFAULT_TIME_BITS, math.ceil(longest_s * AUDFPRINT_RATE / AUDFPRINT_HOP).bit_length())
+        if self._references and needed > self._time_bits:
+            raise EvaluationError(
+                f"audfprint: its index was laid out for shorter recordings than {longest_s:.0f} s; "
+                "add all references at once"
+            )
+        if self._references:
+            self._audfprint("add", names)
+        else:
+            wider = ["--maxtimebits", str(needed)] if needed > DEFAULT_TIME_BITS else []
+            self._audfprint("new", names, *wider)
+            self._time_bits = needed
+            self.options = " ".join(["defaults", *wider, *self._cores])
+
+    def _ask(self, names: Sequence[str]) -> list[tuple[str, float, float] | None]:
+        answers = self.work / "answers.txt"
+        self._audfprint("match", names, "--opfile", answers.name)
+        found: dict[str, tuple[str, float, float] | None] = {}
+        for line in answers.read_text(encoding="utf-8").splitlines():
+            if line.startswith("{"):  # the rest is its progress
+                one = json.loads(line)
+                best = one["matches"][0] if one["matches"] else None
+                found[one["query"]] = best and (best["reference"], best["start_s"], float(best["hashes"]))
+        answers.unlink()
+        missing = sum(name not in found for name in names)
+        if missing:
+            raise EvaluationError(
+                f"audfprint: gave no answer to {missing} of {len(names)} queries; try a fresh checkout"
+            )
+        return [found[name] for name in names]
+
+    def _audfprint(self, command: str, names: Sequence[str], *options: str) -> None:
+        files = self.work / "files.txt"
+        files.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        arguments = [command, "--dbase", "index.pklz", *self._cores, *options, "--list", files.name]
+        program = [self._python.absolute(), _LAUNCHER, self._checkout]
+        run_program(self.name, [*program, *arguments], self.work, _ENVIRONMENT)
+        files.unlink()
+
+
+def python_for(checkout: Path) -> Path:
+    """Interpreter of a checkout's own ``.venv``, or the running one if it has none."""
+    places = [checkout / ".venv" / place for place in ("bin/python", "Scripts/python.exe")]
+    return next((place for place in places if place.exists()), Path(sys.executable))
+
+
+def audfprint_version(checkout: Path, python: Path) -> str:
+    """Start audfprint for its version.
+
+    Raises
+    ------
+    EvaluationError
+        If the checkout is none, or the interpreter lacks what audfprint needs.
+    """
+    if not (checkout / "audfprint.py").is_file():
+        raise EvaluationError(
+            f"{checkout}: no audfprint.py in it; give a checkout of https://github.com/dpwe/audfprint"
+        )
+    program = [python.absolute(), _LAUNCHER, checkout.resolve()]
+    try:
+        said = run_program("audfprint", [*program, "--version"], checkout, _ENVIRONMENT)
+    except EvaluationError as error:
+        if "No module named" not in str(error):
+            raise
+        missing = str(error).partition("No module named ")[2].partition(")")[0]
+        raise EvaluationError(
+            f"audfprint: {python} has no module {missing}, which it needs; "
+            f"run {python} -m pip install {NEEDS}, or make {checkout / '.venv'} and install them there"
+        ) from error
+    return f"audfprint {said.strip()}, sources {digest(sorted(checkout.glob('*.py')))}"

@@ -1,0 +1,83 @@
+"""Olaf, the landmark fingerprints of Joren Six (github.com/JorenSix/Olaf, AGPL-3.0), as a peer.
+
+Triples of spectral peaks in an LMDB store. The user builds the core (``make compile_core``) and gives
+``bin/olaf_core``, which is run with the options it was compiled with. It takes raw float32 at 16 kHz, keeps
+its store under ``$HOME/.olaf/db``, and prints lines of hashes, query start and stop, reference, its number,
+reference start and stop, best first, with 0 hashes if it found nothing. Its score is the hashes that agree.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from earprint.audio import stream_audio
+from earprint.constants import SAMPLE_RATE
+from earprint.errors import EvaluationError
+from earprint.evaluation.peers.base import ProgramPeer
+from earprint.evaluation.peers.programs import digest, run_program
+
+FILES_PER_RUN = 1000
+"""References given to one run of the program, which commits once at its end."""
+
+
+class OlafPeer(ProgramPeer):
+    """The real Olaf, from its binary; see `earprint.evaluation.peers.base.Peer`.
+
+    Parameters
+    ----------
+    binary : Path
+        ``olaf_core``.
+    work : Path
+        Folder for its store and temporary files: 230 MB for each hour added, while it is being added.
+
+    Raises
+    ------
+    EvaluationError
+        If the binary is none.
+    """
+
+    def __init__(self, binary: Path, work: Path) -> None:
+        super().__init__("Olaf", olaf_version(binary), "as compiled", work, ".raw")
+        self._binary = binary.resolve()
+        self._db = self.work / ".olaf" / "db"
+        shutil.rmtree(self._db, ignore_errors=True)
+        self._db.mkdir(parents=True)
+
+    @property
+    def index_bytes(self) -> int:
+        """Size of its store, in bytes."""
+        return sum(file.stat().st_size for file in self._db.iterdir())
+
+    def _convert(self, source: Path, copy: Path) -> float:
+        with copy.open("wb") as sink:
+            for block in stream_audio(source):
+                sink.write(block.tobytes())
+        return copy.stat().st_size / 4 / SAMPLE_RATE
+
+    def _store(self, names: Sequence[str], longest_s: float) -> None:
+        for start in range(0, len(names), FILES_PER_RUN):
+            self._olaf("store", *names[start : start + FILES_PER_RUN])
+
+    def _ask(self, names: Sequence[str]) -> list[tuple[str, float, float] | None]:
+        return [_best(self._olaf("query", name)) for name in names]
+
+    def _olaf(self, command: str, *names: str) -> str:
+        pairs = [name for name in names for _ in range(2)]  # the file, and the name to remember it by
+        return run_program(self.name, [self._binary, command, *pairs], self.work, {"HOME": str(self.work)})
+
+
+def _best(printed: str) -> tuple[str, float, float] | None:
+    for line in printed.splitlines():
+        fields = [field.strip() for field in line.split(",")]
+        if len(fields) == 7 and int(fields[0]) > 0:
+            return fields[3], float(fields[5]) - float(fields[1]), float(fields[0])
+    return None
+
+
+def olaf_version(binary: Path) -> str:
+    """Describe an Olaf binary, which has no version of its own, by a digest of its bytes."""
+    if not binary.is_file():
+        raise EvaluationError(
+            f"{binary}: no such program; build Olaf's core (make compile_core) and give its bin/olaf_core"
+        )
+    return f"olaf_core, binary {digest([binary])}"

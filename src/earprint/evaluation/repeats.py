@@ -1,0 +1,84 @@
+"""Places that cannot be told apart: music made from loops holds the very same sound several times.
+
+An answer that names the right recording and another place is wrong about the place, unless the recording
+holds the same passage there. Whether it does is decided on the recording itself: the waveform under the
+answer, moved by up to `TOLERANCE_S`, correlates with the one that was asked about. Played again by people
+it does not; copied by a sequencer it does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earprint.audio import load_audio
+from earprint.constants import SAMPLE_RATE
+from earprint.evaluation.measure import Outcome
+
+TOLERANCE_S = 0.1
+"""Answers within this are at the place itself; repeats lie as near to the answer, in seconds."""
+
+SAME_CORRELATION = 0.8
+"""Normalised correlation from which two passages are the same sound; lossy coding takes some away."""
+
+
+def mark_repeats(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Find the answers that name another place of the right recording where the same sound is.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+
+    Returns
+    -------
+    list of Outcome
+        In the same order, with ``repeat`` set.
+    """
+    elsewhere = {
+        outcome.query.path for outcome in outcomes if outcome.error_s is not None and _is_elsewhere(outcome)
+    }
+    marked = list(outcomes)
+    for path in sorted(elsewhere):
+        audio = load_audio(path)
+        for number, outcome in enumerate(marked):
+            if outcome.query.path == path and _is_elsewhere(outcome) and _same_sound(audio, outcome):
+                marked[number] = replace(outcome, repeat=True)
+    return marked
+
+
+def _is_elsewhere(outcome: Outcome) -> bool:
+    return outcome.error_s is not None and abs(outcome.error_s) > TOLERANCE_S
+
+
+def _same_sound(audio: NDArray[np.float32], outcome: Outcome) -> bool:
+    assert outcome.error_s is not None
+    start, length = round(outcome.query.start_s * SAMPLE_RATE), round(outcome.query.length_s * SAMPLE_RATE)
+    passage = audio[start : start + length]
+    margin = round(TOLERANCE_S * SAMPLE_RATE)
+    first = start + round(outcome.error_s * SAMPLE_RATE) - margin
+    other = audio[max(0, first) : first + length + 2 * margin]
+    return len(other) >= length and correlation(passage, other) >= SAME_CORRELATION
+
+
+def correlation(passage: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Largest normalised correlation of a passage with any stretch of equal length of another one.
+
+    Parameters
+    ----------
+    passage : ndarray of float32, shape (n,)
+    other : ndarray of float32, shape (m,), m >= n
+
+    Returns
+    -------
+    float
+        Between -1 and 1; 0 if either is silent.
+    """
+    n, m = len(passage), len(other)
+    size = 1 << (n + m - 1).bit_length()
+    products = np.fft.irfft(np.fft.rfft(other, size) * np.conj(np.fft.rfft(passage, size)), size)[: m - n + 1]
+    energy = np.concatenate(([0.0], np.cumsum(other.astype(np.float64) ** 2)))
+    scale = np.sqrt((energy[n:] - energy[: m - n + 1]) * np.sum(passage.astype(np.float64) ** 2))
+    if not scale.max() > 0:
+        return 0.0
+    return float(np.max(products / np.maximum(scale, 1e-9 * scale.max())))

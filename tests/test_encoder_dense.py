@@ -1,0 +1,149 @@
+"""The dense encoder: what holds whatever its weights have learned."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from earprint.demo.composer import compose
+from earprint.encoder import load_encoder
+from earprint.encoder.dense import DenseEncoder
+from earprint.encoder.registry import find_model
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_encoder("dense")
+
+
+@pytest.fixture(scope="module")
+def music():
+    """Ten seconds of a piece, without its end, which fades out."""
+    return compose(3, 11.0)[:160_000]
+
+
+def encode(encoder, samples, *, query=False):
+    return encoder.encode([samples], query=query)
+
+
+def rows(n, hop):
+    """Rows of n samples: every place of a 960 ms window in n // 160 frames, but one at least."""
+    frames = max(96, n // 160)
+    return len(range(0, frames - 96 + 1, hop))
+
+
+@pytest.mark.parametrize("n", [1, 100, 8_000, 15_360, 15_999, 16_000, 16_639, 16_640, 160_000])
+def test_shapes_and_types(encoder, music, n):
+    for query, hop in ((False, 8), (True, 4)):
+        got = encode(encoder, music[2_000 : 2_000 + n] if n < 160_000 else music, query=query)
+        assert got.vectors.shape == (rows(n, hop), 128)
+        assert got.vectors.dtype == np.float32
+        assert got.hop_s == pytest.approx(hop / 100)
+        assert got.duration_s == n / 16_000
+        np.testing.assert_allclose(got.times_s, np.arange(rows(n, hop)) * hop / 100)
+
+
+def test_no_samples_give_one_silent_row(encoder):
+    for blocks in ([], [np.zeros(0, np.float32)]):
+        got = encoder.encode(blocks)
+        assert got.vectors.shape == (1, 128)
+        assert got.silent.all()
+        assert got.duration_s == 0
+
+
+def test_rows_are_unit_vectors(encoder, music):
+    vectors = encode(encoder, music, query=True).vectors
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+
+
+def test_rows_tell_places_apart(encoder, music):
+    vectors = encode(encoder, music).vectors
+    similarity = vectors[::24] @ vectors[::24].T
+    assert np.abs(similarity[np.triu_indices(len(similarity), 1)]).max() < 0.999
+
+
+def test_grids_are_whole_multiples(encoder):
+    assert (encoder.reference_hop_s, encoder.query_hop_s) == (0.08, 0.04)
+
+
+@pytest.mark.parametrize(
+    ("n", "chunk_frames"),
+    [(15_360, 147), (30_000, 147), (15_360, 400), (40_000, 400), (156_137, 400), (156_137, 401)],
+)
+def test_chunks_give_what_one_pass_gives(encoder, music, n, chunk_frames):
+    chunked = DenseEncoder(find_model("dense"), threads=1, chunk_frames=chunk_frames)
+    sizes = np.cumsum(np.random.default_rng(n).integers(1, 9_001, 60))
+    blocks = np.split(music[:n], sizes[sizes < n])
+    got = chunked.encode(blocks, query=True).vectors
+    np.testing.assert_allclose(got, encode(encoder, music[:n], query=True).vectors, atol=1e-5)
+
+
+def test_longer_than_one_chunk(encoder, music):
+    twice = np.concatenate((music, music[::-1], music))
+    got = encode(encoder, twice).vectors
+    assert got.shape == (rows(480_000, 8), 128)
+    whole = DenseEncoder(find_model("dense"), chunk_frames=4_000)
+    np.testing.assert_allclose(got, whole.encode([twice]).vectors, atol=1e-5)
+
+
+def test_references_are_every_second_query_row(encoder, music):
+    query = encode(encoder, music, query=True).vectors
+    np.testing.assert_array_equal(encode(encoder, music).vectors, query[::2])
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_shift_by_hops_shifts_the_rows(encoder, music, steps):
+    vectors = encode(encoder, music).vectors
+    later = encode(encoder, music[1_280 * steps :]).vectors
+    # A row sees 0.25 s before its window, and the normalisation there one second more.
+    np.testing.assert_allclose(later[16:], vectors[16 + steps :], atol=1e-4)
+
+
+def test_silence_keeps_its_place(encoder, music):
+    gap = music.copy()
+    gap[48_000:96_000] = 0.0
+    got = encode(encoder, gap, query=True)
+    # Windows of 960 ms inside [3 s, 6 s).
+    np.testing.assert_array_equal(np.flatnonzero(got.silent), np.arange(75, 127))
+    assert (got.vectors[75:127] == 0).all()
+    norms = np.linalg.norm(got.vectors[~got.silent], axis=1)
+    np.testing.assert_allclose(norms, 1.0, atol=1e-5)
+    # Away from the gap nothing has moved.
+    whole = encode(encoder, music, query=True).vectors
+    np.testing.assert_allclose(got.vectors[:15], whole[:15], atol=1e-4)
+    np.testing.assert_allclose(got.vectors[-40:], whole[-40:], atol=1e-4)
+
+
+def test_only_silence(encoder):
+    got = encode(encoder, np.zeros(50_000, np.float32))
+    assert got.silent.all()
+    assert got.vectors.shape == (rows(50_000, 8), 128)
+
+
+@pytest.mark.parametrize("gain_db", [-20.0, 6.0])
+def test_a_gain_changes_nothing(encoder, music, gain_db):
+    vectors = encode(encoder, music).vectors
+    other = encode(encoder, music * np.float32(10 ** (gain_db / 20))).vectors
+    assert (vectors * other).sum(axis=1).min() > 0.999
+
+
+def test_float64_and_strided_blocks(encoder, music):
+    expected = encode(encoder, music[:40_000]).vectors
+    strided = np.stack((music[:40_000], music[:40_000]), axis=1)[:, 0]
+    np.testing.assert_array_equal(encode(encoder, strided).vectors, expected)
+    np.testing.assert_array_equal(encode(encoder, music[:40_000].astype(np.float64)).vectors, expected)
+
+
+def test_samples_are_left_alone(encoder, music):
+    before = music.copy()
+    encode(encoder, music)
+    np.testing.assert_array_equal(music, before)
+
+
+def test_threads_do_not_disturb_each_other(encoder, music):
+    pieces = [music[i * 20_000 : i * 20_000 + 60_000] for i in range(5)]
+    expected = [encode(encoder, piece).vectors for piece in pieces]
+    with ThreadPoolExecutor(2) as pool:
+        got = list(pool.map(lambda piece: encode(encoder, piece).vectors, pieces * 2))
+    for vectors, right in zip(got, expected * 2, strict=True):
+        np.testing.assert_array_equal(vectors, right)

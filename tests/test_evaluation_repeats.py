@@ -1,0 +1,105 @@
+"""Repeats of the same sound are told from other places; peers get the questions that earprint gets."""
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from earprint.evaluation.measure import Outcome
+from earprint.evaluation.peers import PeerAnswer
+from earprint.evaluation.queries import Query
+from earprint.evaluation.repeats import correlation, mark_repeats
+from earprint.evaluation.versus import ask_peer, describe_peers, kept, write_wav
+
+RATE = 16_000
+
+
+def query(path, start_s, length_s=2.0):
+    return Query(path, start_s, length_s, "clean", None, None, 0.0, None, False, True)
+
+
+def outcome(path, start_s, error_s):
+    return Outcome(query(path, start_s), error_s is not None, 0.9, 0.1, True, error_s, 0.01)
+
+
+@pytest.fixture
+def looped(tmp_path):
+    """Bars of 3 s: A B A C, where the second A carries a little hiss, as lossy coding leaves."""
+    rng = np.random.default_rng(3)
+    a, b, c = (rng.standard_normal(3 * RATE).astype(np.float32) * 0.1 for _ in range(3))
+    path = tmp_path / "looped.wav"
+    write_wav(path, np.concatenate([a, b, a + 0.02 * c, c]))
+    return path
+
+
+def test_an_answer_at_a_copy_is_a_repeat(looped):
+    exact, near, elsewhere, right = mark_repeats(
+        [outcome(looped, 0.5, e) for e in (6.0, 6.05, 3.0)] + [outcome(looped, 0.5, 0.02)]
+    )
+    assert exact.repeat
+    assert near.repeat
+    assert not elsewhere.repeat
+    assert not right.repeat
+
+
+def test_a_copy_that_is_off_by_more_than_the_tolerance_is_none(looped):
+    (late,) = mark_repeats([outcome(looped, 0.5, 6.25)])
+    assert not late.repeat
+
+
+def test_wrong_tracks_are_no_repeats(looped):
+    (wrong,) = mark_repeats([outcome(looped, 0.5, None)])
+    assert not wrong.repeat
+
+
+def test_correlation_is_numpys():
+    rng = np.random.default_rng(0)
+    passage, other = rng.standard_normal(50).astype(np.float32), rng.standard_normal(80).astype(np.float32)
+    slow = max(
+        np.dot(passage, other[i : i + 50]) / np.linalg.norm(passage) / np.linalg.norm(other[i : i + 50])
+        for i in range(31)
+    )
+    assert correlation(passage, other) == pytest.approx(slow, abs=1e-5)
+    assert correlation(passage, np.zeros(80, np.float32)) == 0.0
+
+
+class Parrot:
+    """A peer that answers what it is told to."""
+
+    name, version, options = "parrot", "1", "none"
+    add_cpu_seconds, identify_cpu_seconds, index_bytes = 2.0, 1.0, 3_000_000
+
+    def __init__(self, answers):
+        self.answers, self.identify_seconds, self.heard = answers, 0.0, []
+
+    def identify(self, queries):
+        self.identify_seconds += 4.0
+        for path in queries:
+            with wave.open(str(path)) as file:
+                self.heard.append(np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32_767)
+        return self.answers
+
+
+def test_peers_hear_the_questions_and_are_judged_alike(tmp_path):
+    ours, theirs = Path("asked.wav"), Path("stored.wav")
+    rng = np.random.default_rng(1)
+    audio = [rng.standard_normal(1600).astype(np.float32) * level for level in (0.1, 1.0)]
+    questions = []
+    passed = list(kept(zip([query(ours, 5.0), query(ours, 7.0)], audio, strict=True), tmp_path, questions))
+    assert [q.start_s for q, _ in passed] == [5.0, 7.0]
+    parrot = Parrot([PeerAnswer(theirs, 5.03, 12.0), PeerAnswer()])
+    first, second = ask_peer(parrot, questions, {ours: theirs})
+    np.testing.assert_allclose(parrot.heard[0], audio[0], atol=1e-4)
+    # What would clip is turned down as a whole.
+    np.testing.assert_allclose(parrot.heard[1], audio[1] / np.abs(audio[1]).max(), atol=1e-4)
+    assert (first.system, first.right_track, first.accepted) == ("parrot", True, True)
+    assert first.error_s == pytest.approx(0.03)
+    assert first.seconds == 2.0
+    assert (second.right_track, second.accepted, second.error_s) == (False, False, None)
+
+
+def test_a_peers_cost_is_told_per_hour_of_audio():
+    (cost,) = describe_peers([Parrot([])], 7200.0)
+    assert cost["add_x_real_time_per_core"] == 3600
+    assert cost["index_mb_per_hour"] == 1.5

@@ -1,0 +1,96 @@
+"""From a run to a model that the light install loads, with the same fingerprints as in training."""
+
+import json
+
+import numpy as np
+import pytest
+
+from earprint.demo.composer import compose
+from earprint.encoder import load_encoder
+from earprint.errors import TrainingError
+from trainstore import make_store
+
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
+pytest.importorskip("onnx", reason="export needs onnx: pip install 'earprint[train]'")
+pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'earprint[train]'")
+from earprint.train.card import export_run, parse_thresholds  # noqa: E402
+from earprint.train.loop import Trainer, default_config  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A run of a few steps, the model made from it and the report."""
+    folder = tmp_path_factory.mktemp("export")
+    store = make_store(folder, tracks=4, held_out=1, duration_s=3.0)
+    config = default_config(
+        "dense", max_steps=4, audio_per_step_s=4.0, lengths_s=(1.0,), validation_percent=0, threads=1
+    )
+    trainer = Trainer(store, folder / "run", config, torch.device("cpu"), lambda line: None)
+    trainer.train()
+    out = folder / "models" / "mine.onnx"
+    return trainer, out, export_run(folder / "run", out, "mine", ["1=0.7", "5=0.5"])
+
+
+def test_report(exported):
+    _, _, report = exported
+    assert report.difference < 1e-4
+    assert 0.9999 < report.rounding_cosine < 1 + 1e-5
+
+
+def test_card(exported):
+    _, out, _ = exported
+    card = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+    assert (card["name"], card["network"], card["dim"]) == ("mine", "dense", 128)
+    assert card["threshold"] == {"1": 0.7, "5": 0.5}
+    assert card["parameters"] == sum(p.numel() for p in exported[0].network.parameters())
+    training = card["training"]
+    assert training["steps"] == 4
+    assert training["config"]["audio_per_step_s"] == 4.0
+    assert training["device"].startswith("CPU")
+    assert training["store"]["music"] == {"items": 5, "held_out": 0}
+
+
+def test_the_file_is_small_and_names_no_place_of_the_exporting_machine(exported):
+    content = exported[1].read_bytes()
+    assert len(content) < 2.1 * 886_000 + 50_000
+    assert b".py" not in content
+
+
+def test_fingerprints_are_those_of_the_torch_path(exported):
+    trainer, out, _ = exported
+    samples = compose(21, 5.0)[:64_000]
+    encoder = load_encoder(str(out), threads=1)
+    got = encoder.encode([samples], query=True)
+    assert not got.silent.any()
+    with torch.no_grad():
+        features = trainer.recipe.features(torch.from_numpy(samples)[None], None)
+        expected = trainer.averaged_network()(features)[0].numpy()
+    assert encoder.name == "mine"
+    assert encoder.threshold(1.0) == 0.7
+    np.testing.assert_allclose(got.vectors, expected, atol=2e-3)
+
+
+def test_it_is_the_average_that_is_exported(exported):
+    trainer, out, _ = exported
+    samples = compose(21, 3.0)[:32_000]
+    got = load_encoder(str(out), threads=1).encode([samples], query=True).vectors
+    with torch.no_grad():
+        features = trainer.recipe.features(torch.from_numpy(samples)[None], None)
+        average = trainer.averaged_network()(features)[0].numpy()
+        last = trainer.network.eval()(features)[0].numpy()
+    assert np.abs(got - average).max() < 0.2 * np.abs(got - last).max()
+
+
+def test_a_run_without_checkpoint_is_named(tmp_path):
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt: no checkpoint; train first"):
+        export_run(tmp_path, tmp_path / "x.onnx", "x", [])
+
+
+def test_thresholds():
+    assert parse_thresholds([]) == {}
+    assert parse_thresholds(["1=0.7", "5.0=0.5", "0.5=.9"]) == {"1": 0.7, "5": 0.5, "0.5": 0.9}
+    for wrong in ("5", "a=b", "=", "5=", "=0.5"):
+        with pytest.raises(TrainingError, match="not SECONDS=SCORE"):
+            parse_thresholds([wrong])

@@ -1,0 +1,200 @@
+"""The training loop: it learns, stops when told, and goes on after an interruption as if there were none."""
+
+import copy
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from earprint.errors import TrainingError
+from trainstore import make_store
+
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
+from earprint.train import validate  # noqa: E402
+from earprint.train.loop import Trainer, default_config  # noqa: E402
+from earprint.train.sampler import Distortions  # noqa: E402
+from earprint.train.validate import hit_rate  # noqa: E402
+
+TRACKS, HELD_OUT = 8, 2
+MILD = Distortions(
+    snr_db=(15.0, 30.0), measured=0.0, simulated=0.0, device=0.0, band_limit=0.0, clip=0.0, mask=0.0,
+    speed=0.0, shift_s=0.0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("store"), tracks=TRACKS, held_out=HELD_OUT, duration_s=4.0)
+
+
+@pytest.fixture
+def trainer(store, tmp_path):
+    def make(run="run", **options):
+        settings = {
+            "audio_per_step_s": float(TRACKS), "lengths_s": (1.0,), "max_minutes": 60.0, "warmup_steps": 5,
+            "validation_percent": 0, "distortions": MILD, "threads": 1,
+        }  # fmt: skip
+        said = []
+        config = default_config(options.pop("network", "dense"), **{**settings, **options})
+        made = Trainer(store, tmp_path / run, config, torch.device("cpu"), said.append)
+        made.said = said
+        return made
+
+    return make
+
+
+def test_loss_falls(trainer):
+    learner = trainer(max_steps=40)
+    losses = [learner._one_step() for _ in range(40)]
+    assert np.isfinite(losses).all()
+    assert learner.skipped == 0
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:3])
+
+
+def test_stops_after_the_steps_and_leaves_a_record(trainer, tmp_path):
+    learner = trainer(max_steps=3)
+    before = copy.deepcopy(learner.network.state_dict())
+    learner.train()
+    assert learner.step == 3
+    assert any(not torch.equal(before[key], value) for key, value in learner.network.state_dict().items())
+    run = tmp_path / "run"
+    assert (run / "checkpoint.pt").is_file()
+    assert not (run / "checkpoint.tmp").exists()
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    assert (config["network"], config["max_steps"], config["temperature"]) == ("dense", 3, 0.07)
+    with (run / "log.csv").open(encoding="utf-8", newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    assert last["step"] == "3"
+    assert float(last["loss"]) > 0
+    assert "from step 0" in learner.said[0]
+    # A finished run that is started again does nothing more.
+    again = trainer(max_steps=3)
+    again.train()
+    assert again.step == 3
+    assert "from step 3" in again.said[0]
+
+
+def test_stops_when_the_time_is_spent(trainer):
+    learner = trainer(max_minutes=1e-6)
+    learner.train()
+    assert learner.step == 1
+
+
+def same(a, b):
+    """Whether two nested states are exactly equal."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(trainer):
+    # A batch holds every track, so none is waiting its turn when the run stops.
+    options = {"max_steps": 6, "audio_per_step_s": float(TRACKS + HELD_OUT)}
+    whole = trainer("whole", **options)
+    for _ in range(3):
+        whole._one_step()
+    whole.run = trainer("part", **options).run
+    whole.save()
+    resumed = trainer("part", **options)
+    assert resumed.step == 3
+    assert same(resumed.network.state_dict(), whole.network.state_dict())
+    assert same(resumed.average.state_dict(), whole.average.state_dict())
+    assert same(resumed.optimizer.state_dict(), whole.optimizer.state_dict())
+    assert resumed.sampler.rng.bit_generator.state == whole.sampler.rng.bit_generator.state
+    losses = [whole._one_step() for _ in range(3)]
+    np.testing.assert_allclose([resumed._one_step() for _ in range(3)], losses, rtol=1e-3)
+    assert resumed.step == whole.step == 6
+
+
+def test_a_checkpoint_of_another_network_is_refused(trainer):
+    learner = trainer()
+    learner.save()
+    smaller = torch.load(learner.run / "checkpoint.pt", weights_only=True)
+    smaller["network"].pop("stem.weight")
+    torch.save(smaller, learner.run / "checkpoint.pt")
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt: made for another network than dense; use"):
+        trainer()
+
+
+def test_the_last_part_keeps_the_norms_statistics(trainer):
+    learner = trainer(max_steps=10, frozen_norm_share=0.5)
+    norm = learner.network.stem_norm
+    learner._one_step()
+    moving = norm.running_mean.clone()
+    learner.step = 6
+    learner._one_step()
+    assert torch.equal(norm.running_mean, moving)
+
+
+def test_the_learning_rate_rises_and_then_falls_to_nothing(trainer):
+    learner = trainer(max_steps=100, warmup_steps=10, learning_rate=1.0)
+    rates = []
+    for step in range(101):
+        learner.step = step
+        rates.append(learner._learning_rate())
+    assert np.argmax(rates) == 9
+    assert (np.diff(rates[:10]) > 0).all()
+    assert (np.diff(rates[9:]) < 0).all()
+    assert rates[100] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_not_a_number_is_skipped_and_in_the_end_an_error(trainer):
+    learner = trainer(max_steps=50)
+    before = copy.deepcopy(dict(learner.network.named_parameters()))
+    loss = learner.recipe.loss
+    learner.recipe = replace(learner.recipe, loss=lambda *args: loss(*args) * float("nan"))
+    learner._one_step()
+    assert learner.skipped == 1
+    assert all(torch.equal(before[key], value) for key, value in learner.network.named_parameters())
+    learner.skipped = 10
+    with pytest.raises(TrainingError, match="the loss became nan; lower --learning-rate"):
+        learner._one_step()
+
+
+def test_validation_on_what_was_held_out(trainer, tmp_path, monkeypatch):
+    monkeypatch.setattr(validate, "QUERIES", 16)
+    learner = trainer(max_steps=2, validation_percent=8)
+    assert learner.store["music"] == {"items": TRACKS, "held_out": HELD_OUT}
+    held = {item.group for item in learner.validation.packs[0].items}
+    assert held.isdisjoint(item.group for item in learner.sampler.music.items)
+    before = copy.deepcopy(learner.network.state_dict())
+    scores = learner.validate()
+    assert set(scores) == set(validate.CONDITIONS)
+    assert all(0 <= score <= 1 for score in scores.values())
+    assert learner.validate() == scores  # the same queries every time
+    assert same(before, learner.network.state_dict())
+    lines = (tmp_path / "run" / "validation.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(lines[0])["step"] == 0
+
+
+def rows(batch, n, seed=0):
+    values = torch.from_numpy(np.random.default_rng(seed).standard_normal((batch, n, 64)))
+    return (values / values.norm(dim=2, keepdim=True)).float()
+
+
+@pytest.mark.parametrize(("moved", "right"), [(0, 1.0), (2, 1.0), (-2, 1.0), (3, 0.0), (-3, 0.0)])
+def test_hits_need_the_right_place(moved, right):
+    references = rows(5, 24)
+    start = (24 - 4) // 2 + moved
+    assert hit_rate(references[:, start : start + 4], references) == right
+
+
+def test_hits_need_the_right_clip():
+    references = rows(4, 9)
+    queries = references[:, 3:6].clone()
+    assert hit_rate(queries, references) == 1.0
+    queries[[0, 1]] = queries[[1, 0]]
+    assert hit_rate(queries, references) == 0.5
+    assert hit_rate(references, references.flip(0)) == 0.0
+
+
+def test_attention_takes_a_step(trainer):
+    learner = trainer(network="attention", audio_per_step_s=4.0, max_steps=2)
+    assert learner.config.temperature == 0.1
+    assert np.isfinite(learner._one_step())
