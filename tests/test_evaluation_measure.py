@@ -122,7 +122,7 @@ def test_markdown():
     assert absent.splitlines()[2] == "| earprint | clean | 5 s | 1 | 0.0 (0.0-79.3) |"
     assert markdown(rows[:1]).count("---|") == 0  # one table, and none for what was not asked
     assert markdown(rows[:1]).count("| --- |") == 6
-    assert markdown(rows[2:]).startswith("| absent")
+    assert markdown(rows[2:]).startswith("| system | absent")
 
 
 def test_report(tmp_path, monkeypatch):
