@@ -1,11 +1,12 @@
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 import audiofiles as af
-from earprint.audio import Tags, content_hash, find_audio_files, read_tags
+from earprint.audio import Tags, content_hash, find_audio_files, is_folder, load_audio, read_tags, survey
 from earprint.errors import AudioError
 
 
@@ -109,3 +110,59 @@ def test_tags_never_raise(tmp_path):
     for seed in range(20):
         af.flip_bits(path, 5, skip=0, seed=seed)
         assert isinstance(read_tags(str(path)), Tags)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes with a name")
+def test_what_is_no_regular_file_is_never_opened(tmp_path):
+    fifo = tmp_path / "pipe.wav"
+    os.mkfifo(fifo)
+    (tmp_path / "a.wav").touch()
+    assert list(find_audio_files([tmp_path])) == [tmp_path / "a.wav"]
+    for refused in (fifo, "/dev/zero"):
+        for function in (content_hash, is_folder, find_audio_files):
+            with pytest.raises(AudioError, match=rf"^{refused}: is not a regular file; leave it out$"):
+                function(refused)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes with a name")
+def test_a_pipe_with_a_name_is_still_a_stream(tmp_path):
+    fifo = tmp_path / "pipe.wav"
+    os.mkfifo(fifo)
+    content = af.encode(tmp_path / "a.wav", af.sine(440, 0.5)).read_bytes()
+    writer = threading.Thread(target=fifo.write_bytes, args=[content])
+    writer.start()
+    samples = load_audio(fifo)
+    writer.join()
+    assert len(samples) == 8000
+
+
+@pytest.mark.parametrize("function", [content_hash, is_folder, find_audio_files, load_audio])
+def test_paths_that_lead_nowhere(tmp_path, function):
+    (tmp_path / "loop.mp3").symlink_to(tmp_path / "loop.mp3")
+    (tmp_path / "dangling.mp3").symlink_to(tmp_path / "gone.mp3")
+    for name, cause in [
+        ("loop.mp3", "is a link to a missing file; "),
+        ("dangling.mp3", "is a link to a missing file; "),
+        ("gone.mp3", "no such file or folder; "),
+        ("x" * 300, "cannot be read "),
+    ]:
+        with pytest.raises(AudioError, match=f"{name}: {cause}"):
+            function(tmp_path / name)
+    with pytest.raises(AudioError, match=r"^an empty path; name a file or folder$"):
+        function("")
+
+
+def test_survey_says_what_gives_nothing(tree):
+    (tree / "none").mkdir()
+    (tree / "sub" / "dangling.mp3").symlink_to(tree / "gone.mp3")
+    found = list(survey([tree / "none", tree / "sub", tree / "gone", tree / "none"]))
+    assert [(path.name, None if error is None else str(error)) for path, error in found] == [
+        ("none", f"{tree / 'none'}: holds no audio files; name a folder that does"),
+        ("c d.ogg", None),
+        ("dangling.mp3", None),  # whoever opens it says why not
+        ("ünï 雪.m4a", None),
+        ("gone", f"{tree / 'gone'}: no such file or folder; check the path"),
+    ]
+    warnings = []
+    assert list(find_audio_files([tree / "none"], on_warning=warnings.append)) == []
+    assert [line.split("; ")[0] for line in warnings] == [f"{tree / 'none'}: holds no audio files"]

@@ -3,17 +3,21 @@
 import io
 import json
 import os
+import runpy
 import subprocess
 import sys
 import wave
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import earprint
 from earprint.cli.main import app
 from earprint.demo import composer
+from earprint.library.writer import writing
 from tinyencoder import TinyEncoder
 
 TITLES = ["Slow Harbour", "Velvet Tide", "Grüße 音"]
@@ -88,11 +92,34 @@ def test_add_names_each_bad_file_once_and_goes_on(tmp_path):
     assert [line.split("\t")[2] for line in listed.stdout.splitlines()] == ["good"]
 
 
-def test_add_of_a_missing_path_is_an_error(tmp_path):
-    result = run("add", tmp_path / "nowhere", "--library", tmp_path / "library")
+def test_add_of_missing_paths_only_makes_no_library(tmp_path):
+    result = run("add", tmp_path / "nowhere", "", "--library", tmp_path / "library")
     assert result.exit_code == 2
-    assert "nowhere" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.splitlines() == [
+        f"failed: {tmp_path / 'nowhere'}: no such file or folder; check the path",
+        "failed: an empty path; name a file or folder",
+    ]
+    assert not (tmp_path / "library").exists()
+
+
+def test_add_of_a_folder_without_audio_has_failed(tmp_path):
+    (tmp_path / "none").mkdir()
+    result = run("add", tmp_path / "none", "--library", tmp_path / "library")
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"failed: {tmp_path / 'none'}: holds no audio files")
+    assert result.stdout == "added 0 recordings, 1 failed\n"
+
+
+def test_a_writer_that_waits_says_for_whom(world, monkeypatch):
+    monkeypatch.setattr("earprint.library.writer.LOCK_WAIT_S", 0.1)
+    with writing(world / "library"):
+        results = [ask(world, "add", world / "music"), ask(world, "remove", "x", "y")]
+    for result in results:
+        assert result.exit_code == 2
+        waiting, error = result.stderr.splitlines()
+        assert f"process {os.getpid()} is writing to this library; waiting" in waiting
+        assert error.startswith("earprint: error: ")
 
 
 def test_add_interrupted(tmp_path, monkeypatch):
@@ -127,6 +154,24 @@ def test_identify_no_match(world):
     assert verbose.exit_code == 1
     assert "no match (best guess " in verbose.stdout
     assert "threshold 0.800)" in verbose.stdout
+
+
+def test_identify_tells_what_is_wrong_with_a_query(world, tmp_path):
+    composer.write_wav(tmp_path / "silent.wav", np.zeros(40_000, dtype=np.float32))
+    result = ask(world, "identify", tmp_path / "silent.wav", "")
+    assert result.exit_code == 2
+    assert result.stdout == f"{tmp_path / 'silent.wav'}\tno match\t\t\t\n"
+    assert result.stderr.splitlines() == [
+        f"warning: {tmp_path / 'silent.wav'}: is silent throughout; there is nothing to recognise it by",
+        "earprint: error: an empty path; name a file or folder",
+    ]
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_threshold_must_be_finite(world, number):
+    result = ask(world, "identify", world / "clip.wav", f"--threshold={number}")
+    assert result.exit_code == 2
+    assert "'--threshold': give a finite number" in result.stderr
 
 
 def test_threshold_decides(world):
@@ -226,6 +271,10 @@ def test_library_after_the_verb_and_from_the_environment(world, tmp_path, monkey
     monkeypatch.setenv("EARPRINT_LIBRARY", str(world / "library"))
     assert run("list").stdout == before
     assert run("--library", tmp_path / "other", "list").exit_code == 2
+    for empty in (["--library", "", "list"], ["list", "--library", ""]):
+        result = run(*empty)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == "earprint: error: --library has an empty path; name a folder\n"
 
 
 def test_library_in_the_data_folder_by_default(world, tmp_path, monkeypatch):
@@ -256,6 +305,19 @@ def test_remove_by_id_path_and_title(tmp_path):
     empty = run(*library, "list")
     assert (empty.exit_code, empty.stdout) == (0, "")
     assert "empty" in empty.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names")
+def test_remove_by_what_list_shows(tmp_path):
+    library = ["--library", tmp_path / "library"]
+    for seed, name in enumerate(["two\nlines", "and\tso on"]):
+        composer.write_wav(tmp_path / f"{name}.wav", composer.compose(seed, 4.0))
+        assert run(*library, "add", tmp_path / f"{name}.wav").exit_code == 0
+    (_, _, title, _), (_, _, _, path) = (row.split("\t") for row in run(*library, "list").stdout.splitlines())
+    assert title == "two lines"
+    result = run(*library, "remove", title, path)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == ["removed 1: two lines", "removed 2: and so on"]
 
 
 def test_info(world):
@@ -296,6 +358,14 @@ def test_version():
     assert len(result.stdout.splitlines()) == 1
 
 
+def test_version_without_an_installation(monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    assert runpy.run_path(earprint.__file__)["__version__"] == "0+unknown"
+
+
 @pytest.mark.parametrize("arguments", [["frob"], ["add"], ["identify"], ["list", "--frob"]])
 def test_wrong_use_ends_with_2(arguments):
     assert run(*arguments).exit_code == 2
@@ -334,6 +404,52 @@ def test_error_in_a_process(tmp_path):
     assert result.stderr.startswith(b"earprint: error: ")
     assert len(result.stderr.splitlines()) == 1
     assert b"Traceback" not in result.stderr
+
+
+posix_only = pytest.mark.skipif(os.name == "nt", reason="needs a shell")
+
+
+def shell(line, world):
+    """Run a line in which ``earprint`` stands for the command on the world's library."""
+    command = f'"$PYTHON" -m earprint.cli.main --library "{world / "library"}"'
+    return process(
+        "-c", "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1], shell=True))",
+        line.replace("earprint", command), PYTHON=sys.executable,
+    )  # fmt: skip
+
+
+@posix_only
+def test_a_closed_stdin(world):
+    result = shell("earprint identify - <&-", world)
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert result.stderr == b"earprint: error: <stdin>: is closed; pipe audio into it\n"
+
+
+@posix_only
+def test_a_closed_stdout_and_stderr(world):
+    assert shell("earprint list >&- 2>&-", world).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", ["list --json", "--help"])
+def test_a_full_disk_under_stdout(world, arguments):
+    result = shell(f"earprint {arguments} > /dev/full", world)
+    assert result.returncode == 2
+    (line,) = result.stderr.decode().splitlines()
+    assert line.startswith("earprint: error: the output cannot be written (No space left on device); ")
+    assert shell(f"earprint {arguments} > /dev/full 2>&1", world).returncode == 2
+
+
+@posix_only
+@pytest.mark.parametrize("arguments", ["list --json", "--help"])
+def test_a_reader_that_has_seen_enough(world, arguments):
+    code = (
+        "import os, subprocess, sys; read, write = os.pipe(); os.close(read); "
+        "sys.exit(subprocess.call(sys.argv[1:], stdout=write))"
+    )
+    command = [sys.executable, "-m", "earprint.cli.main", "--library", str(world / "library")]
+    result = process("-c", code, *command, *arguments.split())
+    assert (result.returncode, result.stderr) == (0, b"")
 
 
 def test_wav_of_the_world_is_what_it_says(world):

@@ -1,10 +1,12 @@
+import os
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from earprint.errors import ModelError
+from earprint.errors import AudioError, ModelError
 from earprint.library import Track, ingest
 from fake_encoder import FakeEncoder, tune, write_wav
 
@@ -170,3 +172,79 @@ def test_few_files_are_held_at_a_time(folder, monkeypatch):
         write_wav(folder / f"{i}.wav", tune(i, 1.0))
     run([folder], SlowStore(), encoder=Counting())
     assert max(committed) <= ingest.QUEUED_FILES + 1
+
+
+def test_copies_of_a_bad_file_all_fail(folder):
+    for name in ("bad 1", "bad 2", "bad 3"):
+        (folder / f"{name}.wav").write_text("this is no music\n" * 100)
+    report = run([folder], Store())
+    assert [failure.path.name for failure in report.failed] == ["bad 1.wav", "bad 2.wav", "bad 3.wav"]
+    assert len({failure.cause for failure in report.failed}) == 1
+    assert report.skipped == []
+    assert len(report.added) == 6
+
+
+def test_folders_that_give_nothing_have_failed(folder, monkeypatch):
+    (folder / "closed").mkdir()
+    (folder / "empty").mkdir()
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    events = []
+    report = run([folder, folder / "empty"], Store(), on_event=events.append)
+    assert len(report.added) == 6
+    assert [(f.path.name, f.cause.split(";")[0]) for f in report.failed] == [
+        ("closed", "cannot be read (Permission denied)"),
+        ("empty", "holds no audio files"),
+    ]
+    assert events[-1].files_done == events[-1].files_total == 8
+
+
+def test_an_empty_path_is_refused_before_anything_is_added(folder):
+    store = Store()
+    with pytest.raises(AudioError, match=r"^an empty path"):
+        run([folder, ""], store)
+    assert store.batches == []
+
+
+def test_commits_come_soon_and_then_at_growing_intervals(folder, monkeypatch):
+    for i in range(6, 16):
+        write_wav(folder / f"{i:03d}.wav", tune(i, 1.0))
+    clock = [0.0]
+
+    def second(event):
+        clock[0] += event.kind == "done"
+
+    monkeypatch.setattr(ingest, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(ingest, "COMMIT_SECONDS", 5.0)
+    store = Store()
+    run([folder], store, on_event=second)
+    assert [len(batch) for batch in store.batches] == [2, 4, 5, 5]
+
+
+def test_a_long_file_does_not_hold_up_what_is_finished(folder, monkeypatch):
+    committed = threading.Event()
+    in_time = []
+
+    class Waiting(FakeEncoder):
+        def encode(self, blocks, *, query=False):
+            found = super().encode(blocks, query=query)
+            if found.duration_s > 4:
+                in_time.append(committed.wait(10))
+            return found
+
+    class Telling(Store):
+        def __call__(self, batch):
+            committed.set()
+            return super().__call__(batch)
+
+    write_wav(folder / "1 long.wav", tune(9, 5.0))
+    monkeypatch.setattr(ingest, "FIRST_COMMIT_S", 0.05)
+    report = run([folder], Telling(), encoder=Waiting())
+    assert in_time == [True]
+    assert len(report.added) == 7

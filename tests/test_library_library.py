@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import audiofiles
 from earprint.errors import AudioError, LibraryError, LibraryLockedError, ModelError
 from earprint.library import Library, library
 from fake_encoder import RATE, FakeEncoder, tune, write_wav
@@ -70,6 +71,15 @@ def test_unknown_audio_is_no_match(filled):
     assert filled.identify(excerpt(1, 1.0), threshold=1.1).matches == []
 
 
+def test_damage_of_a_query_is_told(filled, tmp_path):
+    file = audiofiles.encode(tmp_path / "cut.flac", excerpt(3, 1.0, 5.0), RATE)
+    assert filled.identify(file).warnings == []
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    answer = filled.identify(file)
+    assert answer.match.track.title == "tune 3"
+    assert f"{file}: gave 2." in answer.warnings[-1]
+
+
 def test_paper_method(filled):
     answer = filled.identify(excerpt(3, 1.6), method="paper")
     assert answer.match.track.title == "tune 3"
@@ -82,13 +92,15 @@ def test_top_bounds_the_answers(filled):
     full = filled.identify(excerpt(0, 1.0))
     (one,) = filled.identify(excerpt(0, 1.0), top=1).candidates
     assert one == full.candidates[0]  # its lead too
-    for wrong in ({"top": 0}, {"method": "guess"}):
+    for wrong in ({"top": 0}, {"method": "guess"}, {"threshold": np.nan}, {"threshold": -np.inf}):
         with pytest.raises(ValueError, match=r"it must|at least"):
             filled.identify(tune(0), **wrong)
 
 
 def test_silence_empty_library_and_bad_sources(filled, tmp_path):
-    assert filled.identify(np.zeros(RATE, np.float32)).candidates == []
+    silent = filled.identify(np.zeros(RATE, np.float32))
+    assert silent.candidates == []
+    assert silent.warnings == ["the query: is silent throughout; there is nothing to recognise it by"]
     with open_library(tmp_path / "empty") as empty:
         assert empty.identify(tune(0)).candidates == []
         assert empty.tracks() == []
@@ -149,8 +161,9 @@ def test_removal_for_files_that_are_gone_by_number_path_and_title(filled, music)
 def test_removal_is_all_or_nothing(filled):
     with pytest.raises(LibraryError, match="'no such thing'"):
         filled.remove("tune 1", "no such thing")
-    with pytest.raises(LibraryError, match="'999'"):
-        filled.remove(999)
+    for unknown in (999, 10**22, "9" * 23, "1" * 5000, "\udcff"):
+        with pytest.raises(LibraryError, match="has no track with"):
+            filled.remove(unknown)
     assert len(filled.tracks()) == 5
 
 
@@ -225,7 +238,12 @@ def test_another_model_is_refused(filled, tmp_path, monkeypatch):
 
 
 def test_wrong_places_are_refused(tmp_path, music):
-    with pytest.raises(LibraryError, match="no earprint library"):
+    with pytest.raises(LibraryError, match="empty path"):
+        open_library("")
+    for create in (False, True):  # as in a folder that may not be searched, but for root too
+        with pytest.raises(LibraryError, match=r"cannot be made or read \("):
+            open_library(tmp_path / ("x" * 300), create=create)
+    with pytest.raises(LibraryError, match=r"no earprint library; .* check --library and EARPRINT_LIBRARY"):
         open_library(tmp_path / "nowhere", create=False)
     assert not (tmp_path / "nowhere").exists()
     with pytest.raises(LibraryError, match="is a file"):
@@ -255,7 +273,8 @@ def test_damaged_segments_are_named(filled, tmp_path, damage):
 
 def test_a_second_writer_is_told_who_writes(filled, tmp_path, music, monkeypatch):
     monkeypatch.setattr("earprint.library.writer.LOCK_WAIT_S", 0.1)
-    other = open_library(tmp_path / "lib")
+    waits = []
+    other = open_library(tmp_path / "lib", on_wait=waits.append)
     messages = []
 
     def meanwhile(event):
@@ -269,7 +288,10 @@ def test_a_second_writer_is_told_who_writes(filled, tmp_path, music, monkeypatch
     filled.add("missing.wav", on_event=meanwhile)
     assert len(messages) == 2
     assert f"process {os.getpid()} is writing" in messages[0]
+    assert len(waits) == 2
+    assert f"process {os.getpid()} is writing to this library; waiting" in waits[0]
     other.remove("tune 1")
+    assert len(waits) == 2
     other.close()
 
 

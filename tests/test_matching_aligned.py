@@ -86,7 +86,7 @@ def test_excerpts_that_begin_before_the_track(ratio, start):
     (best, *_) = search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio)
     assert best.track == 1
     assert best.start_s == pytest.approx(start, abs=0.003)
-    assert best.score == pytest.approx(np.sqrt(np.mean(times >= -1e-9)), abs=0.01)
+    assert best.score == pytest.approx(np.sqrt(np.mean(times >= -1e-9)), abs=0.02)
 
 
 @pytest.mark.parametrize("ratio", [1, 2])
@@ -100,7 +100,7 @@ def test_excerpts_that_run_past_the_end(ratio, over):
     (best, *_) = search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio)
     assert best.track == 1
     assert best.start_s == pytest.approx(begin * HOP, abs=0.004)
-    assert best.score == pytest.approx(np.sqrt((80 - over) / 80), abs=0.01)
+    assert best.score == pytest.approx(np.sqrt((80 - over) / 80), abs=0.02)
 
 
 def test_at_least_half_of_the_query_must_lie_inside():
@@ -188,7 +188,17 @@ def slow_score(query, stored, offset, ratio):
         if 0 <= j < len(stored):
             inside += 1
             total += float(row @ stored[j])
-    return total / np.sqrt(inside * there) if inside and 2 * inside >= there else np.nan
+    if not inside or 2 * inside < there:
+        return np.nan
+    score = total / np.sqrt(inside * there)
+    places = [(offset + i) // ratio for i in range(len(query)) if (offset + i) % ratio == 0]
+    under = [j for j in places if 0 <= j < len(stored)]
+    nearby = stored[max(0, under[0] - aligned.BACKGROUND_ROWS) : under[-1] + 1 + aligned.BACKGROUND_ROWS]
+    spoken = query[query.any(axis=1)]
+    share = aligned.BACKGROUND_WEIGHT * float(
+        np.mean(spoken.astype(np.float64) @ nearby.T.astype(np.float64))
+    )
+    return (score - share) / (1 - share)
 
 
 @settings(max_examples=80, deadline=None)
@@ -258,3 +268,30 @@ def test_parabola():
     assert peak_of_parabola(np.nan, 1.0, 0.5) == 0
     assert peak_of_parabola(1.0, 1.0, 1.0) == 0
     assert peak_of_parabola(1.0, 0.0, 1.0) == 0
+
+
+def test_a_drone_does_not_answer_for_a_noisy_query(monkeypatch):
+    """Every row of the drone is a little like every row of the query; the right track only in step."""
+    monkeypatch.setattr(aligned, "HITS_PER_ROW", 400)  # the drone alone would fill the nearest hits
+    rng = np.random.default_rng(5)
+
+    def unit(vectors):
+        return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+    common = unit(rng.standard_normal(128))
+    right = unit(rng.standard_normal((200, 128)))
+    drone = unit(common + 0.05 * rng.standard_normal((200, 128)) / np.sqrt(128))
+    query = unit(right[60:85] + 1.15 * common + 0.8 * unit(rng.standard_normal((25, 128))))
+    assert np.mean(query @ drone[0]) > np.mean(np.sum(query * right[60:85], axis=1))
+    index = ExactIndex([right.astype(np.float16), drone.astype(np.float16)], 128)
+    best, second = search_aligned(
+        query.astype(np.float32), index, TrackTable([0, 200], [200, 200]), query_hop_s=1.0
+    )
+    assert (best.track, best.start_s) == (0, pytest.approx(60, abs=0.5))
+    assert second.track == 1
+
+
+def test_contrast_leaves_perfection_alone():
+    assert aligned.contrast(1.0, 0.7) == pytest.approx(1.0)
+    assert aligned.contrast(0.6, 0.6) < 0.5
+    assert aligned.contrast(0.6, 0.0) == 0.6

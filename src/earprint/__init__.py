@@ -8,7 +8,7 @@
 """
 
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from earprint.errors import (
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from earprint.encoder import Fingerprints, load_encoder
     from earprint.library import Identification, Library, Match, Track
 
-__version__ = version("earprint")
+try:
+    __version__ = version("earprint")
+except PackageNotFoundError:  # run from a checkout that was never installed
+    __version__ = "0+unknown"
 
 __all__ = [
     "AudioError",

@@ -18,12 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio.frames import Chunk, Damage, FrameJoiner, describe_error
-from earprint.audio.resampling import MonoResampler, resample
+from earprint.audio.resampling import MonoResampler
 from earprint.audio.sources import AudioSource, name_of, open_container
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import AudioError
-
-__all__ = ["load_audio", "resample", "stream_audio"]
 
 OnWarning = Callable[[str], None]
 

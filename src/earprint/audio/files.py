@@ -1,7 +1,9 @@
 """Find audio files, and tell by their bytes whether two are the same."""
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -19,6 +21,37 @@ AUDIO_EXTENSIONS = frozenset(
 """Extensions, in lower case, of the files taken from folders."""
 
 
+def unreadable(path: str | os.PathLike[str], error: OSError) -> AudioError:
+    """Say in one line what is wrong with a file or folder that could not be opened."""
+    name = os.fspath(path)
+    if isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP:
+        if Path(name).is_symlink():
+            return AudioError(f"{name}: is a link to a missing file; mend or remove it")
+        if isinstance(error, FileNotFoundError):
+            return AudioError(f"{name}: no such file or folder; check the path")
+    return AudioError(f"{name}: cannot be read ({error.strerror or error}); check its permissions")
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Tell a folder from a file.
+
+    Raises
+    ------
+    AudioError
+        If it is neither: an empty path, missing, unreadable, or a pipe or device, which may never end.
+    """
+    name = os.fspath(path)
+    if not name:
+        raise AudioError("an empty path; name a file or folder")
+    try:
+        mode = Path(name).stat().st_mode
+    except OSError as error:
+        raise unreadable(name, error) from error
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        raise AudioError(f"{name}: is not a regular file; leave it out")
+    return stat.S_ISDIR(mode)
+
+
 def find_audio_files(
     paths: Iterable[str | os.PathLike[str]], *, on_warning: Callable[[str], None] | None = None
 ) -> Iterator[Path]:
@@ -27,11 +60,12 @@ def find_audio_files(
     Parameters
     ----------
     paths : iterable of paths
-        A file is taken whatever its name; a folder gives all files with one of `AUDIO_EXTENSIONS`
-        under it, sorted by path. In folders, names that begin with a dot are left out (macOS writes
-        a ``._x.mp3`` beside each ``x.mp3``), and links to folders are followed once.
+        A file is taken whatever its name; a folder gives all regular files with one of
+        `AUDIO_EXTENSIONS` under it, sorted by path. In folders, names that begin with a dot are left
+        out (macOS writes a ``._x.mp3`` beside each ``x.mp3``), and links to folders are followed once.
     on_warning : callable, optional
-        Gets one line for each folder that cannot be read.
+        Gets one line for each folder that cannot be read, and for each of `paths` that is a folder
+        without audio files.
 
     Returns
     -------
@@ -41,33 +75,83 @@ def find_audio_files(
     Raises
     ------
     AudioError
-        At once, if a path does not exist.
+        At once, if a path does not exist, or is neither a file nor a folder.
+
+    See Also
+    --------
+    survey : the same, with all that is wrong.
     """
     # One string would be taken for an iterable of letters.
-    listed = [Path(p) for p in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+    listed: list[str | os.PathLike[str]] = []
+    listed += [paths] if isinstance(paths, (str, os.PathLike)) else paths
     for path in listed:
-        if not path.exists():
-            raise AudioError(f"{path}: no such file or folder; check the path")
-    return _walk(listed, on_warning)
+        is_folder(path)
+    return _sound_ones(listed, on_warning)
 
 
-def _walk(paths: list[Path], on_warning: Callable[[str], None] | None) -> Iterator[Path]:
+def _sound_ones(
+    paths: list[str | os.PathLike[str]], on_warning: Callable[[str], None] | None
+) -> Iterator[Path]:
+    for path, error in survey(paths):
+        if error is None:
+            yield path
+        elif on_warning is not None:
+            on_warning(str(error))
+
+
+def survey(paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[Path, AudioError | None]]:
+    """List the audio files that paths stand for, and what stands in the way of others.
+
+    Parameters
+    ----------
+    paths : iterable of paths
+        As for `find_audio_files`.
+
+    Yields
+    ------
+    path : Path
+        A file; or what gives none: one of `paths`, or a folder under it. Each comes once.
+    error : AudioError or None
+        None for a file, else what is wrong with the path.
+
+    Raises
+    ------
+    AudioError
+        If one of the paths is empty.
+    """
     seen: set[str] = set()
-    for path in paths:
-        for file in sorted(_files_under(path, on_warning)) if path.is_dir() else [path]:
-            key = os.path.abspath(file)  # noqa: PTH100 - resolve() would merge files by their links
+    for named in paths:
+        for path, error in _survey_one(named):
+            key = os.path.abspath(path)  # noqa: PTH100 - resolve() would merge files by their links
             if key not in seen:
                 seen.add(key)
-                yield file
+                yield path, error
 
 
-def _files_under(folder: Path, on_warning: Callable[[str], None] | None) -> Iterator[Path]:
+def _survey_one(named: str | os.PathLike[str]) -> list[tuple[Path, AudioError | None]]:
+    try:
+        return _survey_folder(Path(named)) if is_folder(named) else [(Path(named), None)]
+    except AudioError as error:
+        if not os.fspath(named):
+            raise
+        return [(Path(named), error)]
+
+
+def _survey_folder(folder: Path) -> list[tuple[Path, AudioError | None]]:
+    failed: list[tuple[Path, AudioError | None]] = []
+
     def report(error: OSError) -> None:
-        if on_warning is not None:
-            on_warning(f"{error.filename}: cannot be read ({error.strerror}); check its permissions")
+        failed.append((Path(error.filename), unreadable(error.filename, error)))
 
+    files = sorted(_files_under(folder, report))
+    if not files and not failed:
+        failed = [(folder, AudioError(f"{folder}: holds no audio files; name a folder that does"))]
+    return failed + [(file, None) for file in files]
+
+
+def _files_under(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
     visited: set[str] = set()  # real paths, so that a link to a parent folder does not go round for ever
-    for parent, folders, names in os.walk(folder, onerror=report, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
         real = os.path.realpath(parent)
         if real in visited:
             folders.clear()
@@ -75,8 +159,17 @@ def _files_under(folder: Path, on_warning: Callable[[str], None] | None) -> Iter
         visited.add(real)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_EXTENSIONS:
-                yield Path(parent, name)
+            file = Path(parent, name)
+            if not name.startswith(".") and file.suffix.lower() in AUDIO_EXTENSIONS and _may_hold_audio(file):
+                yield file
+
+
+def _may_hold_audio(file: Path) -> bool:
+    """Whether this is a regular file, or one that whoever opens it will find fault with."""
+    try:
+        return stat.S_ISREG(file.stat().st_mode)
+    except OSError:
+        return True
 
 
 def content_hash(path: str | os.PathLike[str]) -> str:
@@ -85,7 +178,7 @@ def content_hash(path: str | os.PathLike[str]) -> str:
     Parameters
     ----------
     path : path
-        Any file.
+        Any regular file.
 
     Returns
     -------
@@ -95,14 +188,11 @@ def content_hash(path: str | os.PathLike[str]) -> str:
     Raises
     ------
     AudioError
-        If the file cannot be read.
+        If the file cannot be read, or is a pipe or device.
     """
+    is_folder(path)  # refuses what may never end; a folder cannot be opened
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except FileNotFoundError as error:
-        raise AudioError(f"{os.fspath(path)}: no such file; check the path") from error
     except OSError as error:
-        raise AudioError(
-            f"{os.fspath(path)}: cannot be read ({error.strerror or error}); check its permissions"
-        ) from error
+        raise unreadable(path, error) from error

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import av
 
+from earprint.audio.files import unreadable
 from earprint.audio.frames import describe_error
 from earprint.errors import AudioError
 
@@ -56,17 +57,15 @@ def open_container(source: AudioSource, name: str, stack: ExitStack) -> Any:
         If the source is missing, a folder, unreadable, empty, or in no format that FFmpeg knows.
     """
     if isinstance(source, (str, os.PathLike)):
+        if not name:
+            raise AudioError("an empty path; name a file or folder")
         path = Path(source)
         try:
             if path.is_dir():
                 raise AudioError(f"{name}: is a folder; name the files in it")
             file: Any = stack.enter_context(path.open("rb"))
-        except FileNotFoundError as error:
-            raise AudioError(f"{name}: no such file; check the path") from error
         except OSError as error:
-            raise AudioError(
-                f"{name}: cannot be opened ({describe_error(error)}); check its permissions"
-            ) from error
+            raise unreadable(source, error) from error
     else:
         file = source
     seekable = bool(file.seekable()) if hasattr(file, "seekable") else hasattr(file, "seek")

@@ -8,6 +8,7 @@ import typer
 
 from earprint.cli import messages, output
 from earprint.cli.options import LibraryOption, ModelOption, library_path
+from earprint.errors import AudioError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +27,15 @@ def add(
     """Add recordings; ends with exit code 2 if any file failed."""
     from earprint.library import Library
 
+    folder = library_path(ctx, library)
+    _refuse_if_all_are_missing(paths)
     started = time.perf_counter()
     try:
         with (
-            Library(library_path(ctx, library), create=True, model=model) as opened,
             _progress() as progress,
+            Library(
+                folder, create=True, model=model, on_wait=lambda line: _say(progress, messages.waiting(line))
+            ) as opened,
         ):
             report = opened.add(*paths, on_event=_shown_on(progress))
     except KeyboardInterrupt as interrupt:
@@ -53,6 +58,22 @@ def add(
         raise typer.Exit(2)
 
 
+def _refuse_if_all_are_missing(paths: list[str]) -> None:
+    """End the command before it makes a library that nothing would go into."""
+    from earprint.audio import is_folder
+
+    causes: list[str] = []
+    for path in paths:
+        try:
+            is_folder(path)
+        except AudioError as error:
+            causes.append(output.one_line(error))
+    if len(causes) == len(paths):
+        for cause in causes:
+            typer.echo(messages.failed_file(cause), err=True)
+        raise typer.Exit(2)
+
+
 def _progress() -> "Progress":
     """Make the progress bar; it stays silent unless stderr is a terminal."""
     from rich.console import Console
@@ -64,7 +85,7 @@ def _progress() -> "Progress":
         TextColumn("{task.fields[detail]}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
+        disable=not output.is_terminal(sys.stderr),
         transient=True,
     )
 

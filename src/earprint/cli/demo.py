@@ -26,7 +26,7 @@ def demo(
     from earprint.demo.run import demonstrate
 
     # Shown only on a terminal; rich leaves out animations elsewhere, but not the empty lines.
-    if sys.stderr.isatty():
+    if output.is_terminal(sys.stderr):
         with Console(stderr=True).status(messages.DEMO_STAGES["compose"]) as status:
             result = demonstrate(
                 folder,

@@ -1,14 +1,14 @@
 """``earprint identify``: which recording a file is from, and where in it."""
 
+import math
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from earprint.cli import messages, output
 from earprint.cli.options import JsonOption, LibraryOption, Method, ModelOption, library_path
-from earprint.errors import EarprintError
+from earprint.errors import AudioError, EarprintError
 
 if TYPE_CHECKING:
     from earprint.library import Identification, Library, Match
@@ -17,12 +17,20 @@ if TYPE_CHECKING:
 COLUMNS = ("query", "recording", "position", "score", "lead")
 
 
+def _finite(number: float | None) -> float | None:
+    if number is not None and not math.isfinite(number):
+        raise typer.BadParameter(messages.NOT_FINITE)
+    return number
+
+
 def identify(
     ctx: typer.Context,
     files: Annotated[list[str], typer.Argument(metavar="FILE", help=messages.IDENTIFY_ARGUMENT)],
     as_json: JsonOption = False,
     top: Annotated[int, typer.Option("--top", min=1, help=messages.TOP_OPTION)] = 1,
-    threshold: Annotated[float | None, typer.Option("--threshold", help=messages.THRESHOLD_OPTION)] = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", callback=_finite, help=messages.THRESHOLD_OPTION)
+    ] = None,
     method: Annotated[Method, typer.Option("--method", help=messages.METHOD_OPTION)] = Method.aligned,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help=messages.VERBOSE_OPTION)] = False,
     library: LibraryOption = None,
@@ -43,6 +51,8 @@ def identify(
                 typer.echo(messages.error(output.one_line(error)), err=True)
                 documents.append({"query": file, "error": str(error)})
                 continue
+            for line in result.warnings:
+                typer.echo(messages.warning(output.one_line(line)), err=True)
             unmatched += result.match is None
             documents.append({"query": file, **result.to_dict()})
             lines = _lines(file, result, verbose)
@@ -64,7 +74,9 @@ def identify(
 def _identify(
     library: "Library", file: str, top: int, threshold: float | None, method: Method
 ) -> "Identification":
-    source = sys.stdin.buffer if file == messages.STDIN_NAME else Path(file)
+    if file == messages.STDIN_NAME and sys.stdin is None:
+        raise AudioError(messages.STDIN_CLOSED)
+    source = sys.stdin.buffer if file == messages.STDIN_NAME else file
     return library.identify(source, top=top, threshold=threshold, method=method.value)
 
 

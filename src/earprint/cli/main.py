@@ -2,17 +2,20 @@
 
 Each verb lives in a module of its own and imports what it needs only when it runs, so that
 ``earprint --help`` needs neither numpy nor a model. Exit codes: 0 fine, 1 no match, 2 error, 130
-interrupted.
+interrupted. A reader of the output that has seen enough (``| head -1``) ends a command with 0.
 """
 
+import os
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperGroup
 
-from earprint.cli import messages
+from earprint import __version__
+from earprint.cli import messages, output
 from earprint.cli.add import add
 from earprint.cli.catalogue import info, list_tracks, remove
 from earprint.cli.demo import demo
@@ -29,15 +32,47 @@ from earprint.train.command import train_app
 class _Commands(TyperGroup):
     """The verbs, with one way for errors to end a command: a line on stderr and an exit code."""
 
+    def make_context(self, *args: Any, **options: Any) -> Any:  # shows --help and --version
+        with _errors_as_lines():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _errors_as_lines():
             return super().invoke(ctx)
-        except EarprintError as error:
-            typer.echo(messages.error(error), err=True)
-            raise typer.Exit(2) from error
-        except KeyboardInterrupt as interrupt:
-            typer.echo(messages.INTERRUPTED, err=True)
-            raise typer.Exit(130) from interrupt
+
+
+@contextmanager
+def _errors_as_lines() -> Iterator[None]:
+    """Turn errors into a line on stderr and an exit code."""
+    try:
+        yield
+    except EarprintError as error:
+        _end(messages.error(output.one_line(error)), 2, error)
+    except KeyboardInterrupt as interrupt:
+        _end(messages.INTERRUPTED, 130, interrupt)
+    except BrokenPipeError as error:
+        _discard(sys.stdout)
+        _discard(sys.stderr)
+        raise typer.Exit(0) from error
+    except OSError as error:
+        if error.filename is not None:
+            raise  # files are the library's to report; only streams have no name
+        _discard(sys.stdout)
+        _end(messages.error(messages.unwritable(error.strerror or str(error))), 2, error)
+
+
+def _end(line: str, code: int, cause: BaseException) -> NoReturn:
+    try:
+        typer.echo(line, err=True)
+    except OSError:
+        _discard(sys.stderr)
+    raise typer.Exit(code) from cause
+
+
+def _discard(stream: TextIO) -> None:
+    """Send nowhere what a stream still holds, which Python would fail to write at its end."""
+    with suppress(OSError, ValueError, AttributeError):  # no file, closed, or not there at all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 app = typer.Typer(
@@ -52,22 +87,15 @@ app = typer.Typer(
 
 
 def _print_version(wanted: bool) -> None:
-    if not wanted:
-        return
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        number = version("earprint")
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        number = messages.NOT_INSTALLED
-    typer.echo(f"earprint {number}")
-    raise typer.Exit
+    if wanted:
+        typer.echo(f"earprint {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def _root(
     library: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--library",
             metavar="DIR",

@@ -23,11 +23,12 @@ Add recordings to the library.
 
 Folders are searched for audio and video files. What the library already knows is skipped, by
 content, so the same command also resumes after an interruption and picks up new files. A file that
-cannot be read is named on stderr and does not stop the rest.
+cannot be read is named on stderr and does not stop the rest. Names that begin with "-" go after "--".
 
 \b
-Example:
+Examples:
   earprint add ~/Music concert.mp4
+  earprint add -- -noise-.wav
 
 \b
 Exit code: 0 all fine, 2 some files failed.
@@ -63,7 +64,7 @@ Example:
 REMOVE_HELP: Final = """\
 Remove recordings from the library. Audio files are never touched, and may be gone.
 
-A recording is named by its id, its path or its exact title, as "earprint list" shows them.
+A recording is named by its id, its path or its exact title, or by what "earprint list" shows for it.
 
 \b
 Examples:
@@ -128,13 +129,25 @@ ADD_INTERRUPTED: Final = (
     "earprint: interrupted; what was finished is kept, run the same command again for the rest"
 )
 EMPTY_LIBRARY: Final = 'the library is empty; "earprint add PATH" fills it'
-NOT_INSTALLED: Final = "(version unknown: not installed)"
 STDIN_NAME: Final = "-"
+STDIN_CLOSED: Final = "<stdin>: is closed; pipe audio into it"
+NOT_FINITE: Final = "give a finite number"
+EMPTY_LIBRARY_PATH: Final = "--library has an empty path; name a folder"
 
 
 def error(cause: object) -> str:
     """Say what stopped the command."""
     return f"earprint: error: {cause}"
+
+
+def unwritable(cause: str) -> str:
+    """Say that stdout takes no more."""
+    return f"the output cannot be written ({cause}); make room or send it elsewhere"
+
+
+def waiting(cause: str) -> str:
+    """Say who is being waited for."""
+    return f"earprint: {cause}"
 
 
 def failed_file(cause: str) -> str:

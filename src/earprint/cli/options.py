@@ -11,12 +11,13 @@ from typing import Annotated
 import typer
 
 from earprint.cli import messages
+from earprint.errors import LibraryError
 
 LIBRARY_VARIABLE = "EARPRINT_LIBRARY"
 """Environment variable that names the library's folder."""
 
 LibraryOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--library", metavar="DIR", help=messages.LIBRARY_OPTION, show_default=False),
 ]
 ModelOption = Annotated[
@@ -32,10 +33,12 @@ class Method(StrEnum):
     paper = "paper"
 
 
-def library_path(ctx: typer.Context, after_verb: Path | None) -> Path:
+def library_path(ctx: typer.Context, after_verb: str | None) -> Path:
     """Give the folder of the library that the command line means."""
-    before_verb = ctx.find_root().params.get("library")
-    chosen = after_verb or before_verb
+    before_verb: str | None = ctx.find_root().params.get("library")
+    chosen = before_verb if after_verb is None else after_verb
+    if chosen == "":
+        raise LibraryError(messages.EMPTY_LIBRARY_PATH)
     if chosen is not None:
         return Path(chosen).expanduser()
     from platformdirs import user_data_dir

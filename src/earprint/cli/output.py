@@ -7,7 +7,7 @@ break a line nor reach the terminal, so that every text goes through `one_line`.
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import typer
 
@@ -46,7 +46,12 @@ def name_of(title: str | None, artist: str | None, path: object) -> str:
 
 def to_terminal() -> bool:
     """Tell whether stdout is a terminal."""
-    return sys.stdout.isatty()
+    return is_terminal(sys.stdout)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a stream is a terminal; one that was closed before the start (None) is not."""
+    return stream is not None and stream.isatty()
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -74,7 +74,7 @@ class DenseEncoder:
         vectors[silent] = 0.0
         steps = 1 if query else REFERENCE_STEPS
         return Fingerprints(
-            vectors[::steps],
+            np.ascontiguousarray(vectors[::steps]),
             self.query_hop_s if query else self.reference_hop_s,
             stream.n_samples / SAMPLE_RATE,
         )

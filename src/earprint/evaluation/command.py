@@ -219,7 +219,7 @@ def _progress() -> "Progress":
     from rich.console import Console
     from rich.progress import Progress
 
-    return Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+    return Progress(console=Console(stderr=True), disable=not output.is_terminal(sys.stderr), transient=True)
 
 
 def _shown_on(progress: "Progress") -> "OnProgress":

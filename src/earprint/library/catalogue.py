@@ -86,7 +86,10 @@ class Catalogue:
         self._file = folder / FILE_NAME
         self._lock = threading.RLock()
         if not create and not self._file.exists():
-            raise LibraryError(f"{folder}: is no earprint library; add recordings to it first")
+            raise LibraryError(
+                f"{folder}: is no earprint library; add recordings to it first, or check --library and "
+                "EARPRINT_LIBRARY"
+            )
         with self._reporting():
             self._connection = self._connect(create=create)
             try:
@@ -315,9 +318,10 @@ def timestamp() -> str:
 
 
 def path_text(path: str | os.PathLike[str]) -> str:
-    r"""Return the absolute path as text that SQLite and JSON can hold.
+    """Return the absolute path as `storable` text."""
+    return storable(os.path.abspath(os.fspath(path)))  # noqa: PTH100 - resolves no links, unlike Path.resolve
 
-    Names that are not valid Unicode keep their odd bytes as ``\udc..`` escapes.
-    """
-    absolute = os.path.abspath(os.fspath(path))  # noqa: PTH100 - resolves no links, unlike Path.resolve
-    return absolute.encode("utf-8", "backslashreplace").decode("utf-8")
+
+def storable(text: str) -> str:
+    r"""Return text that SQLite and JSON can hold: bytes that are no Unicode become ``\udc..`` escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

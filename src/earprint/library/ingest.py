@@ -2,9 +2,10 @@
 
 Files are decoded and encoded by a few threads (PyAV, NumPy and onnxruntime release Python's
 lock), at most `QUEUED_FILES` ahead of the results being taken, in the order of the files. What is
-finished is committed after `COMMIT_ROWS` rows or `COMMIT_SECONDS` seconds, at the end, and on the
-way out of any interruption, so that a killed run loses little and the next one goes on from
-there. A file that fails is reported and never stops the others.
+finished is committed after `COMMIT_ROWS` rows or some seconds, at the end, and on the way out of any
+interruption, so that a killed run loses little and the next one goes on from there. The seconds
+double from `FIRST_COMMIT_S` to `COMMIT_SECONDS`: a short run loses little too, and a long one leaves few
+segments. A file that fails is reported and never stops the others.
 """
 
 import os
@@ -12,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio import content_hash, find_audio_files, read_tags, stream_audio
+from earprint.audio import content_hash, read_tags, stream_audio, survey
 from earprint.encoder.base import Encoder, Fingerprints
 from earprint.errors import AudioError, EarprintError
 from earprint.library.catalogue import NewTrack, path_text
@@ -36,8 +37,11 @@ QUEUED_FILES = 4
 COMMIT_ROWS = 65_536
 """Rows after which a batch is committed: 16 MiB of 128-d vectors."""
 
+FIRST_COMMIT_S = 2.0
+"""Time after which the first batch is committed, in seconds; it doubles with each batch."""
+
 COMMIT_SECONDS = 20.0
-"""Time after which a batch is committed, however small."""
+"""Time after which any batch is committed, however small, in seconds."""
 
 Finished = tuple[NewTrack, NDArray[np.float16]]
 """A track and its vectors, shape (n_rows, dim)."""
@@ -113,11 +117,13 @@ class _Ingestion:
         self._commit = commit
         self._on_event = on_event
         self._known = set(known)
-        self._known_lock = threading.Lock()
+        self._in_work: set[str] = set()
+        self._hashes_changed = threading.Condition()  # also the lock of the two sets above
         self._stop = threading.Event()
         self._report = AddReport()
         self._batch: list[Finished] = []
         self._committed_at = time.monotonic()
+        self._commit_after_s = FIRST_COMMIT_S
         self._files_done = self._files_total = self._bytes_done = self._bytes_total = 0
 
     def run(self, paths: Iterable[str | os.PathLike[str]]) -> AddReport:
@@ -140,19 +146,14 @@ class _Ingestion:
         return self._report
 
     def _discover(self, paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-        """Files to add, without repetition; reports paths that cannot be searched."""
-        given = [Path(path) for path in paths]
-        missing = [path for path in given if not path.exists()]
-        warnings: list[str] = []
-        there = [path for path in given if path.exists()]
-        files = list(find_audio_files(there, on_warning=warnings.append))
-        self._files_total = len(files) + len(missing)
+        """Files to add, without repetition; reports paths that give none."""
+        found = list(survey(paths))
+        files = [path for path, error in found if error is None]
+        self._files_total = len(found)
         self._bytes_total = sum(_size(file) for file in files)
-        for warning in warnings:
-            self._report.warnings.append(warning)
-            self._tell("warning", Path(warning.partition(": ")[0]), warning)
-        for path in missing:
-            self._fail(path, AudioError("no such file or folder; check the path"))
+        for path, error in found:
+            if error is not None:
+                self._fail(path, error)
         return files
 
     def _fingerprint(self, path: Path) -> _Result:
@@ -160,10 +161,23 @@ class _Ingestion:
         if self._stop.is_set():
             raise _Interrupted
         digest = content_hash(path)
-        with self._known_lock:
+        with self._hashes_changed:
+            # A copy of this file may be in work: only if it succeeds is this one known.
+            self._hashes_changed.wait_for(lambda: digest not in self._in_work)
             if digest in self._known:
                 return _Result(None, [])
-            self._known.add(digest)
+            self._in_work.add(digest)
+        try:
+            result = self._fingerprint_new(path, digest)
+            with self._hashes_changed:
+                self._known.add(digest)
+            return result
+        finally:
+            with self._hashes_changed:
+                self._in_work.remove(digest)
+                self._hashes_changed.notify_all()
+
+    def _fingerprint_new(self, path: Path, digest: str) -> _Result:
         warnings: list[str] = []
         fingerprints = self._encoder.encode(self._blocks(path, warnings))
         vectors = pack(fingerprints)
@@ -186,7 +200,10 @@ class _Ingestion:
             yield block
 
     def _take(self, path: Path, future: Future[_Result]) -> None:
-        """Wait for a file's result, book it, and commit if a batch is due."""
+        """Wait for a file's result and book it; commit when a batch is due."""
+        # A long file must not hold up what is finished.
+        wait([future], timeout=max(0.0, self._due_in_s()))
+        self._flush_if_due()
         try:
             result = future.result()
         except AudioError as error:
@@ -197,9 +214,7 @@ class _Ingestion:
             self._fail(path, error)
         else:
             self._book(path, result)
-        rows = sum(len(vectors) for _, vectors in self._batch)
-        if rows >= COMMIT_ROWS or time.monotonic() - self._committed_at >= COMMIT_SECONDS:
-            self._flush()
+        self._flush_if_due()
 
     def _book(self, path: Path, result: _Result) -> None:
         for warning in result.warnings:
@@ -220,6 +235,15 @@ class _Ingestion:
         self._report.failed.append(Failure(path, cause))
         self._end("failed", path, cause)
 
+    def _flush_if_due(self) -> None:
+        rows = sum(len(vectors) for _, vectors in self._batch)
+        if rows >= COMMIT_ROWS or self._due_in_s() <= 0:
+            self._flush()
+
+    def _due_in_s(self) -> float:
+        """Seconds until a batch is due."""
+        return min(self._commit_after_s, COMMIT_SECONDS) - (time.monotonic() - self._committed_at)
+
     def _flush(self) -> None:
         """Commit what is finished."""
         batch, self._batch = self._batch, []
@@ -227,7 +251,8 @@ class _Ingestion:
             added, replaced = self._commit(batch)
             self._report.added.extend(added)
             self._report.replaced.extend(replaced)
-        self._committed_at = time.monotonic()
+            self._commit_after_s *= 2
+            self._committed_at = time.monotonic()
 
     def _end(self, kind: EventKind, path: Path, message: str = "", audio_s: float = 0.0) -> None:
         self._files_done += 1

@@ -8,10 +8,11 @@ in seconds.
 """
 
 import hashlib
+import math
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,14 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio import resample, stream_audio
+from earprint.audio.sources import name_of
 from earprint.constants import SAMPLE_RATE
 from earprint.encoder.base import AudioBlocks, Encoder
 from earprint.errors import AudioError, LibraryError, ModelError
 from earprint.library.catalogue import (
+    FILE_NAME,
     FORMAT_VERSION,
     Catalogue,
     NewTrack,
     path_text,
+    storable,
 )
 from earprint.library.ingest import Finished, OnEvent, ingest, pack
 from earprint.library.records import AddReport, Identification, LibraryInfo, Match, Track
@@ -41,7 +45,10 @@ from earprint.library.view import View, build_view
 from earprint.library.writer import writing
 from earprint.matching import AGREEMENT, leads, search_aligned, search_paper
 
-OWN_FILES = ("catalogue.sqlite", "segments", "writer.lock", "writer.pid")
+MAX_DIGITS = 18
+"""Digits of the largest track number; more do not fit the catalogue."""
+
+OWN_FILES = (FILE_NAME, "segments", "writer.lock", "writer.pid")
 """Beginnings of the names that a library folder holds."""
 
 Source = str | os.PathLike[str] | BinaryIO | NDArray[np.generic]
@@ -63,6 +70,8 @@ class Library:
         Name of the model, loaded when first needed.
     encoder : Encoder, optional
         Used in place of `model`.
+    on_wait : callable, optional
+        Gets one line that says for whom, when a change must wait for another process's.
 
     Raises
     ------
@@ -80,8 +89,12 @@ class Library:
         create: bool = True,
         model: str = "dense",
         encoder: Encoder | None = None,
+        on_wait: Callable[[str], None] | None = None,
     ) -> None:
+        if not os.fspath(path):
+            raise LibraryError("the library has an empty path; name a folder")
         self.path = Path(path)
+        self._on_wait = on_wait
         self._model = model
         self._encoder: Encoder | None = None
         self._lock = threading.RLock()
@@ -138,7 +151,7 @@ class Library:
         top : int
             Most answers to give.
         threshold : float, optional
-            Least score of a match; the model's own by default, for "paper" the paper's one half.
+            Least score of a match, finite; the model's own by default, for "paper" the paper's one half.
         method : {"aligned", "paper"}
             See `earprint.matching`.
 
@@ -159,9 +172,15 @@ class Library:
             raise ValueError(f"method is {method!r}; it must be 'aligned' or 'paper'")
         if top < 1:
             raise ValueError(f"top is {top}; ask for at least one answer")
+        if threshold is not None and not math.isfinite(threshold):
+            raise ValueError(f"threshold is {threshold}; it must be a finite number")
         began = time.perf_counter()
         encoder = self._load_encoder()
-        query = encoder.encode(_blocks(source, sample_rate), query=True)
+        warnings: list[str] = []
+        query = encoder.encode(_blocks(source, sample_rate, warnings), query=True)
+        if query.silent.all():
+            name = "the query" if isinstance(source, np.ndarray) else name_of(source)
+            warnings.append(f"{name}: is silent throughout; there is nothing to recognise it by")
         ratio = round(encoder.reference_hop_s / encoder.query_hop_s)
         view = self._refresh()
         if view.index is None:
@@ -198,6 +217,7 @@ class Library:
             matches=[match for match in candidates if match.score >= threshold],
             candidates=candidates,
             seconds=time.perf_counter() - began,
+            warnings=warnings,
         )
 
     def tracks(self) -> list[Track]:
@@ -397,8 +417,9 @@ class Library:
 
     def _select(self, selector: int | str | os.PathLike[str]) -> list[Track]:
         tracks: list[Track] = []
-        text = str(selector)
-        if isinstance(selector, int) or (isinstance(selector, str) and text.isdecimal()):
+        text = storable(str(selector))
+        is_number = isinstance(selector, int) or (isinstance(selector, str) and text.isdecimal())
+        if is_number and len(text) <= MAX_DIGITS:
             tracks = self._catalogue.find("id", int(text))
         if not tracks and not isinstance(selector, int):
             tracks = self._catalogue.find("path", path_text(selector))
@@ -415,7 +436,7 @@ class Library:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Hold the writer lock, with leftovers of killed writers cleared away."""
-        with writing(self.path):
+        with writing(self.path, self._on_wait):
             delete_strays(self._segments_folder, self._catalogue.segment_files())
             yield
 
@@ -434,26 +455,27 @@ class Library:
             return self._view
 
 
-def _blocks(source: Source, sample_rate: int) -> AudioBlocks:
+def _blocks(source: Source, sample_rate: int, warnings: list[str]) -> AudioBlocks:
     if isinstance(source, np.ndarray):
         return [resample(source, sample_rate)]
-    return stream_audio(source)
+    return stream_audio(source, on_warning=warnings.append)
 
 
 def _check_folder(path: Path, *, create: bool) -> None:
     """See that a library is or can be made at a path; make the folder."""
-    if path.exists() and not path.is_dir():
-        raise LibraryError(f"{path}: is a file; a library is a folder, so name another path")
-    if not create:
-        return
     try:
+        if path.exists() and not path.is_dir():
+            raise LibraryError(f"{path}: is a file; a library is a folder, so name another path")
+        there = (path / FILE_NAME).exists()  # raises where the folder cannot be searched
+        if not create:
+            return
         path.mkdir(parents=True, exist_ok=True)
         foreign = [entry.name for entry in path.iterdir() if not entry.name.startswith(OWN_FILES)]
     except OSError as error:
         raise LibraryError(
-            f"{path}: cannot be made or read ({error.strerror}); name another folder"
+            f"{path}: cannot be made or read ({error.strerror}); check its permissions or name another folder"
         ) from error
-    if foreign and not (path / "catalogue.sqlite").exists():
+    if foreign and not there:
         raise LibraryError(f"{path}: holds other files and no earprint library; name a new or empty folder")
 
 

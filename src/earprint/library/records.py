@@ -91,6 +91,8 @@ class Identification:
         All tracks considered, best first, however weak.
     seconds : float
         Time it took to answer.
+    warnings : list of str
+        What is wrong with the query, one line each: damage that was mended, or silence throughout.
     """
 
     query_duration_s: float
@@ -98,6 +100,7 @@ class Identification:
     matches: list[Match]
     candidates: list[Match]
     seconds: float
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def match(self) -> Match | None:
@@ -111,7 +114,7 @@ class Identification:
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that could not be added, and why, in one line."""
+    """A file that could not be added, or a folder that holds none, and why, in one line."""
 
     path: Path
     cause: str
@@ -161,6 +164,7 @@ class AddReport:
     skipped : list of Path
         Files whose content the library (or this very call) already holds.
     failed : list of Failure
+        Files and folders that gave nothing.
     warnings : list of str
         Troubles of files that were added all the same.
     replaced : list of Track

@@ -5,7 +5,7 @@ beside it says who holds it; it means nothing while the lock is free.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,8 +18,15 @@ LOCK_WAIT_S = 5.0
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the writer lock of a library.
+
+    Parameters
+    ----------
+    folder : Path
+        The library's folder.
+    on_wait : callable, optional
+        Gets one line that says who is being waited for, if anybody.
 
     Raises
     ------
@@ -28,17 +35,18 @@ def writing(folder: Path) -> Iterator[None]:
     LibraryError
         If the folder cannot be written.
     """
-    lock = FileLock(folder / "writer.lock", timeout=LOCK_WAIT_S)
+    lock = FileLock(folder / "writer.lock")
     note = folder / "writer.pid"
     try:
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if on_wait is not None:
+                on_wait(f"{folder}: {_holder(note)} is writing to this library; waiting for it to end")
+            lock.acquire(timeout=LOCK_WAIT_S)
     except Timeout:
-        holder = ""
-        with suppress(OSError):
-            holder = note.read_text(encoding="ascii").strip()
-        who = f"process {holder}" if holder else "another process"
         raise LibraryLockedError(
-            f"{folder}: {who} is writing to this library; try again when it has ended"
+            f"{folder}: {_holder(note)} is writing to this library; try again when it has ended"
         ) from None
     except OSError as error:
         raise _unwritable(folder, error) from error
@@ -52,6 +60,13 @@ def writing(folder: Path) -> Iterator[None]:
         with suppress(OSError):
             note.unlink()
         lock.release()
+
+
+def _holder(note: Path) -> str:
+    holder = ""
+    with suppress(OSError):
+        holder = note.read_text(encoding="ascii").strip()
+    return f"process {holder}" if holder else "another process"
 
 
 def _unwritable(folder: Path, error: OSError) -> LibraryError:

@@ -10,12 +10,16 @@
    agreements average out. They average out less over fewer rows, as one over the square root of
    their number, so the mean counts times the square root of the share that falls inside: without
    that, the ends of tracks answer for queries that nothing resembles.
-3. Refine. Per track the best alignment stays; the parabola through its score and its two
+3. Contrast. Drones and noise resemble every noisy query a little, at any offset. So the score s is set
+   against what the query scores there out of step, b: the mean cosine between all query rows and all
+   stored rows under the query and `BACKGROUND_ROWS` to either side. The result is
+   ``(s - w b) / (1 - w b)`` with w = `BACKGROUND_WEIGHT`: 1 stays 1, and what is alike in step only
+   gains on what is alike anyway.
+4. Refine. Per track the best alignment stays; the parabola through its score and its two
    neighbours' puts the start between grid points.
 
 A score of 1 means identical fingerprints throughout, about 0 means unrelated ones. An excerpt may
-begin before the track or run past its end; the score of one that agrees fully where it overlaps by half
-is 0.71.
+begin before the track or run past its end, and scores less for what lies outside.
 """
 
 from dataclasses import dataclass
@@ -38,6 +42,12 @@ MAX_CANDIDATES = 256
 
 NEIGHBOURS = 2
 """Offsets on either side of a candidate that are scored too, in query hops."""
+
+BACKGROUND_ROWS = 15
+"""Stored rows before and after the query's place that tell its background."""
+
+BACKGROUND_WEIGHT = 0.5
+"""Share of the background that is taken out; chosen, like the rows, on held-out training sources."""
 
 MAX_STEPS = 8
 """Offsets that the refinement may climb beyond those scored, in query hops."""
@@ -90,17 +100,20 @@ class _Query:
     """A query's rows, parted by place modulo the ratio: each part is on the reference grid.
 
     ``rows[p]`` holds query rows p, p + ratio, ...; ``spoken[p][m]`` counts the non-silent of its
-    first m.
+    first m; ``mean`` is the mean of all rows that are not silent.
     """
 
     rows: list[NDArray[np.float32]]
     spoken: list[NDArray[np.int64]]
+    mean: NDArray[np.float32]
 
     @classmethod
     def split(cls, queries: NDArray[np.float32], ratio: int) -> "_Query":
         rows = [np.ascontiguousarray(queries[p::ratio], dtype=np.float32) for p in range(ratio)]
         spoken = [np.concatenate(([0], np.cumsum(part.any(axis=1)))) for part in rows]
-        return cls(rows, spoken)
+        voiced = queries[queries.any(axis=1)]
+        mean = voiced.mean(axis=0) if len(voiced) else np.zeros(queries.shape[1])
+        return cls(rows, spoken, mean.astype(np.float32))
 
 
 def _propose(
@@ -158,10 +171,12 @@ def _scores(
     ratio = len(query.rows)
     n_rows = int(table.n_rows[track])
     # A part's rows never outnumber rows[0]; a little more than is needed may be read at the end.
-    low = min(n_rows, max(0, int(offsets.min()) // ratio))
-    high = max(low, min(n_rows, int(offsets.max()) // ratio + 1 + len(query.rows[0])))
+    reach = 0 if common else BACKGROUND_ROWS
+    low = min(n_rows, max(0, int(offsets.min()) // ratio - reach))
+    high = max(low, min(n_rows, int(offsets.max()) // ratio + 1 + len(query.rows[0]) + reach))
     first = int(table.first_row[track])
     stored = index.vectors(first + low, first + high)
+    summed = np.concatenate(([0.0], np.cumsum(stored @ query.mean, dtype=np.float64)))
 
     scores = np.full(len(offsets), np.nan)
     for position, offset in enumerate(offsets.tolist()):
@@ -178,8 +193,13 @@ def _scores(
         if not inside or (not common and 2 * inside < spoken[-1]):
             continue
         under = stored[begin + shift - low : end + shift - low]
-        all_rows = inside if common else int(spoken[-1])
-        scores[position] = np.dot(rows[begin:end].ravel(), under.ravel()) / np.sqrt(inside * all_rows)
+        agreement = float(np.dot(rows[begin:end].ravel(), under.ravel()))
+        if common:
+            scores[position] = agreement / inside
+            continue
+        nearby = slice(max(0, begin + shift - reach - low), min(len(stored), end + shift + reach - low))
+        background = (summed[nearby.stop] - summed[nearby.start]) / (nearby.stop - nearby.start)
+        scores[position] = contrast(agreement / np.sqrt(inside * int(spoken[-1])), background)
     return scores
 
 
@@ -199,6 +219,24 @@ def _refine(query: _Query, index: Index, table: TrackTable, track: int, offset: 
         offset += step
     score = float(_scores(query, index, table, track, np.array([offset]))[0])
     return offset + peak_of_parabola(*around.tolist()), score
+
+
+def contrast(score: float, background: float) -> float:
+    """Take `BACKGROUND_WEIGHT` of the background out of a score; 1 stays 1.
+
+    Parameters
+    ----------
+    score : float
+        Mean cosine in step, at most 1.
+    background : float
+        Mean cosine out of step.
+
+    Returns
+    -------
+    float
+    """
+    share = BACKGROUND_WEIGHT * background
+    return (score - share) / (1.0 - share)
 
 
 def peak_of_parabola(before: float, centre: float, after: float) -> float:
