@@ -1,13 +1,14 @@
 """Counting: shares, intervals and tables of answers made by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from earprint.errors import EvaluationError
 from earprint.evaluation.left_out import LeftOut
-from earprint.evaluation.measure import Outcome, summarise, wilson
+from earprint.evaluation.measure import Outcome, summarise, thresholds, wilson
 from earprint.evaluation.queries import Query, read_manifest
 from earprint.evaluation.report import circumstances, markdown, prepare_folder, provenance, write_report
 
@@ -150,8 +151,11 @@ def test_report(tmp_path, monkeypatch):
     assert [row["queries"] for row in results["rows"]] == [1, 1]
     table = (tmp_path / "new" / "out" / "table.md").read_text()
     assert table.startswith(markdown(rows))
-    assert table.splitlines()[-5:] == [
+    assert table.splitlines()[-7:] == [
         provenance(settings),
+        "",
+        "earprint, 5 s: 1 % of 1 absent queries score 0.800 or more, and so do the right answers to "
+        "100.0 % of the present ones",
         "",
         "left out: 1 file",
         "",
@@ -184,3 +188,15 @@ def test_left_out_names_each_file_once():
     left_out.shorter(10.0, 0)
     left_out.shorter(2.5, 3)
     assert left_out.lines() == ["left out: 1 file", "left out: 3 recordings too short for 2.5 s"]
+
+
+def test_thresholds_let_one_percent_of_the_absent_through():
+    absent = [replace(outcome(query(present=False), right=False), score=n / 1000) for n in range(1000)]
+    present = [replace(outcome(query()), score=score) for score in (0.5, 0.992, 1.0, 1.0)]
+    present.append(replace(outcome(query(), right=False), score=1.0))
+    (threshold,) = thresholds(absent + present)
+    assert threshold.score == pytest.approx(0.989, abs=0.001)
+    assert sum(o.score >= threshold.score for o in absent) == 10
+    assert threshold.right == pytest.approx(3 / 5)
+    assert "1 % of 1,000 absent queries" in threshold.describe()
+    assert thresholds(present) == []

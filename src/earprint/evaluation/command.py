@@ -146,7 +146,7 @@ def evaluate(
     from earprint.evaluation.left_out import LeftOut
     from earprint.evaluation.measure import summarise
     from earprint.evaluation.peers import parse_peer
-    from earprint.evaluation.report import circumstances, markdown, prepare_folder, provenance, write_report
+    from earprint.evaluation.report import circumstances, markdown, notes, prepare_folder, write_report
     from earprint.evaluation.run import Material, Plan, run
     from earprint.evaluation.versus import describe_peers
     from earprint.library import Library
@@ -185,9 +185,9 @@ def evaluate(
     }  # fmt: skip
     if out is not None:
         write_report(out, rows, outcomes, settings, left_out)
-    typer.echo(f"{markdown(rows)}\n{output.one_line(provenance(settings))}")
-    for described in settings["peers"]:
-        typer.echo(output.one_line(", ".join(f"{key} {value}" for key, value in described.items())))
+    typer.echo(markdown(rows), nl=False)
+    for line in notes(outcomes, settings):
+        typer.echo(f"\n{output.one_line(line)}")
 
 
 def _distinct(option: str, numbers: Sequence[float]) -> list[float]:

@@ -26,6 +26,9 @@ from earprint.library import Library
 TOLERANCES_S = (0.05, 0.1)
 """Tolerances of the located metric, in seconds."""
 
+FALSE_ACCEPT_SHARE = 0.01
+"""Share of absent queries that may reach the score that `thresholds` gives."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -213,6 +216,58 @@ def summarise(outcomes: Sequence[Outcome]) -> list[Row]:
             )
         )
     return rows
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A score that few absent recordings reach, for queries of one length.
+
+    Attributes
+    ----------
+    system : str
+    length_s : float
+    score : float
+        What `FALSE_ACCEPT_SHARE` of the absent queries score or more, all conditions together.
+    absent : int
+        Absent queries that it was read from.
+    right : float
+        Share of the present queries whose recording is best and scores as much.
+    """
+
+    system: str
+    length_s: float
+    score: float
+    absent: int
+    right: float
+
+    def describe(self) -> str:
+        """Say it in one line."""
+        return (
+            f"{self.system}, {self.length_s:g} s: {100 * FALSE_ACCEPT_SHARE:g} % of {self.absent:,} absent "
+            f"queries score {self.score:.3f} or more, and so do the right answers to "
+            f"{100 * self.right:.1f} % of the present ones"
+        )
+
+
+def thresholds(outcomes: Sequence[Outcome]) -> list[Threshold]:
+    """Read off, for each system and query length, the score that keeps false accepts rare.
+
+    Returns
+    -------
+    list of Threshold
+        None for lengths without absent queries.
+    """
+    found = []
+    for system, length_s in dict.fromkeys((o.system, o.query.length_s) for o in outcomes):
+        mine = [o for o in outcomes if o.system == system and o.query.length_s == length_s]
+        absent = [o.score for o in mine if not o.query.present]
+        present = [o for o in mine if o.query.present]
+        if not absent:
+            continue
+        score = float(np.quantile(absent, 1 - FALSE_ACCEPT_SHARE))
+        right = np.mean([o.right_track and o.score >= score for o in present]) if present else 0.0
+        found.append(Threshold(system, length_s, score, len(absent), float(right)))
+    return found
 
 
 def wilson(count: int, total: int, z: float = 1.96) -> tuple[float, float]:

@@ -6,6 +6,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from earprint import __version__
 from earprint.errors import EvaluationError
 from earprint.evaluation.left_out import LeftOut
-from earprint.evaluation.measure import Outcome, Row
+from earprint.evaluation.measure import Outcome, Row, thresholds
 
 COLUMNS = (
     "system", "condition", "length", "queries", "top-1 %", "answered %", "wrong %", "within 50 ms %",
@@ -98,6 +99,14 @@ def provenance(settings: dict[str, Any]) -> str:
     )
 
 
+def notes(outcomes: Sequence[Outcome], settings: dict[str, Any]) -> list[str]:
+    """Say under the tables where they come from, what thresholds they suggest, and what peers cost."""
+    lines = [provenance(settings), *(threshold.describe() for threshold in thresholds(outcomes))]
+    for peer in settings.get("peers", []):
+        lines.append(", ".join(f"{key.replace('_', ' ')} {value}" for key, value in peer.items()))
+    return [" ".join(line.split()) for line in lines]
+
+
 def prepare_folder(folder: Path) -> None:
     """Make the report's folder before the work begins rather than fail after it.
 
@@ -126,11 +135,12 @@ def write_report(
     results = {
         "settings": settings,
         "left_out": left_out.to_dict(),
+        "thresholds": [asdict(threshold) for threshold in thresholds(outcomes)],
         "rows": [row.to_dict() for row in rows],
     }
     _write(folder / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
-    notes = "".join(f"\n{line}\n" for line in [provenance(settings), *left_out.lines()])
-    _write(folder / "table.md", markdown(rows) + notes)
+    below = "".join(f"\n{line}\n" for line in [*notes(outcomes, settings), *left_out.lines()])
+    _write(folder / "table.md", markdown(rows) + below)
     _write(folder / "queries.jsonl", "".join(json.dumps(o.to_dict()) + "\n" for o in outcomes))
 
 
