@@ -1,0 +1,57 @@
+"""The shipped model on real music, where there is some: what synthetic music cannot show.
+
+Looks for folders ``music/dev``, ``music/dev-absent`` and ``noise/dev`` under EARPRINT_TEST_AUDIO, or under
+``../shared/data`` beside the checkout, and skips where there is neither.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from earprint import Library
+from earprint.audio import find_audio_files
+from earprint.evaluation.queries import Condition, draw_excerpts, render, under
+
+DATA = Path(os.environ.get("EARPRINT_TEST_AUDIO", Path(__file__).parents[2] / "shared" / "data"))
+
+pytestmark = pytest.mark.skipif(
+    not (DATA / "music" / "dev").is_dir(),
+    reason="no real music: set EARPRINT_TEST_AUDIO to a folder with music/dev, music/dev-absent, noise/dev",
+)
+
+
+@pytest.fixture(scope="module")
+def noises():
+    return list(find_audio_files([DATA / "noise" / "dev"]))[::7]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    files = list(find_audio_files([DATA / "music" / "dev"]))[::20]
+    with Library(tmp_path_factory.mktemp("real") / "library") as opened:
+        assert not opened.add(*files).failed
+        yield opened
+
+
+def test_noisy_excerpts_are_found_and_located(library, noises):
+    known = [(Path(track.path), track.duration_s) for track in library.tracks()]
+    drawn = draw_excerpts(known, 14, 5.0, seed=7, noises=noises)
+    found = located = asked = 0
+    for query, audio in render([under(one, Condition("noise 10 dB", 10.0)) for one in drawn]):
+        match = library.identify(audio).match
+        asked += 1
+        if match is not None and match.track.path == str(query.path):
+            found += 1
+            located += abs(match.start_s - query.start_s) < 0.1
+    assert asked >= 12
+    assert found >= asked - 1
+    assert located >= asked - 3  # loops hold the same sound in several places
+
+
+def test_most_absent_music_is_no_match(library, noises):
+    absent = [(path, 30.0) for path in find_audio_files([DATA / "music" / "dev-absent"])][::5]
+    drawn = draw_excerpts(absent, len(absent), 5.0, seed=7, noises=noises, present=False)
+    answered = [library.identify(audio).match is not None for _, audio in render(drawn)]
+    assert len(answered) >= 5
+    assert sum(answered) <= 1

@@ -1,0 +1,113 @@
+"""`earprint train` from folders of audio to a model that identifies: every verb, as a user types it."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from earprint.cli.main import app
+from earprint.constants import SAMPLE_RATE
+from earprint.demo.composer import compose, write_wav
+from earprint.demo.degrade import crowd_noise, pink_noise, rir
+
+runner = CliRunner()
+torch_missing = importlib.util.find_spec("torch") is None
+
+
+def earprint(*words):
+    return runner.invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("train")
+    for kind in ("music", "noise/pink", "noise/crowd", "rooms/room"):
+        (root / kind).mkdir(parents=True)
+    for seed in range(8):
+        write_wav(root / "music" / f"artist{seed}__piece.wav", compose(seed, 8.0))
+    write_wav(root / "noise/pink" / "a__pink.wav", 0.1 * pink_noise(3 * SAMPLE_RATE, 1))
+    write_wav(root / "noise/crowd" / "b__crowd.wav", 0.1 * crowd_noise(3 * SAMPLE_RATE, 2))
+    write_wav(root / "rooms/room" / "hall__rir.wav", 0.5 * rir(0.4, 3) / np.abs(rir(0.4, 3)).max())
+    (root / "music" / "broken.wav").write_bytes(b"not audio at all")
+    return root
+
+
+@pytest.fixture(scope="module")
+def store(folders):
+    result = earprint(
+        "train", "pack", folders / "store", "--music", folders / "music", "--noise", folders / "noise",
+        "--rooms", folders / "rooms", "--simulate", 0,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "music: 8 items, 0.02 h" in result.stdout
+    assert "noise: 2 items" in result.stdout
+    assert "rooms: 1 items" in result.stdout
+    assert "broken.wav" in result.stderr  # named, and the rest went on
+    return folders / "store"
+
+
+def test_held_out_writes_whole_sources(store, tmp_path):
+    result = earprint("train", "held-out", store, tmp_path / "held", "--percent", 100)
+    assert result.exit_code == 0, result.output
+    files = {kind: len(list((tmp_path / "held" / kind).glob("*.wav"))) for kind in ("references", "absent")}
+    assert files == {"references": 4, "absent": 4}
+    assert len(list((tmp_path / "held" / "noise").glob("*.wav"))) == 2
+
+
+def test_a_missing_store_is_named(tmp_path):
+    result = earprint("train", "held-out", tmp_path / "nowhere", tmp_path / "held")
+    assert result.exit_code == 2
+    assert "no music in this store" in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.skipif(not torch_missing, reason="torch is installed; this tells what happens without it")
+def test_without_torch_it_says_what_to_install(store, tmp_path):
+    for words in (("fit", store, tmp_path / "run"), ("export", tmp_path / "run", tmp_path / "m.onnx")):
+        result = earprint("train", *words)
+        assert result.exit_code == 2
+        assert "pip install 'earprint[train]'" in result.output
+
+
+@pytest.mark.skipif(torch_missing, reason="needs torch: pip install 'earprint[train]'")
+@pytest.mark.filterwarnings("default")  # the exporter's own
+def test_fit_resume_export_identify(store, folders, tmp_path):
+    pytest.importorskip("onnxscript", reason="needs onnxscript: pip install 'earprint[train]'")
+    run, model = tmp_path / "run", tmp_path / "mine.onnx"
+    fit = ("train", "fit", store, run, "--audio-per-step", 6, "--device", "cpu", "--max-steps")
+    first = earprint(*fit, 2)
+    assert first.exit_code == 0, first.output
+    assert "0.89 M parameters on cpu; from step 0" in first.stdout
+    second = earprint(*fit, 4)
+    assert second.exit_code == 0, second.output
+    assert "from step 2" in second.stdout
+    exported = earprint("train", "export", run, model, "--name", "mine", "--threshold", "5=0.9")
+    assert exported.exit_code == 0, exported.output
+    card = json.loads(model.with_suffix(".json").read_text())
+    assert card["name"] == "mine"
+    assert card["training"]["steps"] == 4
+    assert card["training"]["store"]["music"]["items"] + card["training"]["store"]["music"]["held_out"] == 8
+
+    music = folders / "music"
+    library = ("--library", tmp_path / "library", "--model", model)
+    added = earprint("add", music / "artist0__piece.wav", music / "artist1__piece.wav", *library)
+    assert added.exit_code == 0, added.output
+    answer = earprint("identify", music / "artist1__piece.wav", *library)
+    assert answer.exit_code == 0, answer.output
+    assert "artist1__piece" in answer.stdout
+    other = earprint("identify", music / "artist1__piece.wav", "--library", tmp_path / "library")
+    assert other.exit_code == 2  # the default model did not make this library
+    assert "mine-" in other.output
+
+
+def test_bad_thresholds_are_refused():
+    pytest.importorskip("torch", reason="needs torch: pip install 'earprint[train]'")
+    pytest.importorskip("onnxscript", reason="needs onnxscript: pip install 'earprint[train]'")
+    from earprint.errors import TrainingError
+    from earprint.train.card import parse_thresholds
+
+    assert parse_thresholds(["1=0.7", "5.0=0.5"]) == {"1": 0.7, "5": 0.5}
+    with pytest.raises(TrainingError, match="SECONDS=SCORE"):
+        parse_thresholds(["half"])
