@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from earprint.demo.composer import write_wav
 from earprint.evaluation.measure import Outcome
 from earprint.evaluation.peers import PeerAnswer
 from earprint.evaluation.queries import Query
 from earprint.evaluation.repeats import correlation, mark_repeats
-from earprint.evaluation.versus import ask_peer, describe_peers, kept, write_wav
+from earprint.evaluation.versus import ask_peer, describe_peers, kept
 
 RATE = 16_000
 

@@ -5,11 +5,11 @@ import pytest
 
 from earprint.audio import load_audio
 from earprint.demo.composer import compose, write_wav
+from earprint.demo.degrade import align_direct_sound
 from earprint.errors import TrainingError
 from earprint.train.held_out import write_held_out
 from earprint.train.store import (
     Item,
-    align_direct_sound,
     group_of,
     in_validation,
     open_pack,

@@ -22,6 +22,9 @@ Frequencies = NDArray[np.float64]
 PHONE_BAND_HZ: Final = (300.0, 3400.0)
 """Pass band of a telephone call (ITU-T G.712)."""
 
+DIRECT_SOUND_DB: Final = -10.0
+"""The direct sound of a response is its first sample within this of the peak, in dB."""
+
 FORMANTS_HZ: Final = np.array(
     [
         [730, 1090, 2440],
@@ -154,6 +157,25 @@ def rir(t60_s: float, seed: int, *, direct_to_reverberant_db: float = 3.0) -> Au
     response *= 10.0 ** (-direct_to_reverberant_db / 20.0) / np.sqrt(np.sum(response**2))
     response[0] = 1.0
     return response.astype(np.float32)
+
+
+def align_direct_sound(response: Audio) -> Audio:
+    """Cut what precedes a measured response's direct sound, its first sample near the peak.
+
+    With the direct sound at 0 a reverberated signal is not delayed against the dry one.
+
+    Parameters
+    ----------
+    response : ndarray of float32, shape (n,)
+        Not silent.
+
+    Returns
+    -------
+    ndarray of float32, shape (at most n,)
+        A view.
+    """
+    loud = np.abs(response) >= 10.0 ** (DIRECT_SOUND_DB / 20.0) * np.abs(response).max()
+    return response[int(np.argmax(loud)) :]
 
 
 def reverberate(samples: Audio, response: Audio, *, past: Audio | None = None) -> Audio:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from earprint.constants import FRAME_RATE, N_MELS, SAMPLE_RATE, SEGMENT_FRAMES
 from earprint.encoder.base import AudioBlocks, Fingerprints
-from earprint.encoder.model import ModelFile, Session
+from earprint.encoder.model import ModelEncoder, ModelFile
 from earprint.features import DENSE_FRONT_END, LogMelStream, normalise_stream, silent_windows
 
 STEP_FRAMES: Final = 4
@@ -32,35 +32,15 @@ CHUNK_FRAMES: Final = 2048
 """Frames given to the network at once, context included, 20 s."""
 
 
-class DenseEncoder:
+class DenseEncoder(ModelEncoder):
     """`earprint.encoder.Encoder` of the ``dense`` network."""
 
     reference_hop_s: float = STEP_FRAMES * REFERENCE_STEPS / FRAME_RATE
     query_hop_s: float = STEP_FRAMES / FRAME_RATE
 
     def __init__(self, model: ModelFile, threads: int = 0, chunk_frames: int = CHUNK_FRAMES) -> None:
-        self.model = model
-        self._session = Session(model, threads)
+        super().__init__(model, threads)
         self._chunk_frames = chunk_frames
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.model.name
-
-    @property
-    def model_id(self) -> str:
-        """Name and digest of the weights."""
-        return self.model.model_id
-
-    @property
-    def dim(self) -> int:
-        """Components of a fingerprint."""
-        return self.model.dim
-
-    def threshold(self, duration_s: float) -> float:
-        """Score of a match for a query of some length."""
-        return self.model.threshold(duration_s)
 
     def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:
         """Fingerprint one recording; see `earprint.encoder.Encoder`.

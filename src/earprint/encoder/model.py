@@ -132,3 +132,37 @@ class Session:
         """Evaluate the network."""
         output: NDArray[np.float32] = self._session.run(None, {self._input: features})[0]
         return output
+
+
+class ModelEncoder:
+    """What the encoders share: an opened model and its session.
+
+    Parameters
+    ----------
+    model : ModelFile
+    threads : int
+        See `Session`.
+    """
+
+    def __init__(self, model: ModelFile, threads: int = 0) -> None:
+        self.model = model
+        self._session = Session(model, threads)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    @property
+    def model_id(self) -> str:
+        """Name and digest of the weights."""
+        return self.model.model_id
+
+    @property
+    def dim(self) -> int:
+        """Components of a fingerprint."""
+        return self.model.dim
+
+    def threshold(self, duration_s: float) -> float:
+        """Score of a match for a query of some length."""
+        return self.model.threshold(duration_s)

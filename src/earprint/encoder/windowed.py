@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from earprint.constants import FRAME_RATE, N_MELS, SAMPLE_RATE, SEGMENT_FRAMES
 from earprint.encoder.base import AudioBlocks, Fingerprints
-from earprint.encoder.model import ModelFile, Session
+from earprint.encoder.model import ModelEncoder
 from earprint.features import PAPER_FRONT_END, LogMelStream, silent_windows
 
 HOP_FRAMES: Final = 10
@@ -29,34 +29,11 @@ DECIBELS_PER_NEPER: Final = 10.0 / np.log(10.0)
 """10 log10(x) / ln(x): decibels from a natural logarithm of power."""
 
 
-class WindowedEncoder:
+class WindowedEncoder(ModelEncoder):
     """`earprint.encoder.Encoder` of the paper's ``attention`` network."""
 
     reference_hop_s: float = HOP_FRAMES / FRAME_RATE
     query_hop_s: float = HOP_FRAMES / FRAME_RATE
-
-    def __init__(self, model: ModelFile, threads: int = 0) -> None:
-        self.model = model
-        self._session = Session(model, threads)
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.model.name
-
-    @property
-    def model_id(self) -> str:
-        """Name and digest of the weights."""
-        return self.model.model_id
-
-    @property
-    def dim(self) -> int:
-        """Components of a fingerprint."""
-        return self.model.dim
-
-    def threshold(self, duration_s: float) -> float:
-        """Score of a match for a query of some length."""
-        return self.model.threshold(duration_s)
 
     def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:
         """Fingerprint one recording; see `earprint.encoder.Encoder`. Both grids are the same here."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from earprint.audio import load_audio, stream_audio
 from earprint.constants import SAMPLE_RATE
-from earprint.demo.degrade import add_noise, phone_band, reverberate
+from earprint.demo.degrade import add_noise, align_direct_sound, phone_band, reverberate
 from earprint.errors import AudioError
 
 PAST_S = 1.0
@@ -34,9 +34,6 @@ SILENT_NOISE_MEAN_SQUARE = 1e-12
 
 NOISE_S = 600.0
 """Noises are cut off here, in seconds, so that memory stays bounded."""
-
-DIRECT_SOUND_DB = -10.0
-"""The direct sound of a response is its first sample within this of the peak, in dB."""
 
 
 @dataclass(frozen=True)
@@ -310,5 +307,4 @@ def room_response(path: Path) -> NDArray[np.float32]:
     peak = float(np.abs(response).max())
     if peak == 0:
         raise AudioError(f"{path}: a silent room response; take it out of the folder")
-    first = int(np.argmax(np.abs(response) >= peak * 10 ** (DIRECT_SOUND_DB / 20)))
-    return response[first:] / np.float32(peak)
+    return align_direct_sound(response) / np.float32(peak)

@@ -4,14 +4,13 @@ Each question is written once as a 16-bit WAV file, turned down where it would c
 those files. A peer that names a recording at all has accepted it.
 """
 
-import wave
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.constants import SAMPLE_RATE
+from earprint.demo.composer import write_wav
 from earprint.evaluation.measure import Outcome
 from earprint.evaluation.peers import Peer
 from earprint.evaluation.queries import Query
@@ -26,7 +25,7 @@ def kept(
     """Pass rendered queries on, writing each to a file of the folder on the way."""
     for query, audio in queries:
         path = folder / f"question-{len(into):06d}.wav"
-        write_wav(path, audio)
+        write_wav(path, audio / max(1.0, float(np.abs(audio).max(initial=0.0))))
         into.append((query, path))
         yield query, audio
 
@@ -84,14 +83,3 @@ def describe_peers(peers: Sequence[Peer], audio_s: float) -> list[dict[str, obje
         }
         for peer in peers
     ]
-
-
-def write_wav(path: Path, samples: NDArray[np.float32]) -> None:
-    """Write 16 kHz mono samples as 16-bit PCM, turned down if they reach beyond full scale."""
-    loud = max(1.0, float(np.abs(samples).max(initial=0.0)))
-    pcm = np.round(samples / loud * 32_767).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(pcm.tobytes())

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from earprint.evaluation.versus import write_wav
+from earprint.demo.composer import write_wav
 from earprint.train.store import Item, Pack, open_pack
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.constants import SAMPLE_RATE
+from earprint.demo.degrade import align_direct_sound
 from earprint.errors import TrainingError
-from earprint.train.store import align_direct_sound
 
 T60_RANGE_S = (0.15, 1.0)
 """Reverberation times drawn, log-uniformly, in seconds."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from earprint.audio import find_audio_files, load_audio
 from earprint.constants import SAMPLE_RATE
+from earprint.demo.degrade import align_direct_sound
 from earprint.errors import AudioError, TrainingError
 
 PEAK = 32_000
@@ -216,13 +217,3 @@ def open_pack(store: Path, kind: str) -> Pack:
     items = [Item(**item) for item in index["items"]]
     samples = np.memmap(store / f"{kind}.raw", dtype=index["dtype"], mode="r")
     return Pack(samples, items)
-
-
-def align_direct_sound(response: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cut what precedes an impulse response's direct sound.
-
-    The direct sound is the first sample within 10 dB of the peak; with it at 0 a reverberated signal is
-    not delayed against the dry one (paper notes: timestamps drift otherwise).
-    """
-    first = int(np.argmax(np.abs(response) >= 10 ** (-10 / 20) * np.abs(response).max()))
-    return response[first:]
