@@ -71,6 +71,10 @@ def test_without_torch_it_says_what_to_install(store, tmp_path):
         assert "pip install 'earprint[train]'" in result.output
 
 
+def music_file(folders):
+    return folders / "music" / "artist0__piece.wav"
+
+
 @pytest.mark.skipif(torch_missing, reason="needs torch: pip install 'earprint[train]'")
 @pytest.mark.filterwarnings("default")  # the exporter's own
 def test_fit_resume_export_identify(store, folders, tmp_path):
@@ -83,6 +87,22 @@ def test_fit_resume_export_identify(store, folders, tmp_path):
     second = earprint(*fit, 4)
     assert second.exit_code == 0, second.output
     assert "from step 2" in second.stdout
+    again = (
+        "train",
+        "fit",
+        store,
+        tmp_path / "again",
+        "--audio-per-step",
+        6,
+        "--device",
+        "cpu",
+        "--max-steps",
+        1,
+    )
+    assert earprint(*again, "--start-from", run / "weights.pt").exit_code == 0
+    refused = earprint(*again, "--start-from", music_file(folders))
+    assert refused.exit_code == 2
+    assert "no weights of a dense network" in refused.output
     exported = earprint("train", "export", run, model, "--name", "mine", "--threshold", "5=0.9")
     assert exported.exit_code == 0, exported.output
     card = json.loads(model.with_suffix(".json").read_text())

@@ -77,7 +77,7 @@ def search_aligned(
     Returns
     -------
     list of Alignment
-        At most one per track, best first; the score is the mean cosine at the best whole offset.
+        At most one per track, best first; the score is that of the best whole offset.
         Empty if the query is silent or nothing resembles it.
     """
     query = _Query.split(queries, ratio)

@@ -59,6 +59,9 @@ def fit(
         float, typer.Option(help="Distorted audio per step, s: the batch size.")
     ] = 120.0,
     learning_rate: Annotated[float | None, typer.Option(help="Highest rate.")] = None,
+    start_from: Annotated[
+        Path | None, typer.Option(help="weights.pt of an earlier run, for a new run to begin with.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 for all.")] = 0,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
@@ -77,7 +80,7 @@ def fit(
     if learning_rate is not None:
         options["learning_rate"] = learning_rate
     config = default_config(network, **options)
-    Trainer(store, run, config, pick_device(device), typer.echo).train()
+    Trainer(store, run, config, pick_device(device), typer.echo, start_from).train()
 
 
 @train_app.command("export")

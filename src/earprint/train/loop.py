@@ -110,6 +110,8 @@ class Trainer:
     device : torch.device
     report : callable
         Told one line of progress at a time.
+    start_from : Path, optional
+        Weights of an earlier run (`Trainer.save_weights`) that a new run begins with.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Trainer:
         config: TrainConfig,
         device: torch.device,
         report: Callable[[str], None],
+        start_from: Path | None = None,
     ) -> None:
         self.run, self.config, self.device, self.report = run, config, device, report
         torch.manual_seed(config.seed)
@@ -127,6 +130,8 @@ class Trainer:
         self.recipe: Recipe = recipe_for(config.network)
         self.network = self.recipe.network.to(device)
         averaging = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
+        if start_from is not None:
+            self._load_weights(start_from)
         self.average = AveragedModel(self.network, multi_avg_fn=averaging)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -177,6 +182,7 @@ class Trainer:
                 self.validate()
                 validated_s = self.trained_s
         self.save()
+        self.save_weights(self.run / "weights.pt")
         self.validate()
 
     def _one_step(self) -> float:
@@ -254,6 +260,22 @@ class Trainer:
         temporary = self.run / "checkpoint.tmp"
         torch.save(state, temporary)
         temporary.replace(self.run / "checkpoint.pt")
+
+    def save_weights(self, file: Path) -> None:
+        """Write the averaged weights alone, in half precision: a small file for a later run to begin with."""
+        weights = self.averaged_network().state_dict()
+        halved = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+        torch.save(halved, file)
+
+    def _load_weights(self, file: Path) -> None:
+        try:
+            weights = torch.load(file, map_location=self.device, weights_only=True)
+            self.network.load_state_dict(weights)
+        except Exception as error:  # the unpickler raises anything on a file that is none
+            reason = str(error).partition("\n")[0]
+            raise TrainingError(
+                f"{file}: no weights of a {self.config.network} network ({reason}); name another file"
+            ) from error
 
     def _resume(self) -> None:
         file = self.run / "checkpoint.pt"
