@@ -89,6 +89,9 @@ def test_longer_than_one_chunk(encoder, music):
 def test_references_are_every_second_query_row(encoder, music):
     query = encode(encoder, music, query=True).vectors
     np.testing.assert_array_equal(encode(encoder, music).vectors, query[::2])
+    # Chunks of three rows begin on either parity.
+    odd = DenseEncoder(find_model("dense"), chunk_frames=155)
+    np.testing.assert_allclose(odd.encode([music]).vectors, query[::2], atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [1, 5])

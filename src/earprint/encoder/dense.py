@@ -48,13 +48,20 @@ class DenseEncoder(ModelEncoder):
         A recording shorter than 960 ms gives one row; an empty one gives one silent row.
         """
         stream = LogMelStream(DENSE_FRONT_END, blocks)
-        parts = [self._session.run(chunk)[0] for chunk in self._chunks(normalise_stream(stream))]
-        vectors = np.concatenate(parts)
-        silent = silent_windows(stream.energies, stream.peak, len(vectors), STEP_FRAMES, SEGMENT_FRAMES)
-        vectors[silent] = 0.0
         steps = 1 if query else REFERENCE_STEPS
+        parts, done = [], 0
+        for chunk in self._chunks(normalise_stream(stream)):
+            rows = self._session.run(chunk)[0]
+            # Only the rows of the grid are kept: copied, or a view would hold the others in memory.
+            parts.append(rows[-done % steps :: steps].copy())
+            done += len(rows)
+        vectors = np.concatenate(parts)
+        silent = silent_windows(
+            stream.energies, stream.peak, len(vectors), STEP_FRAMES * steps, SEGMENT_FRAMES
+        )
+        vectors[silent] = 0.0
         return Fingerprints(
-            np.ascontiguousarray(vectors[::steps]),
+            vectors,
             self.query_hop_s if query else self.reference_hop_s,
             stream.n_samples / SAMPLE_RATE,
         )
