@@ -52,7 +52,9 @@ def test_parameter_counts():
 
 def test_build_by_name():
     assert isinstance(build_network("dense"), DenseNetwork)
-    with pytest.raises(TrainingError, match="nope: unknown network; use dense or attention"):
+    with pytest.raises(
+        TrainingError, match="nope: unknown network; use one of dense, attention, plain, nafp"
+    ):
         build_network("nope")
 
 

@@ -14,6 +14,10 @@ DEFAULT_MODEL = "dense"
 """The model that is used where none is named."""
 
 
+WINDOWED_NETWORKS = ("attention", "plain", "nafp")
+"""Networks that see one segment at a time: the paper's, the same without attention, its baseline's."""
+
+
 def weights_folder() -> Path:
     """Where the package keeps its weights."""
     return Path(str(resources.files("earprint") / "weights"))
@@ -70,11 +74,11 @@ def _load(name: str, threads: int) -> Encoder:
     model = find_model(name)
     if model.network == "dense":
         return DenseEncoder(model, threads)
-    if model.network == "attention":
+    if model.network in WINDOWED_NETWORKS:
         return WindowedEncoder(model, threads)
     raise ModelError(
-        f"{model.path}: unknown network {model.network!r}; this earprint knows dense and attention, "
-        "a newer one may know it"
+        f"{model.path}: unknown network {model.network!r}; this earprint knows "
+        f"{', '.join(('dense', *WINDOWED_NETWORKS))}, a newer one may know it"
     )
 
 

@@ -45,7 +45,8 @@ def export_run(run: Path, out: Path, name: str, thresholds: list[str]) -> Export
         raise TrainingError(f"{file}: no checkpoint; train first with `earprint train fit`")
     state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     config = json.loads(state["config"])
-    network = build_network(config["network"])
+    dim = config.get("dim", FINGERPRINT_DIM)
+    network = build_network(config["network"], dim)
     average = AveragedModel(network)
     average.load_state_dict(state["average"])
     network.load_state_dict(average.module.state_dict())
@@ -54,7 +55,7 @@ def export_run(run: Path, out: Path, name: str, thresholds: list[str]) -> Export
     card = {
         "name": name,
         "network": config["network"],
-        "dim": FINGERPRINT_DIM,
+        "dim": dim,
         "threshold": parse_thresholds(thresholds) or DEFAULT_THRESHOLD,
         "parameters": sum(p.numel() for p in network.parameters()),
         "exported": datetime.datetime.now(datetime.UTC).date().isoformat(),

@@ -52,7 +52,8 @@ def pack(
 def fit(
     store: Annotated[Path, typer.Argument(help="Made by `earprint train pack`.")],
     run: Annotated[Path, typer.Argument(help="Folder of the run; an interrupted one is resumed.")],
-    network: Annotated[str, typer.Option(help="dense or attention.")] = "dense",
+    network: Annotated[str, typer.Option(help="dense, attention, plain or nafp.")] = "dense",
+    dim: Annotated[int, typer.Option(help="Components of a fingerprint.")] = 128,
     max_minutes: Annotated[float, typer.Option(help="Training time of all resumed runs together.")] = 90.0,
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None,
     audio_per_step: Annotated[
@@ -74,7 +75,7 @@ def fit(
     from earprint.train.loop import Trainer, default_config
 
     options: dict[str, Any] = {
-        "max_minutes": max_minutes, "max_steps": max_steps, "audio_per_step_s": audio_per_step,
+        "dim": dim, "max_minutes": max_minutes, "max_steps": max_steps, "audio_per_step_s": audio_per_step,
         "threads": threads, "seed": seed,
     }  # fmt: skip
     if learning_rate is not None:

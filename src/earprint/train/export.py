@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from earprint.constants import N_MELS, SEGMENT_FRAMES
-from earprint.train.networks import AttentionNetwork
+from earprint.train.networks import DenseNetwork
 
 SMALLEST_HALVED = 256
 """Tensors with fewer elements stay float32."""
@@ -58,7 +58,7 @@ def export_network(network: nn.Module, path: Path, card: dict[str, Any]) -> Expo
     ExportReport
     """
     network = network.eval().float().cpu()
-    windowed = isinstance(network, AttentionNetwork)
+    windowed = not isinstance(network, DenseNetwork)
     if windowed:
         example = torch.randn(2, SEGMENT_FRAMES, N_MELS)
         dynamic: dict[int, Any] = {0: torch.export.Dim("segments", min=1)}

@@ -21,9 +21,10 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from earprint.constants import FINGERPRINT_DIM
 from earprint.errors import TrainingError
 from earprint.train.recipes import Recipe, recipe_for
-from earprint.train.sampler import Distortions, Sampler
+from earprint.train.sampler import PAPER_DISTORTIONS, Distortions, Sampler
 from earprint.train.store import open_pack
 from earprint.train.validate import Validation
 
@@ -44,7 +45,9 @@ class TrainConfig:
     Attributes
     ----------
     network : str
-        ``dense`` or ``attention``.
+        A key of `earprint.train.networks.NETWORKS`.
+    dim : int
+        Components of a fingerprint.
     max_minutes : float
         Training time over all resumed runs together, in minutes; also the length of the schedule.
     max_steps : int or None
@@ -71,6 +74,7 @@ class TrainConfig:
     """
 
     network: str = "dense"
+    dim: int = FINGERPRINT_DIM
     max_minutes: float = 90.0
     max_steps: int | None = None
     audio_per_step_s: float = 120.0
@@ -90,9 +94,10 @@ class TrainConfig:
 
 def default_config(network: str, **changes: Any) -> TrainConfig:
     """The configuration a network is best trained with here, with some fields changed."""
-    if network == "attention":
-        # The paper: single segments, temperature 0.1; the released runs: Adam at 1e-4.
-        paper = {"lengths_s": (1.0,), "temperature": 0.1, "learning_rate": 5e-4}
+    if network != "dense":
+        # The paper: single segments, temperature 0.1, its own distortions; the released runs: Adam at 1e-4.
+        paper = {"lengths_s": (1.0,), "temperature": 0.1, "learning_rate": 5e-4,
+                 "warmup_steps": 100, "ema_decay": 0.99, "distortions": PAPER_DISTORTIONS}  # fmt: skip
         changes = {**paper, **changes}
     return TrainConfig(network=network, **changes)
 
@@ -127,7 +132,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.recipe: Recipe = recipe_for(config.network)
+        self.recipe: Recipe = recipe_for(config.network, config.dim)
         self.network = self.recipe.network.to(device)
         averaging = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
         if start_from is not None:

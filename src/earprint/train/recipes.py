@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from earprint.constants import SAMPLE_RATE, SEGMENT_FRAMES
+from earprint.constants import FINGERPRINT_DIM, SAMPLE_RATE, SEGMENT_FRAMES
 from earprint.features import DENSE_FRONT_END, PAPER_FRONT_END
 from earprint.train import augment
 from earprint.train.front_end import TorchFrontEnd, normalise_batch
@@ -40,10 +40,10 @@ class Recipe:
     loss: Callable[[Tensor, Tensor, float, float], Tensor]
 
 
-def recipe_for(name: str) -> Recipe:
+def recipe_for(name: str, dim: int = FINGERPRINT_DIM) -> Recipe:
     """The recipe of a network by name; raises TrainingError if there is none of that name."""
-    network = build_network(name)
-    return _attention_recipe(network) if name == "attention" else _dense_recipe(network)
+    network = build_network(name, dim)
+    return _dense_recipe(network) if name == "dense" else _segment_recipe(network)
 
 
 def _dense_recipe(network: nn.Module) -> Recipe:
@@ -67,23 +67,25 @@ def _dense_recipe(network: nn.Module) -> Recipe:
     return Recipe(network, features, inputs, loss)
 
 
-def _attention_recipe(network: nn.Module) -> Recipe:
+def _segment_recipe(network: nn.Module) -> Recipe:
+    """The recipe of the networks that see one segment at a time, as the paper's does."""
     front_end = TorchFrontEnd(PAPER_FRONT_END)
     samples = round(SEGMENT_FRAMES / 100 * SAMPLE_RATE)
     context = round(CONTEXT_S * SAMPLE_RATE)
 
     def features(audio: Tensor, mask: tuple[Tensor, Tensor] | None) -> Tensor:
-        # The paper normalises a training segment by its own peak.
-        peak = audio.abs().amax(dim=1, keepdim=True).clamp_min(1e-9)
-        log_mel: Tensor = front_end.to(audio.device)(audio / peak)
+        log_mel: Tensor = front_end.to(audio.device)(audio)
         if mask is not None:
             log_mel = augment.mask_bands(log_mel, *mask)
         return DECIBELS_PER_NEPER * log_mel
 
     def inputs(batch: Batch) -> tuple[Tensor, Tensor]:
+        # The store holds every track at full scale, so the clean side is at the level that it has in an
+        # index; a query of one segment is brought to full scale by itself (paper notes).
         clean = batch.clean[:, context : context + samples]
-        mask = (batch.mask_first, batch.mask_width)
-        return features(clean, None), features(batch.distorted[:, :samples], mask)
+        distorted = batch.distorted[:, :samples]
+        distorted = distorted / distorted.abs().amax(dim=1, keepdim=True).clamp_min(1e-9)
+        return features(clean, None), features(distorted, (batch.mask_first, batch.mask_width))
 
     def loss(distorted: Tensor, clean: Tensor, length_s: float, temperature: float) -> Tensor:
         return sequence_nt_xent(distorted[:, None], clean[:, None], 0, 1, temperature)

@@ -30,6 +30,9 @@ PAST_S = 1.0
 RESPONSE_S = 1.0
 """Responses are cut here, in seconds."""
 
+PLACES_TRIED = 4
+"""Places drawn for a clip, at most, until one is loud enough."""
+
 
 @dataclass(frozen=True)
 class Distortions:
@@ -55,6 +58,10 @@ class Distortions:
         Time offset of the query against the reference grid, uniform in +-shift_s, in seconds.
     gain_db : tuple of float
         Range of the level, uniform.
+    noise_with_response : float
+        Probability of noise where there is a response; without one there is always noise.
+    quietest : float
+        Mean square, of full scale, that a clip has at least: the energy gate of the paper notes.
     """
 
     snr_db: tuple[float, float] = (-4.0, 20.0)
@@ -69,6 +76,15 @@ class Distortions:
     speed_range: float = 0.04
     shift_s: float = 0.022
     gain_db: tuple[float, float] = (-30.0, 3.0)
+    noise_with_response: float = 1.0
+    quietest: float = 1e-6
+
+
+PAPER_DISTORTIONS = Distortions(
+    snr_db=(0.0, 25.0), measured=1 / 3, simulated=1 / 3, device=0.0, second_noise=0.0, band_limit=0.0,
+    clip=0.0, mask=0.0, speed=0.0, shift_s=0.04, gain_db=(0.0, 0.0), noise_with_response=0.5, quietest=1e-4,
+)  # fmt: skip
+"""Noise, reverberation, or both, a third each (paper, section 2.2, and its notes)."""
 
 
 @dataclass(frozen=True)
@@ -161,13 +177,11 @@ class Sampler:
 
     def draw(self, batch: int, length_s: float) -> Batch:
         """Draw ``batch`` clips of distinct tracks, the distorted side ``length_s`` seconds long."""
-        rng, n = self.rng, round(length_s * SAMPLE_RATE)
+        n = round(length_s * SAMPLE_RATE)
         context, past = round(CONTEXT_S * SAMPLE_RATE), round(PAST_S * SAMPLE_RATE)
         items = [self.music.items[i] for i in self._distinct(batch)]
         starts, lengths = self._places(items)
-        first = torch.tensor(
-            [rng.integers(0, max(1, item.length - n)) for item in items], device=self.device
-        )[:, None]
+        first = self._loud_places(items, starts, lengths, n)
 
         around = torch.arange(-context, n + context, device=self.device)
         clean = self.music.gather(starts, lengths, first + around)
@@ -187,14 +201,31 @@ class Sampler:
             signal[rows] = self.music.interpolate(starts[rows], lengths[rows], at)
         return self._distort(clean, signal, n)
 
+    def _loud_places(self, items: list[Item], starts: Tensor, lengths: Tensor, n: int) -> Tensor:
+        """Random places (batch, 1) where ``n`` samples are not near silence, or the last of a few tries."""
+        first = torch.zeros(len(items), 1, dtype=torch.long, device=self.device)
+        wanted = torch.arange(len(items), device=self.device)
+        for _ in range(PLACES_TRIED):
+            drawn = [self.rng.integers(0, max(1, items[row].length - n)) for row in wanted.tolist()]
+            first[wanted, 0] = torch.tensor(drawn, device=self.device)
+            at = first[wanted] + torch.arange(n, device=self.device)
+            power = augment.mean_square(self.music.gather(starts[wanted], lengths[wanted], at))[:, 0]
+            wanted = wanted[power < self.distortions.quietest]
+            if not len(wanted):
+                break
+        return first
+
     def _distort(self, clean: Tensor, signal: Tensor, n: int) -> Batch:
         options, batch = self.distortions, len(signal)
         noise = self._noises(batch, signal.shape[1])
-        responses = self._responses(batch)
+        responses, heard = self._responses(batch)
         length = augment.fft_length(signal.shape[1] + responses.shape[1])
         curves = augment.band_limit_curve(*self._band_limits(batch), length)
         signal = augment.filter_spectra(signal, responses, curves, n)
         noise = augment.filter_spectra(noise, responses, curves, n)
+        if options.noise_with_response < 1:
+            noisy = torch.from_numpy(self.rng.random(batch) < options.noise_with_response).to(self.device)
+            noise = noise * (noisy | ~heard)[:, None]
         mixed = augment.mix_at_snr(signal, noise, self._uniform(batch, *options.snr_db).float())
         mixed = augment.clip_peaks(mixed, 1 - self._sometimes(batch, options.clip, 0.1, 0.7).float())
         gain = 10 ** (self._uniform(batch, *options.gain_db) / 20)
@@ -218,10 +249,12 @@ class Sampler:
         noise = self.noise.gather(starts, lengths, at, loop=True)
         return noise / (augment.mean_square(noise).sqrt() + 1e-5)
 
-    def _responses(self, batch: int) -> Tensor:
+    def _responses(self, batch: int) -> tuple[Tensor, Tensor]:
+        """Responses (batch, n), an impulse where there is none, and where there is one (batch,)."""
         options, n = self.distortions, round(RESPONSE_S * SAMPLE_RATE)
         out = torch.zeros(batch, n, device=self.device)
         out[:, 0] = 1.0
+        heard = torch.zeros(batch, dtype=torch.bool, device=self.device)
         kinds = ("room", "simulated", "device")
         shares = np.array((options.measured, options.simulated, options.device))
         drawn = self.rng.choice(4, size=batch, p=[*shares, 1 - shares.sum()])
@@ -232,7 +265,8 @@ class Sampler:
                 part = self.rooms.samples[item.start : item.start + min(item.length, n)]
                 out[row] = 0.0
                 out[row, : len(part)] = part.float()
-        return out
+                heard[row] = True
+        return out, heard
 
     def _band_limits(self, batch: int) -> tuple[Tensor, Tensor, Tensor]:
         on = self._sometimes(batch, self.distortions.band_limit, 1, 1) > 0

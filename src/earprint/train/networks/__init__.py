@@ -1,24 +1,46 @@
 """The networks, as torch modules, and how training builds one by name."""
 
+from collections.abc import Callable
+
 from torch import nn
 
+from earprint.constants import FINGERPRINT_DIM
 from earprint.errors import TrainingError
-from earprint.train.networks.attention import AttentionNetwork
+from earprint.train.networks.attention import AttentionNetwork, PlainNetwork
 from earprint.train.networks.dense import DenseNetwork
+from earprint.train.networks.nafp import NafpNetwork
 
-__all__ = ["AttentionNetwork", "DenseNetwork", "build_network"]
+__all__ = ["NETWORKS", "AttentionNetwork", "DenseNetwork", "NafpNetwork", "PlainNetwork", "build_network"]
+
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {
+    "dense": lambda dim: DenseNetwork(dim=dim),
+    "attention": AttentionNetwork,
+    "plain": PlainNetwork,
+    "nafp": NafpNetwork,
+}
+"""Every network by name, made from the number of components of its fingerprints."""
 
 
-def build_network(name: str) -> nn.Module:
+def build_network(name: str, dim: int = FINGERPRINT_DIM) -> nn.Module:
     """Make a freshly initialised network.
+
+    Parameters
+    ----------
+    name : str
+        A key of `NETWORKS`.
+    dim : int
+        Components of a fingerprint.
 
     Raises
     ------
     TrainingError
-        If there is none of that name.
+        If there is none of that name, or it cannot have so many components.
     """
-    if name == "dense":
-        return DenseNetwork()
-    if name == "attention":
-        return AttentionNetwork()
-    raise TrainingError(f"{name}: unknown network; use dense or attention")
+    if name not in NETWORKS:
+        raise TrainingError(f"{name}: unknown network; use one of {', '.join(NETWORKS)}")
+    try:
+        return NETWORKS[name](dim)
+    except ValueError as error:
+        raise TrainingError(
+            f"{name}: no fingerprints of {dim} components ({error}); try 64 or 128"
+        ) from error

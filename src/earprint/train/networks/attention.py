@@ -2,6 +2,7 @@
 
 Each 64 x 96 log-mel segment is looked at by itself. Details the paper leaves open follow the project's
 notes on the authors' later publications: six residual blocks, two attention modules in each, a split head.
+`PlainNetwork` is the same without attention, for the paper's ablation (table 6).
 """
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from earprint.constants import FINGERPRINT_DIM, N_MELS, SEGMENT_FRAMES
+from earprint.train.networks.head import SplitHead
 
 MASK_SCALE = 100.0
 """The paper's scaling factor of the attention mask (table 2)."""
@@ -29,25 +31,35 @@ class SpectralTemporalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply to (batch, channels, F, T)."""
-        over_freq = (x * self.spectral[:, None, :]).sum(dim=3).tanh().softmax(dim=2)
-        over_time = (x * self.temporal[:, :, None]).sum(dim=2).tanh().softmax(dim=2)
-        return x * (MASK_SCALE * over_freq[..., None] * over_time[:, :, None, :])
+        # As matrix products: a product and a sum would write the map out twice. Softmax in float32 at least.
+        exact = torch.promote_types(x.dtype, torch.float32)
+        by_freq = torch.matmul(x, self.spectral[:, :, None].to(x.dtype)).squeeze(3)
+        by_time = torch.matmul(self.temporal[:, None, :].to(x.dtype), x).squeeze(2)
+        over_freq = MASK_SCALE * by_freq.to(exact).tanh().softmax(dim=2)
+        over_time = by_time.to(exact).tanh().softmax(dim=2)
+        return x * over_freq[..., None].to(x.dtype) * over_time[:, :, None, :].to(x.dtype)
 
 
-class AttentionBlock(nn.Module):
-    """conv, norm, ReLU, attention, conv, norm, + skip, ReLU, attention."""
+class ResidualBlock(nn.Module):
+    """conv, norm, ReLU, attention, conv, norm, + skip, ReLU, attention; or without attention."""
 
-    def __init__(self, c_in: int, c_out: int, stride: int, n_freq: int, n_time: int) -> None:
+    def __init__(
+        self, c_in: int, c_out: int, stride: int, n_freq: int, n_time: int, *, attention: bool
+    ) -> None:
         super().__init__()
+
+        def reweigh() -> nn.Module:
+            return SpectralTemporalAttention(c_out, n_freq, n_time) if attention else nn.Identity()
+
         self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(c_out)
-        self.attention1 = SpectralTemporalAttention(c_out, n_freq, n_time)
+        self.attention1 = reweigh()
         self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(c_out)
         self.skip: nn.Module = nn.Identity()
         if stride != 1 or c_in != c_out:
             self.skip = nn.Conv2d(c_in, c_out, 1, stride, bias=False)
-        self.attention2 = SpectralTemporalAttention(c_out, n_freq, n_time)
+        self.attention2 = reweigh()
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block."""
@@ -69,6 +81,7 @@ class AttentionNetwork(nn.Module):
     """
 
     CHANNELS = (32, 32, 64, 128, 256, 512, 1024)
+    ATTENTION = True
 
     def __init__(self, dim: int = FINGERPRINT_DIM, branch: int = 32) -> None:
         super().__init__()
@@ -80,16 +93,20 @@ class AttentionNetwork(nn.Module):
         for number, out in enumerate(blocks):
             stride = 1 if number == 0 else 2
             n_freq, n_time = -(-n_freq // stride), -(-n_time // stride)
-            layers.append(AttentionBlock(width, out, stride, n_freq, n_time))
+            layers.append(ResidualBlock(width, out, stride, n_freq, n_time, attention=self.ATTENTION))
             width = out
         self.blocks = nn.Sequential(*layers)
-        self.gather = nn.Conv1d(width * n_freq * n_time, dim * branch, 1, groups=dim)
-        self.project = nn.Conv1d(dim * branch, dim, 1, groups=dim)
+        self.head = SplitHead(width * n_freq * n_time, dim, branch)
 
     def forward(self, x: Tensor) -> Tensor:
         """Fingerprint a batch of segments."""
         x = x.transpose(1, 2).unsqueeze(1)
         x = functional.relu(self.stem_norm(self.stem(x)))
-        x = self.blocks(x).flatten(1).unsqueeze(2)
-        x = self.project(functional.elu(self.gather(x))).squeeze(2)
-        return functional.normalize(x.float(), dim=1, eps=1e-6)
+        out: Tensor = self.head(self.blocks(x).flatten(1))
+        return out
+
+
+class PlainNetwork(AttentionNetwork):
+    """The paper's encoder without its attention."""
+
+    ATTENTION = False
