@@ -1,5 +1,6 @@
 """The dense encoder: what holds whatever its weights have learned."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from earprint.demo.composer import compose
 from earprint.encoder import load_encoder
 from earprint.encoder.dense import DenseEncoder
+from earprint.encoder.model import open_model
 from earprint.encoder.registry import find_model
+from earprint.errors import ModelError
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +153,52 @@ def test_threads_do_not_disturb_each_other(encoder, music):
         got = list(pool.map(lambda piece: encode(encoder, piece).vectors, pieces * 2))
     for vectors, right in zip(got, expected * 2, strict=True):
         np.testing.assert_array_equal(vectors, right)
+
+
+@pytest.fixture(scope="module")
+def reaching(tmp_path_factory):
+    """The same network with a card that asks for windows beyond the query and a sparser grid."""
+    model = find_model("dense")
+    path = tmp_path_factory.mktemp("model") / "reaching.onnx"
+    path.write_bytes(model.path.read_bytes())
+    card = {**model.card, "query_beyond_steps": 12, "reference_steps": 8}
+    path.with_suffix(".json").write_text(json.dumps(card))
+    return DenseEncoder(open_model(path), threads=1, chunk_frames=300)
+
+
+def test_windows_beyond_the_query(encoder, reaching, music):
+    samples = music[:48_000]
+    plain, more = (one.encode([samples], query=True) for one in (encoder, reaching))
+    assert (plain.beyond, more.beyond) == (0, 12)
+    assert len(more.vectors) == len(plain.vectors) + 24
+    np.testing.assert_allclose(more.vectors[12:-12], plain.vectors, atol=2e-5)
+    np.testing.assert_allclose(more.times_s[[0, 12]], [-0.48, 0.0], atol=1e-9)
+    # A row beyond the ends is that of the same audio with silence around it.
+    quiet = np.zeros(12 * 640, np.float32)
+    around = encoder.encode([np.concatenate((quiet, samples, quiet))], query=True)
+    beyond = np.r_[0:12, len(more.vectors) - 12 : len(more.vectors)]
+    alike = (around.vectors[: len(more.vectors)] * more.vectors).sum(axis=1)
+    assert alike[beyond].min() > 0.5
+    assert more.duration_s == plain.duration_s
+
+
+def test_a_sparser_reference_grid_keeps_some_of_the_rows(encoder, reaching, music):
+    every_second, every_eighth = (one.encode([music]) for one in (encoder, reaching))
+    assert every_eighth.hop_s == reaching.reference_hop_s == pytest.approx(0.32)
+    np.testing.assert_allclose(every_eighth.vectors, every_second.vectors[::4], atol=2e-5)
+
+
+def test_a_query_shorter_than_a_window_reaches_beyond_it(reaching, music):
+    short = reaching.encode([music[:8000]], query=True)
+    assert len(short.vectors) == 25
+    assert reaching.encode([np.zeros(0, np.float32)], query=True).silent.all()
+
+
+@pytest.mark.parametrize("value", [0, "2", 1.5])
+def test_a_card_with_an_impossible_grid(tmp_path, value):
+    model = find_model("dense")
+    path = tmp_path / "odd.onnx"
+    path.write_bytes(model.path.read_bytes())
+    path.with_suffix(".json").write_text(json.dumps({**model.card, "reference_steps": value}))
+    with pytest.raises(ModelError, match=r"odd\.json: reference_steps is .* export the model again"):
+        DenseEncoder(open_model(path))

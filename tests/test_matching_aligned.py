@@ -184,27 +184,35 @@ def unit_rows(rng, n, dim):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def slow_score(query, stored, offset, ratio):
+def slow_weight(i, n, beyond, hop_s):
+    """Share of row i's window that lies within the query, to a power."""
+    begin, end = (i - beyond) * hop_s, (i - beyond) * hop_s + 0.96
+    length = (n - 1 - 2 * beyond) * hop_s + 0.96
+    heard = max(0.0, min(end, length) - max(begin, 0.0)) / 0.96
+    return heard**aligned.HEARD_POWER
+
+
+def slow_score(query, stored, offset, ratio, beyond=0, hop_s=1.0):
     """The definition, row by row."""
-    total, inside, there = 0.0, 0, 0
+    total, weighs, inside, there, under = 0.0, 0.0, 0, 0, []
+    weights = [slow_weight(i, len(query), beyond, hop_s) * row.any() for i, row in enumerate(query)]
+    some_whole = any(w > 1 - 1e-9 for w in weights)
     for i, row in enumerate(query):
-        if (offset + i) % ratio or not row.any():
-            continue
-        there += 1
-        j = (offset + i) // ratio
-        if 0 <= j < len(stored):
-            inside += 1
-            total += float(row @ stored[j])
-    if not inside or 2 * inside < there:
+        j, left = divmod(offset + i, ratio)
+        if weights[i] > (1 - 1e-9 if some_whole else 0):
+            there += 1
+            inside += 0 <= offset + i < len(stored) * ratio
+        if left == 0 and 0 <= j < len(stored):
+            under.append(j)
+            weighs += weights[i]
+            total += weights[i] * float(row @ stored[j])
+    if not inside or not weighs or 2 * inside < there:
         return np.nan
-    score = total / np.sqrt(inside * there)
-    places = [(offset + i) // ratio for i in range(len(query)) if (offset + i) % ratio == 0]
-    under = [j for j in places if 0 <= j < len(stored)]
-    nearby = stored[max(0, under[0] - aligned.BACKGROUND_ROWS) : under[-1] + 1 + aligned.BACKGROUND_ROWS]
-    spoken = query[query.any(axis=1)]
-    share = aligned.BACKGROUND_WEIGHT * float(
-        np.mean(spoken.astype(np.float64) @ nearby.T.astype(np.float64))
-    )
+    score = total / weighs * np.sqrt(inside / there)
+    reach = round(aligned.BACKGROUND_S / (ratio * hop_s))
+    nearby = stored[max(0, under[0] - reach) : under[-1] + 1 + reach].astype(np.float64)
+    mean = sum(w * row.astype(np.float64) for w, row in zip(weights, query, strict=True)) / sum(weights)
+    share = aligned.BACKGROUND_WEIGHT * float(np.mean(nearby @ mean))
     return (score - share) / (1 - share)
 
 
@@ -215,9 +223,12 @@ def slow_score(query, stored, offset, ratio):
     ratio=st.integers(1, 3),
     first=st.integers(-14, 40),
     count=st.integers(1, 6),
+    beyond=st.integers(0, 4),
     seed=st.integers(0, 99),
 )
-def test_scores_follow_their_definition(n, sizes, ratio, first, count, seed):
+def test_scores_follow_their_definition(n, sizes, ratio, first, count, beyond, seed):
+    hop_s = 0.12
+    n += 2 * beyond
     rng = np.random.default_rng(seed)
     parts = [unit_rows(rng, size, 4).astype(np.float16) for size in sizes]
     query = unit_rows(rng, n, 4)
@@ -226,9 +237,11 @@ def test_scores_follow_their_definition(n, sizes, ratio, first, count, seed):
     table = TrackTable(np.cumsum([0, *sizes[:-1]]), sizes)
     track = len(sizes) - 1
     offsets = np.arange(first, first + count)
-    got = aligned._scores(aligned._Query.split(query, ratio), index, table, track, offsets)
+    weights = aligned.row_weights(query, hop_s, beyond)
+    split = aligned._Query.split(query, ratio, weights, hop_s)
+    got = aligned._scores(split, index, table, track, offsets)
     stored = parts[track].astype(np.float32)
-    expected = [slow_score(query, stored, o, ratio) for o in offsets]
+    expected = [slow_score(query, stored, o, ratio, beyond, hop_s) for o in offsets]
     assert np.allclose(got, expected, atol=1e-5, equal_nan=True)
 
 
@@ -269,6 +282,27 @@ def check_best_of_all(query, parts, index, table, ratio, n, sizes):
         # At the ends of a track the refinement compares over fewer rows and may prefer a neighbour.
         if 1 <= best <= len(part) * ratio - n - 1:
             assert got[track] == pytest.approx(np.nanmax(scores), abs=1e-4)
+
+
+@pytest.mark.parametrize("ratio", [2, 8])
+@pytest.mark.parametrize("place", [50, 51, 53, 54, 0, 199 * 8])
+def test_rows_beyond_a_short_query_find_it_on_a_sparse_grid(ratio, place):
+    """Two whole windows and twelve on either side that heard a part of theirs: the rest is noise."""
+    curves = [Curve(seed) for seed in range(6)]
+    index, table = library(curves, ratio, n_rows=1600 // ratio)
+    place = min(place, 1600 - 2)
+    rows = np.arange(-12, 14)
+    query = curves[4]((place + rows) * HOP)
+    heard = np.clip(1 - np.maximum(0, 12 - np.minimum(rows + 12, 13 - rows)) / 24, 0, 1)
+    rng = np.random.default_rng(place)
+    query += (1 - heard[:, None]) * unit_rows(rng, 26, query.shape[1])
+    query /= np.linalg.norm(query, axis=1, keepdims=True)
+    best, second = search_aligned(
+        query.astype(np.float32), index, table, query_hop_s=HOP, ratio=ratio, beyond=12
+    )[:2]
+    assert best.track == 4
+    assert best.start_s == pytest.approx(place * HOP, abs=HOP)
+    assert best.score > second.score + 0.2
 
 
 def test_parabola():

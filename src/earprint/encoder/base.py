@@ -29,16 +29,20 @@ class Fingerprints:
         Distance of two rows, in seconds.
     duration_s : float
         Length of the audio they were made from, in seconds.
+    beyond : int
+        So many first and last rows speak for windows that reach beyond the recording's ends, where the
+        encoder heard nothing: row ``i`` begins at ``(i - beyond) * hop_s``.
     """
 
     vectors: NDArray[np.float32]
     hop_s: float
     duration_s: float
+    beyond: int = 0
 
     @property
     def times_s(self) -> NDArray[np.float64]:
         """Start of each row's window, in seconds, shape (n,)."""
-        return np.arange(len(self.vectors), dtype=np.float64) * self.hop_s
+        return (np.arange(len(self.vectors), dtype=np.float64) - self.beyond) * self.hop_s
 
     @property
     def silent(self) -> NDArray[np.bool_]:

@@ -2,7 +2,9 @@
 
 Log-mel frames are normalised locally and go through the network in chunks that carry their neighbours as
 context, so that chunks give what one pass would. Beyond the ends of the recording the network sees zeros,
-the local mean. A row comes out each 40 ms: queries keep all, references every second one.
+the local mean. A row comes out each 40 ms: queries keep all, references every second one or fewer, as the
+model's card says. A model that learned to also gives rows for windows that lie half beyond the ends of a
+query: a short query then has rows on every reference grid.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +22,7 @@ STEP_FRAMES: Final = 4
 """Frames between two rows of the query grid, 40 ms: the network's stride in time."""
 
 REFERENCE_STEPS: Final = 2
-"""Every second row is kept of a reference: 80 ms."""
+"""Every so manieth row is kept of a reference if the card does not say: 80 ms."""
 
 CONTEXT_LEFT: Final = 25
 """Frames before a window that the network also sees."""
@@ -35,43 +37,52 @@ CHUNK_FRAMES: Final = 2048
 class DenseEncoder(ModelEncoder):
     """`earprint.encoder.Encoder` of the ``dense`` network."""
 
-    reference_hop_s: float = STEP_FRAMES * REFERENCE_STEPS / FRAME_RATE
     query_hop_s: float = STEP_FRAMES / FRAME_RATE
 
     def __init__(self, model: ModelFile, threads: int = 0, chunk_frames: int = CHUNK_FRAMES) -> None:
         super().__init__(model, threads)
         self._chunk_frames = chunk_frames
+        self._reference_steps = model.whole_number("reference_steps", REFERENCE_STEPS, least=1)
+        self._query_beyond = model.whole_number("query_beyond_steps", 0, least=0)
+        self.reference_hop_s = STEP_FRAMES * self._reference_steps / FRAME_RATE
 
     def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:
         """Fingerprint one recording; see `earprint.encoder.Encoder`.
 
-        A recording shorter than 960 ms gives one row; an empty one gives one silent row.
+        A recording shorter than 960 ms gives one row, besides those that reach beyond it; an empty one
+        gives silent rows.
         """
         stream = LogMelStream(DENSE_FRONT_END, blocks)
-        steps = 1 if query else REFERENCE_STEPS
+        steps, beyond = (1, self._query_beyond) if query else (self._reference_steps, 0)
         parts, done = [], 0
-        for chunk in self._chunks(normalise_stream(stream)):
+        for chunk in self._chunks(normalise_stream(stream), beyond * STEP_FRAMES):
             rows = self._session.run(chunk)[0]
             # Only the rows of the grid are kept: copied, or a view would hold the others in memory.
             parts.append(rows[-done % steps :: steps].copy())
             done += len(rows)
         vectors = np.concatenate(parts)
         silent = silent_windows(
-            stream.energies, stream.peak, len(vectors), STEP_FRAMES * steps, SEGMENT_FRAMES
+            stream.energies,
+            stream.peak,
+            len(vectors),
+            STEP_FRAMES * steps,
+            SEGMENT_FRAMES,
+            first=-beyond * STEP_FRAMES,
         )
         vectors[silent] = 0.0
         return Fingerprints(
             vectors,
             self.query_hop_s if query else self.reference_hop_s,
             stream.n_samples / SAMPLE_RATE,
+            beyond,
         )
 
-    def _chunks(self, frames: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Cut a track's frames into overlapping inputs of shape (1, n, 64)."""
+    def _chunks(self, frames: Iterable[NDArray[np.float32]], beyond: int) -> Iterator[NDArray[np.float32]]:
+        """Cut a track's frames, with ``beyond`` more on either side, into overlapping inputs (1, n, 64)."""
         window = CONTEXT_LEFT + SEGMENT_FRAMES + CONTEXT_RIGHT
         rows_per_chunk = (self._chunk_frames - window) // STEP_FRAMES + 1
         size = window + (rows_per_chunk - 1) * STEP_FRAMES
-        held = np.zeros((CONTEXT_LEFT, N_MELS), np.float32)
+        held = np.zeros((CONTEXT_LEFT + beyond, N_MELS), np.float32)
         n_frames = 0
         for part in frames:
             n_frames += len(part)
@@ -79,7 +90,7 @@ class DenseEncoder(ModelEncoder):
             while len(held) >= size:
                 yield held[None, :size]
                 held = held[rows_per_chunk * STEP_FRAMES :]
-        missing = CONTEXT_RIGHT + max(0, SEGMENT_FRAMES - n_frames)
+        missing = beyond + CONTEXT_RIGHT + max(0, SEGMENT_FRAMES - n_frames)
         held = np.concatenate((held, np.zeros((missing, N_MELS), np.float32)))
         while len(held) >= window:
             part = held[:size]

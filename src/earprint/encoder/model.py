@@ -53,6 +53,22 @@ class ModelFile:
         """Name and digest: equal for equal weights only."""
         return f"{self.name}-{self.digest}"
 
+    def whole_number(self, key: str, default: int, *, least: int) -> int:
+        """Read a whole number of the card.
+
+        Raises
+        ------
+        ModelError
+            If it is something else, or less than ``least``.
+        """
+        value = self.card.get(key, default)
+        if not isinstance(value, int) or value < least:
+            raise ModelError(
+                f"{self.path.with_suffix('.json')}: {key} is {value!r}, not a whole number of at least "
+                f"{least}; export the model again"
+            )
+        return value
+
     def threshold(self, duration_s: float) -> float:
         """Score of a match for a query of some length, in seconds.
 

@@ -11,7 +11,7 @@ from earprint.constants import SILENCE_MEAN_SQUARE
 
 
 def silent_windows(
-    energies: NDArray[np.float32], peak: float, n_windows: int, step: int, width: int
+    energies: NDArray[np.float32], peak: float, n_windows: int, step: int, width: int, first: int = 0
 ) -> NDArray[np.bool_]:
     """Flag windows whose mean square lies 60 dB or more below the track's squared peak.
 
@@ -22,8 +22,9 @@ def silent_windows(
     peak : float
         Largest magnitude of the whole recording.
     n_windows : int
-        Windows to judge; window ``i`` covers frames ``[i * step, i * step + width)``, as far as they exist.
-    step, width : int
+        Windows to judge; window ``i`` covers frames ``first + [i * step, i * step + width)``, as far as they
+        exist.
+    step, width, first : int
         In frames.
 
     Returns
@@ -31,8 +32,9 @@ def silent_windows(
     ndarray of bool, shape (n_windows,)
     """
     total = np.concatenate(([0.0], np.cumsum(energies, dtype=np.float64)))
-    start = np.minimum(np.arange(n_windows) * step, len(energies))
-    stop = np.minimum(start + width, len(energies))
+    start = first + np.arange(n_windows) * step
+    stop = np.clip(start + width, 0, len(energies))
+    start = np.clip(start, 0, len(energies))
     mean = (total[stop] - total[start]) / np.maximum(stop - start, 1)
     silent: NDArray[np.bool_] = mean <= SILENCE_MEAN_SQUARE * peak**2
     return silent

@@ -43,7 +43,7 @@ from earprint.library.segments import (
 )
 from earprint.library.view import View, build_view
 from earprint.library.writer import writing
-from earprint.matching import AGREEMENT, leads, search_aligned, search_paper
+from earprint.matching import AGREEMENT, leads, search
 
 MAX_DIGITS = 18
 """Digits of the largest track number; more do not fit the catalogue."""
@@ -185,20 +185,8 @@ class Library:
         view = self._refresh()
         if view.index is None:
             alignments = []
-        elif method == "paper":
-            # Any agreement is a candidate; the half rule decides below what is a match.
-            alignments = search_paper(
-                query.vectors,
-                view.index,
-                view.table,
-                query_hop_s=query.hop_s,
-                ratio=ratio,
-                agreement=0.0,
-            )
         else:
-            alignments = search_aligned(
-                query.vectors, view.index, view.table, query_hop_s=query.hop_s, ratio=ratio
-            )
+            alignments = search(query, view.index, view.table, ratio=ratio, method=method)
         if threshold is None:
             threshold = AGREEMENT if method == "paper" else encoder.threshold(query.duration_s)
         candidates = [

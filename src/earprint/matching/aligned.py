@@ -5,14 +5,15 @@
    the track, and the stored rows are the times with ``o + i`` divisible by ``ratio``. The
    alignments with most votes (sums of similarities, neighbouring offsets counted together) stay.
 2. Score. Each of them and its neighbours get the mean cosine over the query rows that are not
-   silent, have a stored row, and fall inside the track; at least half of those with a stored row
-   must fall inside. This is where a query of several seconds beats its rows one by one: chance
+   silent, have a stored row, and fall inside the track; at least half of the query must fall
+   inside. This is where a query of several seconds beats its rows one by one: chance
    agreements average out. They average out less over fewer rows, as one over the square root of
    their number, so the mean counts times the square root of the share that falls inside: without
-   that, the ends of tracks answer for queries that nothing resembles.
+   that, the ends of tracks answer for queries that nothing resembles. Rows whose windows reach
+   beyond the query's ends heard only a part of what the stored row heard, and count for less.
 3. Contrast. Drones and noise resemble every noisy query a little, at any offset. So the score s is set
    against what the query scores there out of step, b: the mean cosine between all query rows and all
-   stored rows under the query and `BACKGROUND_ROWS` to either side. The result is
+   stored rows under the query and within `BACKGROUND_S` of it. The result is
    ``(s - w b) / (1 - w b)`` with w = `BACKGROUND_WEIGHT`: 1 stays 1, and what is alike in step only
    gains on what is alike anyway.
 4. Refine. Per track the best alignment stays; the parabola through its score and its two
@@ -43,11 +44,17 @@ MAX_CANDIDATES = 256
 NEIGHBOURS = 2
 """Offsets on either side of a candidate that are scored too, in query hops."""
 
-BACKGROUND_ROWS = 15
-"""Stored rows before and after the query's place that tell its background."""
+BACKGROUND_S = 1.2
+"""Time before and after the query's place whose stored rows tell its background, in seconds."""
 
 BACKGROUND_WEIGHT = 0.5
 """Share of the background that is taken out; chosen, like the rows, on held-out training sources."""
+
+WINDOW_S = 0.96
+"""Length of the window that a row speaks for, in seconds."""
+
+HEARD_POWER = 3.0
+"""A row that heard a share h of its window counts h to this power; chosen on held-out training sources."""
 
 MAX_STEPS = 8
 """Offsets that the refinement may climb beyond those scored, in query hops."""
@@ -60,6 +67,7 @@ def search_aligned(
     *,
     query_hop_s: float,
     ratio: int = 1,
+    beyond: int = 0,
 ) -> list[Alignment]:
     """Find the best alignment of the query with every track that any of its rows resembles.
 
@@ -73,6 +81,8 @@ def search_aligned(
         Distance of two query rows, in seconds.
     ratio : int
         Reference hop divided by query hop.
+    beyond : int
+        So many first and last rows reach beyond the query, see `earprint.encoder.Fingerprints`.
 
     Returns
     -------
@@ -80,8 +90,8 @@ def search_aligned(
         At most one per track, best first; the score is that of the best whole offset.
         Empty if the query is silent or nothing resembles it.
     """
-    query = _Query.split(queries, ratio)
-    tracks, offsets = _propose(queries, index, table, ratio)
+    query = _Query.split(queries, ratio, row_weights(queries, query_hop_s, beyond), query_hop_s)
+    tracks, offsets = _propose(queries, query.weights, index, table, ratio)
     scores = np.empty(len(tracks))
     for begin, end in _runs(tracks, offsets):
         scores[begin:end] = _scores(query, index, table, int(tracks[begin]), offsets[begin:end])
@@ -91,36 +101,65 @@ def search_aligned(
         mine = tracks == track
         best = int(offsets[mine][np.nanargmax(scores[mine])])
         offset, score = _refine(query, index, table, int(track), best)
-        alignments.append(Alignment(int(track), offset * query_hop_s, score))
+        alignments.append(Alignment(int(track), (offset + beyond) * query_hop_s, score))
     return sorted(alignments, key=lambda alignment: -alignment.score)
+
+
+def row_weights(queries: NDArray[np.float32], query_hop_s: float, beyond: int) -> NDArray[np.float64]:
+    """How much each query row counts: 0 if silent, 1 if its window lies within the query, else less.
+
+    Parameters
+    ----------
+    queries : ndarray of float32, shape (n, dim)
+    query_hop_s : float
+    beyond : int
+        First and last rows whose windows reach beyond the query, by one hop more each.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+    """
+    row = np.arange(len(queries))
+    unheard_s = query_hop_s * np.maximum(0, beyond - np.minimum(row, len(queries) - 1 - row))
+    heard = np.clip(1.0 - unheard_s / WINDOW_S, 0.0, 1.0)
+    weights: NDArray[np.float64] = np.where(queries.any(axis=1), heard**HEARD_POWER, 0.0)
+    return weights
 
 
 @dataclass(frozen=True)
 class _Query:
     """A query's rows, parted by place modulo the ratio: each part is on the reference grid.
 
-    ``rows[p]`` holds query rows p, p + ratio, ...; ``spoken[p][m]`` counts the non-silent of its
-    first m; ``mean`` is the mean of all rows that are not silent.
+    ``rows[p]`` holds query rows p, p + ratio, ... times their weights; ``weight[p][m]`` is what the first m
+    of them weigh; ``whole[i]`` counts those of the first i rows of the query that are not silent and not
+    beyond it; ``mean`` is the weighted mean of all rows; ``reach`` is `BACKGROUND_S` in stored rows.
     """
 
     rows: list[NDArray[np.float32]]
-    spoken: list[NDArray[np.int64]]
+    weights: NDArray[np.float64]
+    weight: list[NDArray[np.float64]]
+    whole: NDArray[np.int64]
     mean: NDArray[np.float32]
+    reach: int
 
     @classmethod
-    def split(cls, queries: NDArray[np.float32], ratio: int) -> "_Query":
-        rows = [np.ascontiguousarray(queries[p::ratio], dtype=np.float32) for p in range(ratio)]
-        spoken = [np.concatenate(([0], np.cumsum(part.any(axis=1)))) for part in rows]
-        voiced = queries[queries.any(axis=1)]
-        mean = voiced.mean(axis=0) if len(voiced) else np.zeros(queries.shape[1])
-        return cls(rows, spoken, mean.astype(np.float32))
+    def split(
+        cls, queries: NDArray[np.float32], ratio: int, weights: NDArray[np.float64], query_hop_s: float
+    ) -> "_Query":
+        weighted = np.asarray(queries * weights[:, None], dtype=np.float32)
+        rows = [np.ascontiguousarray(weighted[p::ratio]) for p in range(ratio)]
+        weight = [np.concatenate(([0.0], np.cumsum(weights[p::ratio]))) for p in range(ratio)]
+        whole = weights == 1 if (weights == 1).any() else weights > 0
+        mean = weighted.sum(axis=0) / max(float(weights.sum()), 1e-9)
+        reach = round(BACKGROUND_S / (ratio * query_hop_s))
+        return cls(rows, weights, weight, np.concatenate(([0], np.cumsum(whole))), mean, reach)
 
 
 def _propose(
-    queries: NDArray[np.float32], index: Index, table: TrackTable, ratio: int
+    queries: NDArray[np.float32], weights: NDArray[np.float64], index: Index, table: TrackTable, ratio: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Tracks and offsets to score, sorted, without repetition, shape (m,) each."""
-    places = np.flatnonzero(queries.any(axis=1))
+    places = np.flatnonzero(weights)
     if len(places) > PROPOSING_ROWS:
         spread = np.linspace(0, len(places) - 1, PROPOSING_ROWS).round().astype(np.int64)
         places = places[spread]
@@ -135,7 +174,7 @@ def _propose(
     low = int(offset.min()) - NEIGHBOURS
     span = int(offset.max()) - low + NEIGHBOURS + 1
     keys, which = np.unique(track[hit] * span + (offset - low), return_inverse=True)
-    votes = np.bincount(which, weights=scores[hit])
+    votes = np.bincount(which, weights=(scores * weights[places, None])[hit])
     pooled = votes.copy()
     adjacent = np.flatnonzero(np.diff(keys) == 1)
     pooled[adjacent] += votes[adjacent + 1]
@@ -170,8 +209,9 @@ def _scores(
     """
     ratio = len(query.rows)
     n_rows = int(table.n_rows[track])
+    n_query, n_whole = len(query.whole) - 1, int(query.whole[-1])
     # A part's rows never outnumber rows[0]; a little more than is needed may be read at the end.
-    reach = 0 if common else BACKGROUND_ROWS
+    reach = 0 if common else query.reach
     low = min(n_rows, max(0, int(offsets.min()) // ratio - reach))
     high = max(low, min(n_rows, int(offsets.max()) // ratio + 1 + len(query.rows[0]) + reach))
     first = int(table.first_row[track])
@@ -181,7 +221,7 @@ def _scores(
     scores = np.full(len(offsets), np.nan)
     for position, offset in enumerate(offsets.tolist()):
         part = -offset % ratio
-        rows, spoken = query.rows[part], query.spoken[part]
+        rows, weight = query.rows[part], query.weight[part]
         shift = (offset + part) // ratio  # stored row under the part's first row
         begin, end = max(0, -shift), min(len(rows), n_rows - shift)
         if common:  # of query rows i = part + m * ratio, those with 0 <= offset + i < n_rows * ratio
@@ -189,17 +229,22 @@ def _scores(
             end = min(end, (n_rows * ratio - 1 - int(offsets.max()) - part) // ratio + 1)
         if end <= begin:
             continue
-        inside = int(spoken[end] - spoken[begin])
-        if not inside or (not common and 2 * inside < spoken[-1]):
+        weighs = float(weight[end] - weight[begin])
+        if not weighs:
+            continue
+        first_inside = min(max(0, -offset), n_query)
+        inside = int(query.whole[max(first_inside, min(n_query, n_rows * ratio - offset))])
+        inside -= int(query.whole[first_inside])
+        if not common and (not inside or 2 * inside < n_whole):
             continue
         under = stored[begin + shift - low : end + shift - low]
         agreement = float(np.dot(rows[begin:end].ravel(), under.ravel()))
         if common:
-            scores[position] = agreement / inside
+            scores[position] = agreement / weighs
             continue
         nearby = slice(max(0, begin + shift - reach - low), min(len(stored), end + shift + reach - low))
         background = (summed[nearby.stop] - summed[nearby.start]) / (nearby.stop - nearby.start)
-        scores[position] = contrast(agreement / np.sqrt(inside * int(spoken[-1])), background)
+        scores[position] = contrast(agreement / weighs * np.sqrt(inside / n_whole), background)
     return scores
 
 

@@ -1,0 +1,40 @@
+"""A recording's fingerprints in, alignments out, by either method."""
+
+from typing import Literal
+
+from earprint.encoder.base import Fingerprints
+from earprint.index.base import Index
+from earprint.matching.aligned import search_aligned
+from earprint.matching.paper import search_paper
+from earprint.matching.tracks import Alignment, TrackTable
+
+Method = Literal["aligned", "paper"]
+"""Every alignment re-scored, or as in the paper."""
+
+
+def search(
+    query: Fingerprints, index: Index, table: TrackTable, *, ratio: int, method: Method = "aligned"
+) -> list[Alignment]:
+    """Find the alignments of a query with the tracks of an index, best first, at most one per track.
+
+    Parameters
+    ----------
+    query : Fingerprints
+        On the query grid.
+    index : Index
+    table : TrackTable
+    ratio : int
+        Reference hop divided by query hop.
+    method : {"aligned", "paper"}
+        For "paper" any agreement counts: its rule that half must agree is left to the caller.
+
+    Returns
+    -------
+    list of Alignment
+    """
+    if method == "paper":
+        rows = query.vectors[query.beyond : len(query.vectors) - query.beyond]
+        return search_paper(rows, index, table, query_hop_s=query.hop_s, ratio=ratio, agreement=0.0)
+    return search_aligned(
+        query.vectors, index, table, query_hop_s=query.hop_s, ratio=ratio, beyond=query.beyond
+    )
