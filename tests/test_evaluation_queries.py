@@ -11,8 +11,11 @@ import pytest
 from audiofiles import float_wave
 from earprint.audio import load_audio
 from earprint.demo import degrade
-from earprint.errors import AudioError
+from earprint.errors import AudioError, EvaluationError
 from earprint.evaluation import queries as q
+from earprint.evaluation import rendering as r
+from earprint.evaluation.kinds import Kind
+from earprint.evaluation.query import read_manifest, write_manifest
 
 RATE = 16_000
 FILES = [(Path(f"/music/{i}.wav"), 20.0 + 7 * i) for i in range(5)]
@@ -151,7 +154,7 @@ def test_noise_starts_where_it_says_and_loops(material):
 
 def test_room_acts_on_both(material):
     """By the full convolution of numpy, of signal and noise with everything before them."""
-    response = q.room_response(material / "room.wav")
+    response = r.room_response(material / "room.wav")
     music, noise = load_audio(material / "music.wav"), load_audio(material / "noise.wav")
     start, n, past = round(7.123 * RATE), 2 * RATE, RATE
     heard = music[start - past : start + n]
@@ -180,7 +183,7 @@ def test_the_past_is_heard(tmp_path):
 
 
 def test_direct_sound_of_a_response_is_at_0(material):
-    response = q.room_response(material / "room.wav")
+    response = r.room_response(material / "room.wav")
     assert response[0] == pytest.approx(1.0, abs=0.01)
     assert np.abs(response).max() == 1.0
     assert len(response) == round(0.4 * RATE)
@@ -201,8 +204,8 @@ def test_manifest_round_trip(material):
     )  # fmt: skip
     asked = [q.under(one, c) for c in q.conditions([3.3], True, True) for one in drawn]
     lines = "".join(json.dumps({**one.to_dict(), "score": 0.5}) + "\n" for one in asked)
-    (material / "queries.jsonl").write_text(lines)
-    again = q.read_manifest(material / "queries.jsonl")
+    (material / "queries.jsonl").write_text(2 * lines)  # as by two systems
+    again = read_manifest(material / "queries.jsonl")
     assert again == asked
     pairs = list(zip(q.render(asked), q.render(again), strict=True))
     assert len(pairs) == 15
@@ -213,8 +216,124 @@ def test_manifest_round_trip(material):
 @pytest.mark.parametrize("line", ["{}", "[1]", "no json", '{"path": 1}'])
 def test_manifest_of_something_else(tmp_path, line):
     (tmp_path / "queries.jsonl").write_text(line + "\n")
-    with pytest.raises(AudioError, match=r"queries.jsonl: line 1 is not a query"):
-        q.read_manifest(tmp_path / "queries.jsonl")
+    with pytest.raises(EvaluationError, match=r"queries.jsonl: line 1 is not a query"):
+        read_manifest(tmp_path / "queries.jsonl")
+
+
+def test_manifests_of_before_devices_and_speeds_are_read(material):
+    record = query(material).to_dict()
+    for later in ("speed", "device", "codec", "t60_s"):
+        del record[later]
+    (material / "queries.jsonl").write_text(json.dumps(record) + "\n")
+    assert read_manifest(material / "queries.jsonl") == [query(material)]
+
+
+def test_manifests_that_cannot_be_read(tmp_path):
+    with pytest.raises(EvaluationError, match="cannot be read"):
+        read_manifest(tmp_path / "none.jsonl")
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(EvaluationError, match="holds no queries"):
+        read_manifest(tmp_path / "empty.jsonl")
+    asked = [query(tmp_path, t60_s=0.5, device=Path("d.wav"), codec="opus", speed=1.03)]
+    write_manifest(tmp_path / "m.jsonl", asked)
+    assert read_manifest(tmp_path / "m.jsonl") == asked
+
+
+# speed, device, codec
+
+
+def test_conditions_that_are_wanted():
+    def names(**given):
+        return [condition.name for condition in q.conditions([0.0], True, True, **given)]
+
+    assert names(wanted=[Kind.phone, Kind.clean]) == ["clean", "phone"]
+    assert names(wanted=[Kind.room_noise, Kind.speed], speeds_percent=[3.0, -2.5]) == [
+        "room + noise 0 dB", "speed +3 %", "speed -2.5 %",
+    ]  # fmt: skip
+    for name in names(speeds_percent=[3.0]):
+        kind = q.kind_of(name)
+        assert names(wanted=[kind], speeds_percent=[3.0]) == [name]
+    assert q.kind_of("room, T60 0.3-0.45 s") == Kind.room
+
+
+def test_devices_do_not_move_the_places():
+    plain = q.draw_excerpts(FILES, 10, 5.0, 1, noises=NOISES, rooms=ROOMS)
+    devices = [Path("/device/1.wav"), Path("/device/2.wav")]
+    heard = q.draw_excerpts(FILES, 10, 5.0, 1, noises=NOISES, rooms=ROOMS, devices=devices)
+    assert [replace(one, device=None) for one in heard] == plain
+    assert {one.device for one in heard} == set(devices)
+    phone, clean = (q.Condition(name, phone=name == "phone") for name in ("phone", "clean"))
+    assert q.under(heard[0], phone).device == heard[0].device
+    assert q.under(heard[0], clean).device is None
+
+
+def test_a_room_brings_its_reverberation_time():
+    drawn = q.draw_excerpts(FILES, 1, 5.0, 1, rooms=ROOMS[:1])[0]
+    times = {ROOMS[0]: 0.47}
+    assert q.under(drawn, q.Condition("room", room=True), t60s_s=times).t60_s == 0.47
+    assert q.under(drawn, q.Condition("clean"), t60s_s=times).t60_s is None
+
+
+def test_faster_excerpts_stay_inside():
+    fast = q.Condition("speed +10 %", speed=1.1)
+    for one in q.draw_excerpts([(Path("a"), 6.0)], 50, 5.0, 2):
+        start_s = q.under(one, fast, duration_s=6.0).start_s
+        assert 0 <= start_s <= one.start_s
+        assert start_s + 5.5 < 6.0
+        if one.start_s + 5.55 <= 6.0:
+            assert start_s == one.start_s
+
+
+@pytest.mark.parametrize("speed", [0.97, 1.03, 1.1])
+def test_speed_is_the_recording_read_faster(tmp_path, speed):
+    """Against the sinc interpolation of numpy at the times that are played."""
+    t = np.arange(12 * RATE) / RATE
+    music = sum(0.1 * np.sin(2 * np.pi * f * t + f) for f in (220.0, 1234.5, 3210.0))
+    music *= 1 + 0.5 * np.sin(2 * np.pi * 1.7 * t)
+    float_wave(tmp_path / "music.wav", music)
+    for start_s in (0.0, 7.123):
+        audio = only([query(tmp_path, start_s=start_s, speed=speed)])
+        assert len(audio) == 2 * RATE
+        at = round(start_s * RATE) / RATE + np.arange(2 * RATE) / RATE * speed
+        expected = sum(0.1 * np.sin(2 * np.pi * f * at + f) for f in (220.0, 1234.5, 3210.0))
+        expected *= 1 + 0.5 * np.sin(2 * np.pi * 1.7 * at)
+        middle = slice(200, -200)  # the filter runs in at the beginning of the recording
+        np.testing.assert_allclose(audio[middle], expected[middle], atol=0.01)
+
+
+def test_the_past_is_played_at_the_same_speed(material):
+    music = load_audio(material / "music.wav")
+    excerpt, past = r.cut(music, query(material, speed=1.05))
+    assert len(past) == RATE
+    assert len(excerpt) == 2 * RATE
+    whole = r.change_speed(music, 1.05)
+    at = round(7.123 * RATE / 1.05)
+    both = np.concatenate([past, excerpt])
+    shifts = [np.corrcoef(both, whole[at - RATE + s :][: 3 * RATE])[0, 1] for s in range(-2, 3)]
+    assert max(shifts) > 0.9
+
+
+def test_a_device_colours_signal_and_noise(material):
+    response = np.zeros(200)
+    response[[0, 40]] = 1.0, -0.5
+    float_wave(material / "device.wav", response)
+    plain = only([query(material, snr_db=5.0)])
+    heard = only([query(material, snr_db=5.0, device=material / "device.wav")])
+    expected = plain.copy()
+    expected[40:] -= 0.5 * plain[:-40]
+    np.testing.assert_allclose(heard, expected, atol=1e-3)
+
+
+def test_the_codec_is_last(material):
+    dry = query(material, phone=True)
+    sent, heard = only([dry]), only([replace(dry, codec="opus")])
+    assert heard.shape == sent.shape
+    assert 0.2 < np.abs(heard).max() <= 1.0  # at a telephone's level, whatever the recording's
+    spectra = [np.abs(np.fft.rfft(one)) ** 2 for one in (sent, heard)]
+    freqs = np.fft.rfftfreq(2 * RATE, 1 / RATE)
+    shares = [one[freqs > 4500].sum() / one.sum() for one in spectra]
+    assert max(shares) < 0.02
+    assert not np.allclose(heard / np.std(heard), sent / np.std(sent), atol=0.1)
 
 
 # leaving out
@@ -238,7 +357,7 @@ def test_silent_excerpts_are_left_out_and_told(tmp_path):
 
 def test_silent_noise_is_no_condition(material):
     float_wave(material / "noise.wav", np.zeros(RATE))
-    q.load_noise.cache_clear()
+    r.load_noise.cache_clear()
     rendered, told = left_out_of([query(material), query(material, snr_db=0.0)])
     assert len(rendered) == 1
     assert "noise is silent" in told[0][1]
@@ -256,10 +375,10 @@ def test_recordings_that_went_away_or_shrank(material):
 
 def test_a_silent_response_is_an_error(tmp_path):
     float_wave(tmp_path / "room.wav", np.zeros(1000))
-    with pytest.raises(AudioError, match=r"room.wav: a silent room response"):
-        q.room_response(tmp_path / "room.wav")
+    with pytest.raises(AudioError, match=r"room.wav: a silent response"):
+        r.room_response(tmp_path / "room.wav")
 
 
 def test_long_noises_are_cut_off(material, monkeypatch):
-    monkeypatch.setattr(q, "NOISE_S", 5.0)
-    assert len(q.load_noise(material / "music.wav")) == 10 * RATE  # whole blocks
+    monkeypatch.setattr(r, "NOISE_S", 5.0)
+    assert len(r.load_noise(material / "music.wav")) == 10 * RATE  # whole blocks

@@ -1,17 +1,20 @@
 """Repeats of the same sound are told from other places; peers get the questions that earprint gets."""
 
 import wave
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from earprint.demo.composer import write_wav
-from earprint.evaluation.measure import Outcome
+from earprint.evaluation import asking
+from earprint.evaluation.distractors import plan_copies
+from earprint.evaluation.outcomes import Outcome
 from earprint.evaluation.peers import PeerAnswer
-from earprint.evaluation.queries import Query
+from earprint.evaluation.query import Query
 from earprint.evaluation.repeats import correlation, mark_repeats
-from earprint.evaluation.versus import ask_peer, describe_peers, kept
+from earprint.evaluation.versus import ask_peer, describe_peers, fill_peer
 
 RATE = 16_000
 
@@ -72,7 +75,11 @@ class Parrot:
     add_cpu_seconds, identify_cpu_seconds, index_bytes = 2.0, 1.0, 3_000_000
 
     def __init__(self, answers):
-        self.answers, self.identify_seconds, self.heard = answers, 0.0, []
+        self.answers, self.identify_seconds, self.heard, self.added = answers, 0.0, [], []
+
+    def add(self, references):
+        assert all(path.is_file() for path in references)
+        self.added.append([path.name for path in references])
 
     def identify(self, queries):
         self.identify_seconds += 4.0
@@ -82,13 +89,14 @@ class Parrot:
         return self.answers
 
 
-def test_peers_hear_the_questions_and_are_judged_alike(tmp_path):
+def test_peers_hear_the_questions_and_are_judged_alike(tmp_path, monkeypatch):
     ours, theirs = Path("asked.wav"), Path("stored.wav")
     rng = np.random.default_rng(1)
     audio = [rng.standard_normal(1600).astype(np.float32) * level for level in (0.1, 1.0)]
-    questions = []
-    passed = list(kept(zip([query(ours, 5.0), query(ours, 7.0)], audio, strict=True), tmp_path, questions))
-    assert [q.start_s for q, _ in passed] == [5.0, 7.0]
+    render = dict(zip([query(ours, 5.0), query(ours, 7.0)], audio, strict=True))
+    monkeypatch.setattr(asking, "render", lambda queries, _: ((one, render[one]) for one in queries))
+    answers = asking.ask_all([], list(render), {}, keep=tmp_path)
+    questions = [(one, answers.files[number]) for number, one in enumerate(render)]
     parrot = Parrot([PeerAnswer(theirs, 5.03, 12.0), PeerAnswer()])
     first, second = ask_peer(parrot, questions, {ours: theirs})
     np.testing.assert_allclose(parrot.heard[0], audio[0], atol=1e-4)
@@ -98,6 +106,20 @@ def test_peers_hear_the_questions_and_are_judged_alike(tmp_path):
     assert first.error_s == pytest.approx(0.03)
     assert first.seconds == 2.0
     assert (second.right_track, second.accepted, second.error_s) == (False, False, None)
+
+
+def test_peers_get_the_copies_too(looped):
+    parrot = Parrot([])
+    fill_peer(parrot, [looped], plan_copies([looped], 2))
+    assert parrot.added == [["looped.wav"], ["looped x 0.9.wav", "looped x 1.15.wav"]]
+
+
+def test_repeats_at_another_speed(looped):
+    """The passage that was played is longer than the query where it is played faster."""
+    played = replace(outcome(looped, 0.5, 6.0), query=replace(query(looped, 0.5), speed=1.2))
+    too_long = replace(outcome(looped, 0.5, 6.0), query=replace(query(looped, 0.5), speed=1.8))
+    assert mark_repeats([played])[0].repeat
+    assert not mark_repeats([too_long])[0].repeat  # its end is in the bar after
 
 
 def test_a_peers_cost_is_told_per_hour_of_audio():

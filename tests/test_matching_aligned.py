@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from earprint.index import ExactIndex
 from earprint.matching import TrackTable, aligned, search_aligned
-from earprint.matching.aligned import peak_of_parabola
+from earprint.matching import rows as rows_module
+from earprint.matching.rows import peak_of_parabola
 
 DIM = 48
 HOP = 0.04
@@ -189,7 +190,7 @@ def slow_weight(i, n, beyond, hop_s):
     begin, end = (i - beyond) * hop_s, (i - beyond) * hop_s + 0.96
     length = (n - 1 - 2 * beyond) * hop_s + 0.96
     heard = max(0.0, min(end, length) - max(begin, 0.0)) / 0.96
-    return heard**aligned.HEARD_POWER
+    return heard**rows_module.HEARD_POWER
 
 
 def slow_score(query, stored, offset, ratio, beyond=0, hop_s=1.0):
@@ -209,10 +210,10 @@ def slow_score(query, stored, offset, ratio, beyond=0, hop_s=1.0):
     if not inside or not weighs or 2 * inside < there:
         return np.nan
     score = total / weighs * np.sqrt(inside / there)
-    reach = round(aligned.BACKGROUND_S / (ratio * hop_s))
+    reach = round(rows_module.BACKGROUND_S / (ratio * hop_s))
     nearby = stored[max(0, under[0] - reach) : under[-1] + 1 + reach].astype(np.float64)
     mean = sum(w * row.astype(np.float64) for w, row in zip(weights, query, strict=True)) / sum(weights)
-    share = aligned.BACKGROUND_WEIGHT * float(np.mean(nearby @ mean))
+    share = rows_module.BACKGROUND_WEIGHT * float(np.mean(nearby @ mean))
     return (score - share) / (1 - share)
 
 
@@ -237,8 +238,8 @@ def test_scores_follow_their_definition(n, sizes, ratio, first, count, beyond, s
     table = TrackTable(np.cumsum([0, *sizes[:-1]]), sizes)
     track = len(sizes) - 1
     offsets = np.arange(first, first + count)
-    weights = aligned.row_weights(query, hop_s, beyond)
-    split = aligned._Query.split(query, ratio, weights, hop_s)
+    weights = rows_module.row_weights(query, hop_s, beyond)
+    split = rows_module.QueryRows.split(query, ratio, weights, hop_s)
     got = aligned._scores(split, index, table, track, offsets)
     stored = parts[track].astype(np.float32)
     expected = [slow_score(query, stored, o, ratio, beyond, hop_s) for o in offsets]
@@ -259,7 +260,10 @@ def test_small_libraries_give_the_best_of_all_alignments(n, sizes, ratio, seed):
     query = unit_rows(rng, n, 6)
     index, table = ExactIndex(parts, 6), TrackTable(np.cumsum([0, *sizes[:-1]]), sizes)
     # The refinement climbs by the plain mean cosine; without the background the two agree on the best.
-    with mock.patch.object(aligned, "BACKGROUND_WEIGHT", 0.0):
+    with (
+        mock.patch.object(rows_module, "BACKGROUND_WEIGHT", 0.0),
+        mock.patch.object(aligned, "MAX_SPEEDS_FOUND", 0),
+    ):
         check_best_of_all(query, parts, index, table, ratio, n, sizes)
 
 

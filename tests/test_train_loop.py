@@ -3,7 +3,6 @@
 import copy
 import csv
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +11,10 @@ from earprint.errors import TrainingError
 from trainstore import make_store
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
-from earprint.train import validate  # noqa: E402
+from earprint.train import loop, networks, validate  # noqa: E402
 from earprint.train.loop import Trainer, default_config  # noqa: E402
+from earprint.train.networks import AttentionNetwork, DenseNetwork, NafpNetwork  # noqa: E402
+from earprint.train.recipes import recipe_for  # noqa: E402
 from earprint.train.sampler import Distortions  # noqa: E402
 from earprint.train.validate import hit_rate  # noqa: E402
 
@@ -24,13 +25,33 @@ MILD = Distortions(
 )  # fmt: skip
 
 
+def thin_dense(dim):
+    return DenseNetwork(channels=(4, 8, 16, 32, 64), dim=dim, branch=4)
+
+
+class ThinAttention(AttentionNetwork):
+    """The same shape with few channels, quick to run."""
+
+    CHANNELS = (4, 4, 8, 8, 16, 32, 64)
+
+
+class ThinNafp(NafpNetwork):
+    """The same shape with few channels, quick to run."""
+
+    CHANNELS = (4, 4, 4, 8, 8, 8, 16, 128)
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("store"), tracks=TRACKS, held_out=HELD_OUT, duration_s=4.0)
 
 
 @pytest.fixture
-def trainer(store, tmp_path):
+def trainer(store, tmp_path, monkeypatch):
+    thin = {"dense": thin_dense, "attention": ThinAttention, "nafp": lambda dim: ThinNafp(dim, branch=2)}
+    for name, make_network in thin.items():
+        monkeypatch.setitem(networks.NETWORKS, name, make_network)
+
     def make(run="run", **options):
         settings = {
             "audio_per_step_s": float(TRACKS), "lengths_s": (1.0,), "max_minutes": 60.0, "warmup_steps": 5,
@@ -73,7 +94,7 @@ def test_stops_after_the_steps_and_leaves_a_record(trainer, tmp_path):
     again = trainer(max_steps=3)
     again.train()
     assert again.step == 3
-    assert "from step 3" in again.said[0]
+    assert "finished at step 3" in again.said[0]
 
 
 def test_stops_when_the_time_is_spent(trainer):
@@ -112,6 +133,97 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(trainer):
     assert resumed.step == whole.step == 6
 
 
+def logged(run):
+    with (run / "log.csv").open(encoding="utf-8", newline="") as file:
+        return [(row["step"], row["loss"], row["learning_rate"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("changes", [{}, {"network": "nafp", "chunk": 2, "loss": "triplet"}])
+def test_a_stopped_run_has_the_loss_curve_of_one_that_was_not(trainer, monkeypatch, changes):
+    monkeypatch.setattr(loop, "REPORT_EVERY_S", -1.0)  # a line for every step
+    # Three of eight tracks to a batch, so that some wait their turn when the run stops.
+    options = {"max_steps": 7, "max_minutes": None, "audio_per_step_s": 3.0, "distortions": Distortions(),
+               "lengths_s": (1.0, 1.4), **changes}  # fmt: skip
+    if "network" in changes:
+        options["lengths_s"] = (1.0,)
+    whole = trainer("whole", **options)
+    assert whole.train()
+    part = trainer("part", **options)
+    step = part._one_step
+    part._one_step = lambda: (step(), part.stop() if part.step == 3 else None)
+    assert not part.train()
+    assert part.step == 3
+    assert "stopped at step 3; run the same command again to go on" in part.said[-1]
+    assert not (part.run / "weights.pt").exists()
+    # As if it had been killed a little later than its checkpoint was written.
+    part.log.losses(whole.meter, 5, 0.0, 1.0)
+    rest = trainer("part", **options)
+    assert rest.train()
+    assert [step for step, _, _ in logged(rest.run)] == [str(n) for n in range(1, 8)]
+    for (_, loss, rate), (_, expected, expected_rate) in zip(
+        logged(rest.run), logged(whole.run), strict=True
+    ):
+        assert rate == expected_rate
+        assert float(loss) == pytest.approx(float(expected), rel=1e-3)
+
+
+def test_the_schedule_of_a_timed_run_goes_on_where_it_stopped(trainer):
+    options = {"max_minutes": 10.0, "validate_every_minutes": 3.0}
+    first = trainer(**options)
+    first.trained_s, first.validated_s, first.step = 240.0, 180.0, 500
+    rate = first._learning_rate()
+    first.save()
+    again = trainer(**options)
+    assert again.progress == 0.4
+    assert again._learning_rate() == rate
+    assert again.validated_s == 180.0
+    old = torch.load(again.run / "checkpoint.pt", weights_only=True)
+    del old["validated_s"], old["skipped"]  # as the first version wrote them
+    torch.save(old, again.run / "checkpoint.pt")
+    assert trainer(**options).validated_s == 240.0
+
+
+def test_a_run_needs_an_end():
+    with pytest.raises(TrainingError, match="without an end; give --max-minutes or --max-steps"):
+        default_config("dense", max_minutes=None)
+    assert default_config("dense", max_minutes=None, max_steps=3).max_minutes is None
+
+
+def test_a_damaged_checkpoint_is_named(trainer):
+    run = trainer().run
+    (run / "checkpoint.pt").write_bytes(b"half a checkpoint")
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt: cannot be read .*; use another folder"):
+        trainer()
+
+
+@pytest.mark.parametrize(("network", "lengths_s"), [("dense", (1.0, 1.16, 1.4, 2.0, 3.0)), ("nafp", (1.0,))])
+def test_segments_are_the_pairs_that_the_loss_compares(network, lengths_s):
+    recipe = recipe_for(network)
+    for length_s in lengths_s:
+        compared = []
+
+        def count(distorted, clean, context, stride, weights, compared=compared):
+            compared.append(distorted[:, ::stride].flatten(0, 1).shape[0])
+            return distorted.sum()
+
+        rows = (round(length_s * 100) - 96) // 4 + 1
+        shape = (3, rows, 2) if network == "dense" else (3, 2)
+        recipe.loss(torch.zeros(shape), torch.zeros(shape), length_s, count)
+        assert compared == [3 * recipe.positions(length_s)]
+
+
+def test_progress_tells_segments_and_the_time_without_data(trainer, tmp_path):
+    learner = trainer(max_steps=2)
+    learner.train()
+    (line,) = [line for line in learner.said if "segments/s" in line]
+    assert "% of the time waiting for data" in line
+    with (tmp_path / "run" / "log.csv").open(encoding="utf-8", newline="") as file:
+        row = list(csv.DictReader(file))[-1]
+    # Eight clips of 1 s: two windows within it and twelve half beyond either end, every second compared.
+    assert float(row["segments_per_s"]) == pytest.approx(8 * 13 * float(row["steps_per_s"]), rel=0.01)
+    assert 0 < float(row["data_share"]) < 1
+
+
 def test_a_checkpoint_of_another_network_is_refused(trainer):
     learner = trainer()
     learner.save()
@@ -147,8 +259,8 @@ def test_the_learning_rate_rises_and_then_falls_to_nothing(trainer):
 def test_not_a_number_is_skipped_and_in_the_end_an_error(trainer):
     learner = trainer(max_steps=50)
     before = copy.deepcopy(dict(learner.network.named_parameters()))
-    loss = learner.recipe.loss
-    learner.recipe = replace(learner.recipe, loss=lambda *args: loss(*args) * float("nan"))
+    loss = learner.criterion
+    learner.criterion = lambda *args: loss(*args) * float("nan")
     learner._one_step()
     assert learner.skipped == 1
     assert all(torch.equal(before[key], value) for key, value in learner.network.named_parameters())

@@ -5,6 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from earprint.demo.composer import write_wav
+from earprint.demo.degrade import rir
+from earprint.train.packing import pack_rooms
+from earprint.train.store import Pack
 from trainstore import pack_of
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
@@ -187,3 +191,206 @@ def test_default_distortions_are_finite_and_do_distort():
     batch = sampler(Distortions()).draw(6, 1.0)
     assert torch.isfinite(batch.distorted).all()
     assert float((batch.distorted - middle(batch)).abs().mean()) > 1e-2
+
+
+def drawn_twice(seed=3, music=MUSIC, noise=NOISE, rooms=ROOMS, **changes):
+    """The same batch with its noise at 0 dB or as said, and with none that could be heard."""
+    options = replace(NONE, **{"snr_db": (0.0, 0.0), **changes})
+    silent = replace(options, snr_db=(200.0, 200.0))
+    return [Sampler(music, noise, rooms, kind, CPU, seed).draw(6, 1.0) for kind in (options, silent)]
+
+
+def decaying(n, seed):
+    rng = np.random.default_rng(seed)
+    response = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
+    response[0] = 6.0
+    return response
+
+
+ECHOES = pack_of([decaying(3_000, 1), decaying(2_000, 2)], np.float32, ["room/a", "room/b"])
+
+
+@pytest.mark.parametrize("snr_db", [-3.0, 0.0, 10.0])
+@pytest.mark.parametrize("band_limit", [0.0, 1.0])
+def test_the_ratio_is_that_of_what_is_heard_after_reverberation_and_filters(snr_db, band_limit):
+    noisy, dry = drawn_twice(rooms=ECHOES, measured=1.0, snr_db=(snr_db, snr_db), band_limit=band_limit)
+    heard, added = dry.distorted, noisy.distorted - dry.distorted
+    measured = 10 * torch.log10(heard.square().mean(1) / added.square().mean(1))
+    np.testing.assert_allclose(measured, snr_db, atol=0.1)
+    # The dry signal has another level, so that it matters which of the two is meant.
+    level = 10 * torch.log10(heard.square().mean(1) / middle(dry).square().mean(1))
+    assert float(level.abs().min()) > 1
+
+
+def test_reverberation_is_a_slow_convolution_with_a_second_of_the_past():
+    only = pack_of([decaying(16_000, 1)], np.float32, ["room/a"])
+    track = noises(1, 80_000)[0]
+    batch = Sampler(pack_of([track]), NOISE, only, replace(NONE, measured=1.0), CPU, 1).draw(1, 1.0)
+    whole = np.trunc(track).astype(np.float64) / 32_768
+    needle = middle(batch)[0].double().numpy()
+    start = int(np.argmax(np.correlate(whole, needle, "valid")))
+    np.testing.assert_allclose(whole[start : start + 16_000], needle, atol=1e-6)
+    heard = np.concatenate([np.zeros(16_000), whole])[start : start + 32_000]  # from one second before
+    expected = np.convolve(heard, only.samples.astype(np.float64))[16_000:32_000]
+    np.testing.assert_allclose(batch.distorted[0], expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_what_sounded_nearly_a_second_ago_is_still_heard():
+    late = np.zeros(16_000)
+    late[0], late[15_900] = 1.0, 0.5
+    batch = Sampler(
+        MUSIC, NOISE, pack_of([late], np.float32, ["room/a"]), replace(NONE, measured=1.0), CPU, 1
+    ).draw(6, 0.8)
+    echo = batch.distorted - middle(batch)
+    # 15 900 samples ago; the clean side holds the last 12 800 of them.
+    known = batch.clean[:, : 12_800 - 3_100]
+    np.testing.assert_allclose(echo[:, 3_100:12_800], 0.5 * known, atol=1e-3)
+    assert float(echo[:, :3_100].square().mean()) > 1e-5
+
+
+def test_reverberation_does_not_delay(tmp_path):
+    folder = tmp_path / "rooms" / "room"
+    folder.mkdir(parents=True)
+    for seed in (1, 2):
+        before = np.zeros(200 * seed, np.float32)  # a recorded response begins before the sound arrives
+        response = np.concatenate([before, rir(0.4, seed)])
+        write_wav(folder / f"{seed}.wav", 0.9 * response / np.abs(response).max())
+    packed = pack_rooms([tmp_path / "rooms"], [], tmp_path / "store")
+    batch = Sampler(MUSIC, NOISE, packed, replace(NONE, measured=1.0), CPU, 1).draw(6, 1.0)
+    for heard, dry in zip(batch.distorted.numpy(), batch.clean.numpy(), strict=True):
+        likeness = np.correlate(dry, heard, "valid")
+        assert np.abs(likeness).argmax() == CONTEXT
+
+
+def test_noise_goes_through_the_very_response_of_its_signal():
+    # The noise clicks twice a second, so that what is added to the signal is the response itself.
+    click = np.zeros(8_000)
+    click[0] = 20_000
+    noisy, dry = drawn_twice(noise=pack_of([click], names=["hum/a"]), rooms=ECHOES, measured=1.0)
+    added = (noisy.distorted - dry.distorted).double().numpy()
+    responses = [ECHOES.audio(item).astype(np.float64) for item in ECHOES.items]
+
+    def nearest(heard, candidates):
+        return int(np.argmax([abs(heard @ c) / np.linalg.norm(c) for c in candidates]))
+
+    of_noise, of_signal = [], []
+    for row in range(6):
+        clicks = [
+            np.roll(np.pad(response, (0, 13_000 - len(response) + 3_000)), shift)[:16_000]
+            for response in responses
+            for shift in [int(np.argmax(np.abs(np.correlate(added[row], response, "valid"))))]
+        ]
+        of_noise.append(nearest(added[row], clicks))
+        music = dry.clean[row, : CONTEXT + 6_000].double().numpy()
+        rebuilt = [np.convolve(music, response)[CONTEXT : CONTEXT + 6_000] for response in responses]
+        of_signal.append(nearest(dry.distorted[row, :6_000].double().numpy(), rebuilt))
+    assert of_noise == of_signal
+    assert set(of_noise) == {0, 1}
+
+
+@pytest.mark.parametrize("gain", [-30.0, 3.0])
+def test_levels_in_decibels(gain):
+    batch = sampler(replace(NONE, gain_db=(gain, gain))).draw(3, 1.0)
+    change = 10 * torch.log10(batch.distorted.square().mean(1) / middle(batch).square().mean(1))
+    np.testing.assert_allclose(change, gain, atol=0.01)
+
+
+@pytest.mark.parametrize("shift_s", [0.01, 0.04])
+def test_offsets_fill_their_range_on_both_sides(shift_s):
+    drawing = sampler(replace(NONE, shift_s=shift_s), music=ramp())
+    moved = torch.cat(
+        [(batch.distorted - middle(batch))[:, 2_000] for batch in (drawing.draw(6, 0.25) for _ in range(40))]
+    )
+    moved_s = (moved * 32_768).numpy() / 16_000
+    assert np.abs(moved_s).max() <= shift_s + 2 / 16_000
+    assert moved_s.min() < -0.95 * shift_s
+    assert moved_s.max() > 0.95 * shift_s
+    assert abs(moved_s.mean()) < 0.2 * shift_s
+
+
+def places(batch):
+    """Track and first sample of the middle of each clip of `numbered` tracks."""
+    first = (middle(batch)[:, 0] * 32_768).round().int().numpy()
+    return list(zip((first - 100) // 10_000, (first - 100) % 10_000 * 16, strict=True))
+
+
+def numbered(seconds):
+    """Tracks whose samples say which track it is and, to 1 ms, where."""
+    return pack_of([100 + 10_000 * t + np.arange(s * 16_000) // 16 for t, s in enumerate(seconds)])
+
+
+def test_clips_of_a_track_are_apart():
+    drawing = sampler(music=numbered([9, 9, 9]))
+    for _ in range(20):
+        where = places(drawing.draw(6, 1.0, clips_per_track=2))
+        assert len(where) == 6
+        for (a, at), (b, later) in zip(where[::2], where[1::2], strict=True):
+            assert a == b
+            assert later - at >= 16_000 + CONTEXT - 16  # no clip's music is in the context of another
+        assert {track for track, _ in where} == {0, 1, 2}
+
+
+def test_their_places_are_anywhere_in_the_track():
+    drawing = sampler(music=numbered([9, 9]))
+    starts = [at for _ in range(60) for _, at in places(drawing.draw(4, 1.0, clips_per_track=2))]
+    counts, _ = np.histogram(starts, bins=4, range=(0, 8 * 16_000))
+    assert counts.min() > 0.5 * counts.mean()
+
+
+def test_short_tracks_give_fewer_clips_and_others_fill_up():
+    drawing = sampler(music=numbered([2, 9, 2]))
+    seen = []
+    for _ in range(12):
+        where = places(drawing.draw(4, 1.0, clips_per_track=3))
+        seen += [track for track, _ in where]
+        assert len(where) in (4, 5)
+        counts = np.bincount([track for track, _ in where], minlength=3)
+        assert (counts <= (1, 3, 1)).all()
+    assert set(seen) == {0, 1, 2}
+    assert len(drawing.draw(20, 1.0, clips_per_track=3).clean) == 5  # there is no room for more
+
+
+def test_tracks_that_were_not_needed_come_first_in_the_next_batch():
+    drawing = sampler(music=numbered([9] * 3))
+    first = {track for track, _ in places(drawing.draw(3, 1.0, clips_per_track=2))}
+    second = [track for track, _ in places(drawing.draw(2, 1.0, clips_per_track=2))]
+    assert first | set(second) == {0, 1, 2}
+
+
+def test_quiet_clips_of_a_track_are_drawn_again_together():
+    quiet = pack_of([np.concatenate([np.zeros(80_000), 9_000 * np.ones(80_000)]) for _ in range(2)])
+    drawing = sampler(replace(NONE, quietest=0.01), music=quiet)
+    loud = [
+        (middle(drawing.draw(2, 1.0, clips_per_track=1)).square().mean(1) > 0.01).float().mean()
+        for _ in range(20)
+    ]
+    assert np.mean(loud) > 0.85
+    for _ in range(10):
+        batch = middle(drawing.draw(4, 1.0, clips_per_track=2))
+        assert len(batch) == 4
+
+
+def coded_music():
+    """Tracks of ones whose twins are of twos."""
+    pack = pack_of([np.repeat([1_000, 2_000], 30_000) for _ in range(4)])
+    items = [replace(item, length=30_000, twin=item.start + 30_000) for item in pack.items]
+    return Pack(pack.samples, items)
+
+
+def test_the_query_may_be_the_coded_twin_and_the_reference_never():
+    drawing = sampler(replace(NONE, codec=0.5), music=coded_music())
+    heard = []
+    for _ in range(30):
+        batch = drawing.draw(4, 0.5)
+        assert (middle(batch) * 32_768 - 1_000).abs().max() < 1
+        heard += (batch.distorted[:, 4_000] * 32.768).round().int().tolist()
+    assert set(heard) == {1, 2}
+    assert heard.count(2) == pytest.approx(60, abs=25)
+    always = sampler(replace(NONE, codec=1.0), music=coded_music()).draw(4, 0.5)
+    np.testing.assert_allclose(always.distorted[:, 1_000:7_000], 2_000 / 32_768, rtol=1e-3)
+
+
+def test_a_store_without_twins_draws_as_before():
+    a = sampler(replace(Distortions(), codec=1.0)).draw(4, 1.0)
+    b = sampler(replace(Distortions(), codec=0.0)).draw(4, 1.0)
+    assert torch.equal(a.distorted, b.distorted)

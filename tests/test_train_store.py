@@ -1,21 +1,19 @@
 """The packed store: what goes in comes out, and what belongs together is never divided."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from earprint.audio import load_audio
+from earprint.audio.codec import available_codec
 from earprint.demo.composer import compose, write_wav
 from earprint.demo.degrade import align_direct_sound
 from earprint.errors import TrainingError
 from earprint.train.held_out import write_held_out
-from earprint.train.store import (
-    Item,
-    group_of,
-    in_validation,
-    open_pack,
-    pack_audio,
-    pack_rooms,
-)
+from earprint.train.packing import count_files, group_of, pack_audio, pack_rooms
+from earprint.train.store import Item, in_validation, open_pack
 from trainstore import groups, make_store, pack_of
 
 
@@ -140,3 +138,74 @@ def test_held_out_files(tmp_path):
     item = music.items[0]
     (file,) = (tmp_path / "out").rglob(f"{item.group}__piece.wav")
     np.testing.assert_allclose(load_audio(file), music.audio(item), atol=1e-4)
+
+
+def test_coded_twins_are_in_step_and_less(music, tmp_path):
+    if available_codec() is None:
+        pytest.skip("FFmpeg has no low-rate encoder here")
+    packed = pack_audio([music], tmp_path / "store", "music", coded_share=1.0)
+    plain = pack_audio([music], tmp_path / "plain", "music")
+    assert len(packed.samples) == 2 * len(plain.samples)
+    for item, alone in zip(packed.items, plain.items, strict=True):
+        samples = packed.audio(item)
+        np.testing.assert_array_equal(samples, plain.audio(alone))
+        twin = packed.audio(replace(item, start=item.twin))
+        assert len(twin) == item.length
+        assert not np.array_equal(twin, samples)
+        # Most likely at 0, give or take 1 ms; the twin's level is its own.
+        middle = twin[2_000:-2_000].astype(np.float64)
+        likeness = np.correlate(samples[1_000:-1_000], middle, "valid")
+        assert abs(int(likeness.argmax()) - 1_000) <= 16
+        assert likeness.max() > 0.7 * np.linalg.norm(middle) * np.linalg.norm(samples[2_000:-2_000])
+    assert open_pack(tmp_path / "store", "music").items == packed.items
+
+
+def test_a_share_is_coded_and_the_seed_picks_it(music, tmp_path):
+    if available_codec() is None:
+        pytest.skip("FFmpeg has no low-rate encoder here")
+    for seed in range(12):
+        write_wav(music / f"more{seed}.wav", compose(1, 0.3))
+    chosen = [
+        [
+            item.twin is not None
+            for item in pack_audio([music], tmp_path, "music", coded_share=0.5, seed=s).items
+        ]
+        for s in (1, 1, 2)
+    ]
+    assert chosen[0] == chosen[1]
+    assert chosen[0] != chosen[2]
+    assert 2 < sum(chosen[0]) < 13
+
+
+def test_indexes_without_twins_are_read(music, tmp_path):
+    packed = pack_audio([music], tmp_path / "store", "music")
+    index = tmp_path / "store" / "music.json"
+    described = json.loads(index.read_text(encoding="utf-8"))
+    for item in described["items"]:
+        del item["twin"]  # as the first version wrote them
+    index.write_text(json.dumps(described), encoding="utf-8")
+    assert open_pack(tmp_path / "store", "music").items == packed.items
+
+
+def test_what_breaks_off_leaves_the_old_store(music, tmp_path):
+    packed = pack_audio([music / "one.wav"], tmp_path / "store", "music")
+    before = packed.audio(packed.items[0])
+
+    def interrupted(path, problem):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack_audio([music], tmp_path / "store", "music", on_file=interrupted)
+    again = open_pack(tmp_path / "store", "music")
+    assert again.items == packed.items
+    np.testing.assert_array_equal(again.audio(again.items[0]), before)
+
+
+def test_files_are_counted_before_they_are_decoded(music, tmp_path):
+    assert count_files([music], "music") == 3
+    assert count_files([], "rooms") == 0
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match=r"noise: no audio files in .*empty; name another folder"):
+        count_files([tmp_path / "empty"], "noise")
+    with pytest.raises(TrainingError, match=r"noise: .*nowhere: no such file or folder"):
+        count_files([tmp_path / "nowhere"], "noise")

@@ -4,7 +4,8 @@ import numpy as np
 
 from earprint.demo.composer import compose, write_wav
 from earprint.demo.degrade import crowd_noise, pink_noise, rir
-from earprint.train.store import Item, Pack, in_validation, pack_audio, pack_rooms
+from earprint.train.packing import pack_audio, pack_rooms
+from earprint.train.store import Item, Pack, in_validation
 
 
 def groups(count, percent, *, held_out):

@@ -22,6 +22,8 @@ from earprint.cli.demo import demo
 from earprint.cli.identify import identify
 from earprint.cli.model import model_app
 from earprint.cli.options import LIBRARY_VARIABLE
+from earprint.datasets.command import HELP as DATA_HELP
+from earprint.datasets.command import data
 from earprint.errors import EarprintError
 from earprint.evaluation.command import HELP as EVALUATE_HELP
 from earprint.evaluation.command import evaluate
@@ -121,6 +123,7 @@ app.command("demo", help=messages.DEMO_HELP)(demo)
 app.add_typer(model_app, name="model", help=messages.MODEL_HELP)
 app.command("evaluate", help=EVALUATE_HELP)(evaluate)
 app.add_typer(train_app, name="train", help=TRAIN_HELP)
+app.command("data", help=DATA_HELP)(data)
 
 
 def run() -> None:

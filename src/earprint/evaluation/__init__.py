@@ -1,5 +1,8 @@
 """Evaluation: cut queries from references, distort them, identify them, count.
 
-The way through it: `run` gathers what takes part, `queries` draws and renders excerpts, `measure` asks
-and counts, `left_out` remembers what took no part, `report` lays out, `command` is the command line.
+The way through it: `run` does one thing after the other; `plan` says what takes part; `filling` adds the
+recordings, and `distractors` copies of them at other speeds; `queries` draws excerpts and puts them under
+conditions, `rendering` makes audio of them, `asking` puts them to `systems`, and `versus` to peers; `measure`
+counts, `roc` and `costs` do what their names say, `left_out` remembers what took no part; `report`,
+`paper_tables` and `plots` lay out. `command` is the command line.
 """

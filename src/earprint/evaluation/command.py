@@ -1,7 +1,9 @@
-"""``earprint evaluate``: measure a model on your own recordings, noises and rooms."""
+"""``earprint evaluate``: measure models on your own recordings, noises and rooms."""
 
 import math
+import os
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,48 +13,21 @@ import typer
 
 from earprint.cli import output
 from earprint.cli.options import Method
+from earprint.evaluation.help import HELP
+from earprint.evaluation.kinds import Kind
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from earprint.evaluation.run import OnProgress
+    from earprint.evaluation.filling import OnProgress
 
-HELP = """\
-Measure how often excerpts of known recordings are found.
+__all__ = ["HELP", "evaluate"]
 
-The references are added to a library. Excerpts are cut from them at random places, distorted, and
-identified, and the answers are counted. With --absent, the same is asked about recordings that the
-library does not hold, where the right answer is "no match". A folder is searched for audio files; an
-option for folders can be given several times.
+LINE_EACH_S = 60.0
+"""Seconds between lines of progress where stderr is not a terminal."""
 
-\b
-Conditions, each with the same excerpts:
-  clean                as cut
-  noise 10 dB          with --noise, for each --snr: a noise added at that ratio
-  room                 with --rir: played in a room
-  room + noise 10 dB   with both: excerpt and noise played in the same room
-  phone                with both: that at 10 dB, and 300-3400 Hz only
-
-\b
-Counted, in % of the queries, with 95 % intervals (Wilson) in brackets:
-  top-1                the right recording scores highest, however low
-  answered             and its score reaches the model's threshold: it is the answer
-  wrong                another recording is the answer
-  within 50, 100 ms    answered, and the place in the recording is right to that
-  or at a repeat       within 100 ms, or where the recording holds the very same sound
-  false accepts        of excerpts of absent recordings: anything is the answer
-
-Also given are the median error of the place and the median time of an answer. Files that cannot be used
-and excerpts that are silent are left out, and it is said how many.
-
-\b
-Example:
-  earprint evaluate --references music/ --absent other-music/ --noise noises/ --rir rooms/ \\
-      --lengths 2 --lengths 5 --snr 0 --snr 10 --out results/
-
-\b
-Exit code: 0 all fine, 2 there was nothing to ask, or an error.
-"""
+MOST_SPEED_PERCENT = 50.0
+"""Largest change of speed that can be asked for, in percent."""
 
 
 def evaluate(
@@ -70,6 +45,14 @@ def evaluate(
             metavar="DIR", help="Recordings that are added and not asked about, for a larger library."
         ),
     ] = None,
+    augment_distractors: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Copies of each distractor that are added too, 0.8 to 1.25 times as fast.",
+        ),
+    ] = 0,
     noise: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Noises; each begins at a random place and loops."),
@@ -77,6 +60,14 @@ def evaluate(
     rir: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Room impulse responses, one room to a file."),
+    ] = None,
+    device: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Impulse responses of recording devices, for the phone."),
+    ] = None,
+    condition: Annotated[
+        list[Kind] | None,
+        typer.Option(help="Can be given several times.  [default: all that the material allows]"),
     ] = None,
     lengths: Annotated[
         list[float] | None,
@@ -93,20 +84,42 @@ def evaluate(
             help="Ratio of excerpt to noise; can be given several times, needs --noise.  [default: 10]",
         ),
     ] = None,
+    speed: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="PERCENT",
+            min=-MOST_SPEED_PERCENT,
+            max=MOST_SPEED_PERCENT,
+            help="Faster (3) or slower (-3); can be given several times.",
+        ),
+    ] = None,
     queries: Annotated[
         int, typer.Option(metavar="N", min=1, help="Queries of each condition and length.")
     ] = 300,
     absent_queries: Annotated[
         int, typer.Option(metavar="N", min=1, help="Likewise, of absent recordings.")
     ] = 100,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Ask the queries of this manifest.jsonl instead; what chooses queries is then not used.",
+        ),
+    ] = None,
     model: Annotated[
-        str, typer.Option(metavar="MODEL", help="Name of a model, or an .onnx file of your own.")
-    ] = "dense",
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Name of a model, or an .onnx file of your own; can be given several times.  "
+            "[default: dense]",
+        ),
+    ] = None,
     peer: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=PATH",
-            help="Another system to put the same questions to: audfprint=CHECKOUT or olaf=BINARY.",
+            help="Another system to put the same questions to: "
+            "audfprint=CHECKOUT, chromaprint=FPCALC or olaf=BINARY.",
         ),
     ] = None,
     peer_python: Annotated[
@@ -121,16 +134,12 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Library to add to and keep, to save time when asking again.  [default: a temporary one]",
+            help="Folder to keep the libraries in, one for each model, to save time when asking again; "
+            "interrupted adding goes on there.  [default: a temporary one]",
         ),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where to write results.json (settings and counts), table.md (what is printed) and "
-            "queries.jsonl (each query: files, place, level and answer).",
-        ),
+        Path | None, typer.Option(metavar="DIR", help="Where to write the results, see above.")
     ] = None,
     seed: Annotated[
         int,
@@ -138,18 +147,24 @@ def evaluate(
             metavar="N", min=0, help="Choice of places, noises and rooms: the same seed asks the same."
         ),
     ] = 1,
+    jobs: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Processes that ask; 0 for one per core.")
+    ] = 0,
 ) -> None:
     """Run the evaluation and print its tables; ends with exit code 2 if nothing can be asked."""
+    kinds = list(dict.fromkeys(condition)) if condition else None
     lengths_s, snrs_db = _distinct("--lengths", lengths or [5.0]), _distinct("--snr", snr or [10.0])
-    if snr and not noise:
-        raise typer.BadParameter("it needs noises; name a folder of them with --noise", param_hint="'--snr'")
+    speeds = _distinct("--speed", speed or [])
+    _check_conditions(kinds, bool(noise), bool(rir), snr, speeds)
     from earprint.evaluation.left_out import LeftOut
     from earprint.evaluation.measure import summarise
     from earprint.evaluation.peers import parse_peer
+    from earprint.evaluation.plan import Material, Plan
+    from earprint.evaluation.query import read_manifest, write_manifest
     from earprint.evaluation.report import circumstances, markdown, notes, prepare_folder, write_report
-    from earprint.evaluation.run import Material, Plan, run
+    from earprint.evaluation.run import run
+    from earprint.evaluation.systems import systems_of
     from earprint.evaluation.versus import describe_peers
-    from earprint.library import Library
 
     material = Material(
         references=_audio_files("--references", references),
@@ -157,37 +172,67 @@ def evaluate(
         absent=_audio_files("--absent", absent),
         noises=_audio_files("--noise", noise),
         rooms=_audio_files("--rir", rir),
+        devices=_audio_files("--device", device),
     )
     make_peers = [parse_peer(text, python=peer_python) for text in peer or []]
-    plan = Plan(lengths_s, snrs_db, queries, absent_queries, method.value, seed)
+    plan = Plan(
+        lengths_s, snrs_db, queries, absent_queries, method.value, seed,
+        speeds_percent=speeds, kinds=kinds, copies=augment_distractors,
+        manifest=read_manifest(manifest) if manifest is not None else None, jobs=jobs or os.cpu_count() or 1,
+    )  # fmt: skip
     settings: dict[str, Any] = circumstances()
     if out is not None:
         prepare_folder(out)
     left_out = LeftOut(_say)
     with ExitStack() as stack:
         folder = keep_library or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="earprint-")))
-        library = stack.enter_context(Library(folder, model=model))
+        systems = systems_of(model or ["dense"], folder)
         progress = stack.enter_context(_progress())
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="earprint-peers-")))
         peers = [make(work / str(number)) for number, make in enumerate(make_peers)]
-        on_progress = _shown_on(progress)
-        outcomes = run(library, material, plan, peers=peers, left_out=left_out, on_progress=on_progress)
-        info = library.info()
-        settings["peers"] = describe_peers(peers, info.duration_s)
+        results = run(
+            systems, material, plan, peers=peers, left_out=left_out, on_progress=_shown_on(progress),
+            on_manifest=lambda drawn: write_manifest(out / "manifest.jsonl", drawn) if out else None,
+        )  # fmt: skip
+        hours = max((cost["hours"] for cost in results.costs), default=0.0)
+        settings["peers"] = describe_peers(peers, 3600 * hours)
     for line in left_out.lines():
         _say(line)
-    rows = summarise(outcomes)
     settings |= {
-        "model_id": info.model_id, "fingerprints": info.fingerprints, "tracks": info.tracks,
-        "hours": round(info.duration_s / 3600, 2), "method": plan.method, "seed": plan.seed,
-        "lengths_s": plan.lengths_s, "snrs_db": plan.snrs_db, "queries": plan.queries,
-        "absent_queries": plan.absent_queries,
+        "complete": results.complete, "manifest_queries": results.queries, "systems": results.costs,
+        "method": plan.method, "seed": plan.seed, "lengths_s": plan.lengths_s, "snrs_db": plan.snrs_db,
+        "speeds_percent": plan.speeds_percent, "conditions": [kind.value for kind in kinds or []] or None,
+        "queries": plan.queries, "absent_queries": plan.absent_queries,
+        "augment_distractors": plan.copies, "manifest": None if manifest is None else str(manifest),
     }  # fmt: skip
+    rows = summarise(results.outcomes)
     if out is not None:
-        write_report(out, rows, outcomes, settings, left_out)
+        undrawn = write_report(out, rows, results.outcomes, settings, left_out)
+        if undrawn is not None:
+            _say(undrawn)
     typer.echo(markdown(rows), nl=False)
-    for line in notes(outcomes, settings):
+    for line in notes(results.outcomes, settings):
         typer.echo(f"\n{output.one_line(line)}")
+    if not results.complete:
+        raise typer.Exit(130)
+
+
+def _check_conditions(
+    kinds: Sequence[Kind] | None, noise: bool, rir: bool, snr: Sequence[float] | None, speeds: Sequence[float]
+) -> None:
+    """See that what is asked for comes with what it needs."""
+    if snr and not noise:
+        raise typer.BadParameter("it needs noises; name a folder of them with --noise", param_hint="'--snr'")
+    for kind in kinds or []:
+        lacking = None
+        if kind in (Kind.noise, Kind.room_noise, Kind.phone) and not noise:
+            lacking = "noises; name a folder of them with --noise"
+        elif kind in (Kind.room, Kind.room_noise, Kind.phone) and not rir:
+            lacking = "room responses; name a folder of them with --rir"
+        elif kind == Kind.speed and not speeds:
+            lacking = "a change of speed in percent; give it with --speed"
+        if lacking is not None:
+            raise typer.BadParameter(f"{kind.value} needs {lacking}", param_hint="'--condition'")
 
 
 def _distinct(option: str, numbers: Sequence[float]) -> list[float]:
@@ -223,10 +268,18 @@ def _progress() -> "Progress":
 
 
 def _shown_on(progress: "Progress") -> "OnProgress":
-    """Make the listener that moves the bar, one after the other for each thing to do."""
+    """Make the listener that moves the bar, one after the other for each thing to do.
+
+    Where there is no bar, a line a minute says how far it is: an evaluation may take hours.
+    """
     task = progress.add_task("", total=None)
+    said = time.monotonic()
 
     def on_progress(what: str, done: float, total: float) -> None:
+        nonlocal said
         progress.update(task, description=what, completed=done, total=total)
+        if progress.disable and total and time.monotonic() - said >= LINE_EACH_S:
+            said = time.monotonic()
+            _say(f"{what}: {100 * done / total:.0f} %")
 
     return on_progress

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from earprint.evaluation.queries import Query
+from earprint.evaluation.query import Query
 
 
 class LeftOut:

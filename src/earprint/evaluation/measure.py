@@ -3,117 +3,33 @@
 Metrics per condition and query length, each a share of the queries put:
 
 - top-1: the best candidate is the right recording, whatever its score (the paper's identification);
+- top-5: it is among the first five;
+- top-1 and 50 ms: top-1, and the start is right to 50 ms, whatever the score (the paper's equation 6);
 - answered: the right recording is the answer, its score at or above the threshold;
 - wrong: another recording is the answer;
-- located: answered, and the start is within a tolerance (50 ms is the paper's equation 6);
+- located: answered, and the start is within a tolerance;
 - located or repeat: located within 100 ms, or at a place where the recording holds the very same sound
   (see `earprint.evaluation.repeats`);
 - false accept: of queries whose recording is not in the library, those answered at all.
+
+The condition ``room`` is counted once for all rooms and once for each group of reverberation times.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from earprint.evaluation.queries import Query
-from earprint.library import Library
+from earprint.evaluation.outcomes import Outcome
+from earprint.evaluation.reverberation import T60_EDGES_S, t60_group
 
 TOLERANCES_S = (0.05, 0.1)
-"""Tolerances of the located metric, in seconds."""
+"""Tolerances of the located metric, in seconds; the first is the paper's."""
 
-FALSE_ACCEPT_SHARE = 0.01
-"""Share of absent queries that may reach the score that `thresholds` gives."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A query and its answer.
-
-    Attributes
-    ----------
-    query : Query
-    right_track : bool
-        The best candidate is the query's recording.
-    score : float
-        The best candidate's; 0 if there was none.
-    lead : float
-        Over the next candidate.
-    accepted : bool
-        At or above the threshold.
-    error_s : float or None
-        Answered minus true start, if the track is right.
-    seconds : float
-        Time to answer.
-    repeat : bool
-        The answer is another place of the right recording with the same sound.
-    system : str
-        Who answered.
-    """
-
-    query: Query
-    right_track: bool
-    score: float
-    lead: float
-    accepted: bool
-    error_s: float | None
-    seconds: float
-    repeat: bool = False
-    system: str = "earprint"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return {
-            **self.query.to_dict(),
-            "right_track": self.right_track,
-            "score": round(self.score, 4),
-            "lead": round(self.lead, 4),
-            "accepted": self.accepted,
-            "error_s": None if self.error_s is None else round(self.error_s, 4),
-            "seconds": round(self.seconds, 4),
-            "repeat": self.repeat,
-            "system": self.system,
-        }
-
-
-def ask(
-    library: Library,
-    queries: Iterable[tuple[Query, NDArray[np.float32]]],
-    expected: Mapping[Path, int],
-    method: Literal["aligned", "paper"] = "aligned",
-) -> Iterator[Outcome]:
-    """Identify rendered queries against a library, yielding outcomes one by one.
-
-    Parameters
-    ----------
-    library : Library
-    queries : iterable of (Query, ndarray of float32, shape (n,))
-        As `earprint.evaluation.queries.render` gives them.
-    expected : mapping of Path to int
-        The track of each recording; absent recordings have none.
-    method : {"aligned", "paper"}
-
-    Yields
-    ------
-    Outcome
-    """
-    for query, audio in queries:
-        answer = library.identify(audio, top=2, method=method)
-        best = answer.candidates[0] if answer.candidates else None
-        right = best is not None and best.track.id == expected.get(query.path)
-        yield Outcome(
-            query,
-            right_track=right,
-            score=best.score if best else 0.0,
-            lead=best.lead if best else 0.0,
-            accepted=answer.match is not None,
-            error_s=best.start_s - query.start_s if best is not None and right else None,
-            seconds=answer.seconds,
-        )
+ROOM = "room"
+"""Condition that is also counted by reverberation time."""
 
 
 @dataclass(frozen=True)
@@ -132,16 +48,16 @@ class Row:
         Queries put; the rest are counts of them, named as in the module's description.
     top_1, answered, wrong : int
         0 for absent recordings.
-    located : dict of float to int
-        By tolerance, in seconds.
+    top_5 : int or None
+        None for a system that gives one answer only.
+    placed, located : dict of float to int
+        By tolerance, in seconds; ``placed`` whatever the score.
     repeats : int
         Answered, elsewhere in the right recording where the same sound is.
     accepted : int
         Answered at all, rightly or wrongly.
     median_error_s : float or None
         Of the absolute errors of right answers; None without any.
-    median_seconds : float
-        Time to answer.
     """
 
     system: str
@@ -150,30 +66,31 @@ class Row:
     present: bool
     queries: int
     top_1: int
+    top_5: int | None
     answered: int
     wrong: int
+    placed: dict[float, int]
     located: dict[float, int]
     repeats: int
     accepted: int
     median_error_s: float | None
-    median_seconds: float
 
     def to_dict(self) -> dict[str, Any]:
         """Return shares in percent with their 95 % intervals, JSON-ready."""
-        counts = {"top_1": self.top_1, "answered": self.answered, "wrong": self.wrong}
+        counts: dict[str, int | None] = {"top_1": self.top_1, "top_5": self.top_5}
+        counts |= {f"top_1_and_{1000 * t:g}_ms": count for t, count in self.placed.items()}
+        counts |= {"answered": self.answered, "wrong": self.wrong}
         counts |= {f"located_{1000 * t:g}_ms": count for t, count in self.located.items()}
         counts["located_or_repeat"] = self.located[TOLERANCES_S[-1]] + self.repeats
         if not self.present:
             counts = {"false_accept": self.accepted}
-        shares = {name: _percent(count, self.queries) for name, count in counts.items()}
         return {
             "system": self.system,
             "condition": self.condition,
             "length_s": self.length_s,
             "queries": self.queries,
-            **shares,
+            **{name: None if n is None else _percent(n, self.queries) for name, n in counts.items()},
             "median_error_ms": None if self.median_error_s is None else round(1000 * self.median_error_s, 1),
-            "median_ms_per_query": round(1000 * self.median_seconds, 1),
         }
 
 
@@ -196,78 +113,46 @@ def summarise(outcomes: Sequence[Outcome]) -> list[Row]:
         )
     rows = []
     for (system, condition, length_s, present), mine in groups.items():
-        right = [outcome for outcome in mine if outcome.right_track and outcome.accepted]
-        errors = np.abs([outcome.error_s for outcome in right if outcome.error_s is not None])
-        rows.append(
-            Row(
-                system,
-                condition,
-                length_s,
-                present,
-                queries=len(mine),
-                top_1=sum(outcome.right_track for outcome in mine),
-                answered=len(right),
-                wrong=sum(outcome.accepted and not outcome.right_track for outcome in mine) if present else 0,
-                located={t: int((errors <= t).sum()) for t in TOLERANCES_S},
-                repeats=sum(outcome.repeat for outcome in right),
-                accepted=sum(outcome.accepted for outcome in mine),
-                median_error_s=float(np.median(errors)) if len(errors) else None,
-                median_seconds=float(np.median([outcome.seconds for outcome in mine])),
-            )
-        )
+        rows.append(_row(system, condition, length_s, present, mine))
+        if condition == ROOM and present:
+            rows += [_row(system, f"{ROOM}, {name}", length_s, present, part) for name, part in _by_t60(mine)]
     return rows
 
 
-@dataclass(frozen=True)
-class Threshold:
-    """A score that few absent recordings reach, for queries of one length.
-
-    Attributes
-    ----------
-    system : str
-    length_s : float
-    score : float
-        What `FALSE_ACCEPT_SHARE` of the absent queries score or more, all conditions together.
-    absent : int
-        Absent queries that it was read from.
-    right : float
-        Share of the present queries whose recording is best and scores as much.
-    """
-
-    system: str
-    length_s: float
-    score: float
-    absent: int
-    right: float
-
-    def describe(self) -> str:
-        """Say it in one line."""
-        return (
-            f"{self.system}, {self.length_s:g} s: {100 * FALSE_ACCEPT_SHARE:g} % of {self.absent:,} absent "
-            f"queries score {self.score:.3f} or more, and so do the right answers to "
-            f"{100 * self.right:.1f} % of the present ones"
-        )
+def _by_t60(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, list[Outcome]]]:
+    """Outcomes by groups of reverberation times, the shortest first; none if no time is known."""
+    if all(outcome.query.t60_s is None for outcome in outcomes):
+        return
+    names = [t60_group(t) for t in (0.0, *T60_EDGES_S, None)]
+    for name in names:
+        part = [outcome for outcome in outcomes if t60_group(outcome.query.t60_s) == name]
+        if part:
+            yield name, part
 
 
-def thresholds(outcomes: Sequence[Outcome]) -> list[Threshold]:
-    """Read off, for each system and query length, the score that keeps false accepts rare.
-
-    Returns
-    -------
-    list of Threshold
-        None for lengths without absent queries.
-    """
-    found = []
-    for system, length_s in dict.fromkeys((o.system, o.query.length_s) for o in outcomes):
-        mine = [o for o in outcomes if o.system == system and o.query.length_s == length_s]
-        absent = [o.score for o in mine if not o.query.present]
-        present = [o for o in mine if o.query.present]
-        if not absent:
-            continue
-        score = float(np.quantile(absent, 1 - FALSE_ACCEPT_SHARE))
-        right = np.mean([o.right_track and o.score >= score for o in present]) if present else 0.0
-        found.append(Threshold(system, length_s, score, len(absent), float(right)))
-    return found
+def _row(system: str, condition: str, length_s: float, present: bool, mine: Sequence[Outcome]) -> Row:
+    first = [outcome for outcome in mine if outcome.right_track]
+    right = [outcome for outcome in first if outcome.accepted]
+    placed, errors = (
+        np.abs([one.error_s for one in ones if one.error_s is not None]) for ones in (first, right)
+    )
+    one_answer_only = any(outcome.top_5 is None for outcome in mine)
+    return Row(
+        system,
+        condition,
+        length_s,
+        present,
+        queries=len(mine),
+        top_1=len(first),
+        top_5=None if one_answer_only else sum(bool(outcome.top_5) for outcome in mine),
+        answered=len(right),
+        wrong=sum(outcome.accepted and not outcome.right_track for outcome in mine) if present else 0,
+        placed={t: int((placed <= t).sum()) for t in TOLERANCES_S},
+        located={t: int((errors <= t).sum()) for t in TOLERANCES_S},
+        repeats=sum(outcome.repeat for outcome in right),
+        accepted=sum(outcome.accepted for outcome in mine),
+        median_error_s=float(np.median(errors)) if len(errors) else None,
+    )
 
 
 def wilson(count: int, total: int, z: float = 1.96) -> tuple[float, float]:

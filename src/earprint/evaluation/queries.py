@@ -1,126 +1,105 @@
-"""Queries: excerpts at random places of recordings, distorted under named conditions.
+"""Questions: excerpts at random places of recordings, put under named conditions.
 
-Everything random is drawn first, into `Query` records that name files, places and levels; a manifest of
-them lets anyone cut the same queries again. The same excerpts and the same noises are used under every
-condition, so conditions can be compared pair by pair. Signal-to-noise ratios hold over the excerpt and are
-set after reverberation; a room's response applies to signal and noise alike (paper, section 3.4) and hears
-one second of real past. Excerpts that no fair question can be made of are left out and counted; they
-are not drawn again, as that would depend on what was decoded before.
+The same excerpts, noises, rooms and devices are used under every condition, so that conditions can be
+compared pair by pair; the seed alone decides them. `earprint.evaluation.rendering` makes audio of them.
 """
 
-import functools
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from earprint.audio import load_audio, stream_audio
-from earprint.constants import SAMPLE_RATE
-from earprint.demo.degrade import add_noise, align_direct_sound, phone_band, reverberate
-from earprint.errors import AudioError
+from earprint.evaluation.kinds import Kind
+from earprint.evaluation.query import Query
+from earprint.evaluation.rendering import render
 
-PAST_S = 1.0
-"""Audio before the excerpt whose reverberation reaches into it, in seconds."""
+__all__ = [
+    "Condition", "Kind", "Query", "conditions", "draw_excerpts", "long_enough", "render", "under",
+]  # fmt: skip
 
-SILENT_MEAN_SQUARE = 1e-6
-"""Excerpts with less power (-60 dB of full scale) are left out: nobody could name them."""
+PHONE_SNR_DB = 10.0
+"""Noise of the phone condition, in dB."""
 
-SILENT_NOISE_MEAN_SQUARE = 1e-12
-"""Noises with less power (-120 dB of full scale) are left out: no level can be set against them."""
+MARGIN_S = 0.05
+"""Left free at the end of a recording, in seconds."""
 
-NOISE_S = 600.0
-"""Noises are cut off here, in seconds, so that memory stays bounded."""
+NOISE_START_S = 600.0
+"""Noises begin up to here in their files, in seconds; shorter ones loop."""
 
-
-@dataclass(frozen=True)
-class Query:
-    """One question, and what it was made from.
-
-    Attributes
-    ----------
-    path : Path
-        The recording.
-    start_s, length_s : float
-        Where the excerpt lies in it.
-    condition : str
-        Name of the condition.
-    snr_db : float or None
-        Signal-to-noise ratio; None for no noise.
-    noise, room : Path or None
-        Files; the noise begins ``noise_start_s`` into its file and loops.
-    noise_start_s : float
-    phone : bool
-        Band-limited to a telephone's 300-3400 Hz at the end.
-    present : bool
-        Whether the recording is in the library.
-    """
-
-    path: Path
-    start_s: float
-    length_s: float
-    condition: str
-    snr_db: float | None
-    noise: Path | None
-    noise_start_s: float
-    room: Path | None
-    phone: bool
-    present: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, record: dict[str, Any]) -> Self:
-        """Take a query from such data; what else is in it, such as its answer, is passed over."""
-        own = {field.name: record[field.name] for field in fields(cls)}
-        for key in ("path", "noise", "room"):
-            own[key] = None if own[key] is None else Path(own[key])
-        return cls(**own)
-
-
-def read_manifest(path: Path) -> list[Query]:
-    """Read the queries of a ``queries.jsonl``, one JSON object a line; `render` cuts them again.
-
-    Raises
-    ------
-    AudioError
-        If a line is not a query.
-    """
-    queries = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            queries.append(Query.from_dict(json.loads(line)))
-        except (ValueError, KeyError, TypeError) as error:
-            raise AudioError(f"{path}: line {number} is not a query; take one that earprint wrote") from error
-    return queries
+DEVICE_STREAM = 1
+"""Tells the random numbers of devices from those of places, so that devices do not move them."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A way to distort."""
+    """A way to distort.
+
+    Attributes
+    ----------
+    name : str
+    snr_db : float or None
+        None for no noise.
+    room, phone : bool
+    speed : float
+        Playing speed, 1 for unchanged.
+    codec : str or None
+        Codec of the phone.
+    """
 
     name: str
     snr_db: float | None = None
     room: bool = False
     phone: bool = False
+    speed: float = 1.0
+    codec: str | None = None
 
 
-def conditions(snrs_db: Sequence[float], noise: bool, rooms: bool) -> list[Condition]:
-    """List the conditions that the material at hand allows: clean, noise, rooms, both, phone."""
-    out = [Condition("clean")]
-    if noise:
+def conditions(
+    snrs_db: Sequence[float],
+    noise: bool,
+    rooms: bool,
+    *,
+    speeds_percent: Sequence[float] = (),
+    wanted: Iterable[Kind] | None = None,
+    codec: str | None = None,
+) -> list[Condition]:
+    """List the conditions that are wanted and that the material at hand allows.
+
+    Parameters
+    ----------
+    snrs_db : sequence of float
+    noise, rooms : bool
+        Whether there are any.
+    speeds_percent : sequence of float
+        Changes of speed; 3 plays 3 % faster.
+    wanted : iterable of Kind, optional
+        All by default.
+    codec : str, optional
+        Of the phone.
+    """
+    asked = set(Kind if wanted is None else wanted)
+    out = []
+    if Kind.clean in asked:
+        out.append(Condition("clean"))
+    if noise and Kind.noise in asked:
         out += [Condition(f"noise {snr:g} dB", snr) for snr in snrs_db]
-    if rooms:
+    if rooms and Kind.room in asked:
         out.append(Condition("room", room=True))
-    if noise and rooms:
+    if noise and rooms and Kind.room_noise in asked:
         out += [Condition(f"room + noise {snr:g} dB", snr, room=True) for snr in snrs_db]
-        out.append(Condition("phone", snr_db=10.0, room=True, phone=True))
+    if noise and rooms and Kind.phone in asked:
+        out.append(Condition("phone", PHONE_SNR_DB, room=True, phone=True, codec=codec))
+    if Kind.speed in asked:
+        out += [Condition(f"speed {percent:+g} %", speed=1 + percent / 100) for percent in speeds_percent]
     return out
+
+
+def kind_of(condition: str) -> Kind:
+    """Family of a condition, from its name, which may have more after a comma."""
+    if condition.startswith("room + noise"):
+        return Kind.room_noise
+    return Kind(condition.partition(",")[0].partition(" ")[0])
 
 
 def draw_excerpts(
@@ -131,9 +110,10 @@ def draw_excerpts(
     *,
     noises: Sequence[Path] = (),
     rooms: Sequence[Path] = (),
+    devices: Sequence[Path] = (),
     present: bool = True,
 ) -> list[Query]:
-    """Draw places, noises and rooms; every file is used once before any is used again.
+    """Draw places, noises, rooms and devices; every file is used once before any is used again.
 
     Parameters
     ----------
@@ -142,7 +122,7 @@ def draw_excerpts(
     count : int
     length_s : float
     seed : int
-    noises, rooms : sequence of Path
+    noises, rooms, devices : sequence of Path
     present : bool
 
     Returns
@@ -151,6 +131,7 @@ def draw_excerpts(
         Clean ones; `under` makes the other conditions of them.
     """
     rng = np.random.default_rng(seed)
+    device_rng = np.random.default_rng([seed, DEVICE_STREAM])
     usable = [(path, duration) for path, duration in files if long_enough(duration, length_s)]
     order: list[int] = []
     out = []
@@ -160,15 +141,16 @@ def draw_excerpts(
         out.append(
             Query(
                 path,
-                start_s=float(rng.uniform(0, duration - length_s - 0.05)),
+                start_s=float(rng.uniform(0, duration - length_s - MARGIN_S)),
                 length_s=length_s,
                 condition="clean",
                 snr_db=None,
                 noise=noises[int(rng.integers(len(noises)))] if noises else None,
-                noise_start_s=float(rng.uniform(0, 600)),
+                noise_start_s=float(rng.uniform(0, NOISE_START_S)),
                 room=rooms[int(rng.integers(len(rooms)))] if rooms else None,
                 phone=False,
                 present=present,
+                device=devices[int(device_rng.integers(len(devices)))] if devices else None,
             )
         )
     return out
@@ -176,135 +158,42 @@ def draw_excerpts(
 
 def long_enough(duration_s: float, length_s: float) -> bool:
     """Tell whether a recording has room for excerpts of some length, in seconds."""
-    return duration_s > length_s + 0.1
+    return duration_s > length_s + 2 * MARGIN_S
 
 
-def under(query: Query, condition: Condition) -> Query:
-    """Put a drawn excerpt under a condition."""
-    return replace(
-        query,
-        condition=condition.name,
-        snr_db=condition.snr_db,
-        noise=query.noise if condition.snr_db is not None else None,
-        room=query.room if condition.room else None,
-        phone=condition.phone,
-    )
-
-
-def render(
-    queries: Sequence[Query], on_left_out: Callable[[Query, str], None] | None = None
-) -> Iterator[tuple[Query, NDArray[np.float32]]]:
-    """Cut and distort queries, one recording decoded at a time.
-
-    Parameters
-    ----------
-    queries : sequence of Query
-    on_left_out : callable, optional
-        Gets each query that cannot be put, and why: its excerpt or noise is silent, or a file of it
-        cannot be decoded any more.
-
-    Yields
-    ------
-    (Query, ndarray of float32, shape (round(length_s * 16000),))
-        Recording by recording, in the order given within each.
-    """
-    by_path: dict[Path, list[Query]] = {}
-    for query in queries:
-        by_path.setdefault(query.path, []).append(query)
-    for path, mine in by_path.items():
-        try:
-            audio = load_audio(path)
-        except AudioError as error:
-            audio, unreadable = np.zeros(0, np.float32), str(error)
-        else:
-            unreadable = f"{path}: is shorter than when it was measured; leave it alone meanwhile"
-        for query in mine:
-            start, length = round(query.start_s * SAMPLE_RATE), round(query.length_s * SAMPLE_RATE)
-            excerpt = audio[start : start + length]
-            past = audio[max(0, start - round(PAST_S * SAMPLE_RATE)) : start]
-            cause = None
-            if len(excerpt) < length:
-                cause = unreadable
-            elif np.mean(excerpt**2) < SILENT_MEAN_SQUARE:
-                cause = "silent"
-            else:
-                try:
-                    question = distort(query, excerpt, past)
-                except AudioError as error:
-                    cause = str(error)
-            if cause is None:
-                yield query, question
-            elif on_left_out is not None:
-                on_left_out(query, cause)
-
-
-def distort(query: Query, excerpt: NDArray[np.float32], past: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Apply a query's room, noise and telephone to its excerpt.
+def under(
+    query: Query,
+    condition: Condition,
+    *,
+    t60s_s: Mapping[Path, float | None] | None = None,
+    duration_s: float | None = None,
+) -> Query:
+    """Put a drawn excerpt under a condition.
 
     Parameters
     ----------
     query : Query
-    excerpt : ndarray of float32, shape (n,)
-    past : ndarray of float32, shape (p,)
-        What sounds before it in the recording.
-
-    Returns
-    -------
-    ndarray of float32, shape (n,)
-
-    Raises
-    ------
-    AudioError
-        If the noise or response cannot be decoded or is silent.
+        As drawn.
+    condition : Condition
+    t60s_s : mapping of Path to float, optional
+        Reverberation times of the rooms.
+    duration_s : float, optional
+        Length of the recording. One played faster takes more of it, and is moved to where there is enough.
     """
-    response = room_response(query.room) if query.room else None
-    if response is not None:
-        excerpt = reverberate(excerpt, response, past=past)
-    if query.noise is not None and query.snr_db is not None:
-        noise = _looped(query.noise, query.noise_start_s, len(past) + len(excerpt))
-        before, noise = noise[: len(past)], noise[len(past) :]
-        if np.mean(noise**2) < SILENT_NOISE_MEAN_SQUARE:
-            raise AudioError("its piece of noise is silent")
-        if response is not None:
-            noise = reverberate(noise, response, past=before)
-        excerpt = add_noise(excerpt, noise, query.snr_db)
-    return phone_band(excerpt) if query.phone else excerpt
-
-
-@functools.lru_cache(maxsize=32)
-def load_noise(path: Path) -> NDArray[np.float32]:
-    """Decode a noise, at most `NOISE_S` of it, shape (n,).
-
-    Raises
-    ------
-    AudioError
-        If it cannot be decoded.
-    """
-    blocks: list[NDArray[np.float32]] = []
-    for block in stream_audio(path, block_s=10.0):
-        blocks.append(block)
-        if sum(map(len, blocks)) >= NOISE_S * SAMPLE_RATE:
-            break
-    return np.concatenate(blocks)
-
-
-def _looped(path: Path, start_s: float, n: int) -> NDArray[np.float32]:
-    noise = load_noise(path)
-    at = (round(start_s * SAMPLE_RATE) + np.arange(n)) % len(noise)
-    return noise[at]
-
-
-@functools.lru_cache(maxsize=512)
-def room_response(path: Path) -> NDArray[np.float32]:
-    """Decode a room response, with its direct sound at sample 0 and a peak of 1, shape (n,).
-
-    Raises
-    ------
-    AudioError
-        If it cannot be decoded or is silent.
-    """
-    response = load_audio(path)
-    peak = float(np.abs(response).max())
-    if peak == 0:
-        raise AudioError(f"{path}: a silent room response; take it out of the folder")
-    return align_direct_sound(response) / np.float32(peak)
+    start_s = query.start_s
+    if duration_s is not None and condition.speed > 1:
+        start_s = max(0.0, min(start_s, duration_s - condition.speed * query.length_s - MARGIN_S))
+    room = query.room if condition.room else None
+    return replace(
+        query,
+        start_s=start_s,
+        condition=condition.name,
+        snr_db=condition.snr_db,
+        noise=query.noise if condition.snr_db is not None else None,
+        room=room,
+        phone=condition.phone,
+        speed=condition.speed,
+        device=query.device if condition.phone else None,
+        codec=condition.codec,
+        t60_s=(t60s_s or {}).get(room) if room is not None else None,
+    )

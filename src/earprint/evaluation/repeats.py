@@ -6,6 +6,7 @@ answer, moved by up to `TOLERANCE_S`, correlates with the one that was asked abo
 it does not; copied by a sequencer it does.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from earprint.audio import load_audio
 from earprint.constants import SAMPLE_RATE
-from earprint.evaluation.measure import Outcome
+from earprint.evaluation.outcomes import Outcome
 
 TOLERANCE_S = 0.1
 """Answers within this are at the place itself; repeats lie as near to the answer, in seconds."""
@@ -35,15 +36,16 @@ def mark_repeats(outcomes: Sequence[Outcome]) -> list[Outcome]:
     list of Outcome
         In the same order, with ``repeat`` set.
     """
-    elsewhere = {
-        outcome.query.path for outcome in outcomes if outcome.error_s is not None and _is_elsewhere(outcome)
-    }
+    elsewhere = defaultdict(list)
+    for number, outcome in enumerate(outcomes):
+        if _is_elsewhere(outcome):
+            elsewhere[outcome.query.path].append(number)
     marked = list(outcomes)
-    for path in sorted(elsewhere):
+    for path, numbers in elsewhere.items():
         audio = load_audio(path)
-        for number, outcome in enumerate(marked):
-            if outcome.query.path == path and _is_elsewhere(outcome) and _same_sound(audio, outcome):
-                marked[number] = replace(outcome, repeat=True)
+        for number in numbers:
+            if _same_sound(audio, marked[number]):
+                marked[number] = replace(marked[number], repeat=True)
     return marked
 
 
@@ -53,7 +55,9 @@ def _is_elsewhere(outcome: Outcome) -> bool:
 
 def _same_sound(audio: NDArray[np.float32], outcome: Outcome) -> bool:
     assert outcome.error_s is not None
-    start, length = round(outcome.query.start_s * SAMPLE_RATE), round(outcome.query.length_s * SAMPLE_RATE)
+    query = outcome.query
+    start = round(query.start_s * SAMPLE_RATE)
+    length = round(query.length_s * query.speed * SAMPLE_RATE)
     passage = audio[start : start + length]
     margin = round(TOLERANCE_S * SAMPLE_RATE)
     first = start + round(outcome.error_s * SAMPLE_RATE) - margin

@@ -4,30 +4,27 @@ Each question is written once as a 16-bit WAV file, turned down where it would c
 those files. A peer that names a recording at all has accepted it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from earprint.demo.composer import write_wav
-from earprint.evaluation.measure import Outcome
+from earprint.evaluation.distractors import Copy, written
+from earprint.evaluation.outcomes import Outcome
 from earprint.evaluation.peers import Peer
-from earprint.evaluation.queries import Query
+from earprint.evaluation.query import Query
+
+COPIES_AT_A_TIME = 400
+"""Speed-changed copies handed over together: each time a peer may have to read and write its whole index."""
 
 Questions = list[tuple[Query, Path]]
 """Queries and the files that hold their audio."""
 
 
-def kept(
-    queries: Iterable[tuple[Query, NDArray[np.float32]]], folder: Path, into: Questions
-) -> Iterator[tuple[Query, NDArray[np.float32]]]:
-    """Pass rendered queries on, writing each to a file of the folder on the way."""
-    for query, audio in queries:
-        path = folder / f"question-{len(into):06d}.wav"
-        write_wav(path, audio / max(1.0, float(np.abs(audio).max(initial=0.0))))
-        into.append((query, path))
-        yield query, audio
+def fill_peer(peer: Peer, files: Sequence[Path], copies: Sequence[Copy]) -> None:
+    """Have a peer add recordings, and speed-changed copies as temporary WAV files."""
+    peer.add(list(files))
+    for paths in written(copies, at_a_time=COPIES_AT_A_TIME):
+        if paths:
+            peer.add(paths)
 
 
 def ask_peer(peer: Peer, questions: Questions, expected: Mapping[Path, Path]) -> list[Outcome]:

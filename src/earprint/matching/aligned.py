@@ -17,19 +17,21 @@
    ``(s - w b) / (1 - w b)`` with w = `BACKGROUND_WEIGHT`: 1 stays 1, and what is alike in step only
    gains on what is alike anyway.
 4. Refine. Per track the best alignment stays; the parabola through its score and its two
-   neighbours' puts the start between grid points.
+   neighbours' puts the start between grid points. Of the few best tracks it is then asked whether the
+   query fits better at another speed, see `earprint.matching.speed`.
 
 A score of 1 means identical fingerprints throughout, about 0 means unrelated ones. An excerpt may
 begin before the track or run past its end, and scores less for what lies outside.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earprint.index.base import Index
+from earprint.matching.rows import WINDOW_S, QueryRows, contrast, peak_of_parabola, row_weights
+from earprint.matching.speed import LONGEST_S, SHORTEST_S, find_speed
 from earprint.matching.tracks import Alignment, TrackTable
 
 HITS_PER_ROW = 16
@@ -44,17 +46,8 @@ MAX_CANDIDATES = 256
 NEIGHBOURS = 2
 """Offsets on either side of a candidate that are scored too, in query hops."""
 
-BACKGROUND_S = 1.2
-"""Time before and after the query's place whose stored rows tell its background, in seconds."""
-
-BACKGROUND_WEIGHT = 0.5
-"""Share of the background that is taken out; chosen, like the rows, on held-out training sources."""
-
-WINDOW_S = 0.96
-"""Length of the window that a row speaks for, in seconds."""
-
-HEARD_POWER = 3.0
-"""A row that heard a share h of its window counts h to this power; chosen on held-out training sources."""
+MAX_SPEEDS_FOUND = 3
+"""Best tracks for which other speeds are tried."""
 
 MAX_STEPS = 8
 """Offsets that the refinement may climb beyond those scored, in query hops."""
@@ -90,7 +83,7 @@ def search_aligned(
         At most one per track, best first; the score is that of the best whole offset.
         Empty if the query is silent or nothing resembles it.
     """
-    query = _Query.split(queries, ratio, row_weights(queries, query_hop_s, beyond), query_hop_s)
+    query = QueryRows.split(queries, ratio, row_weights(queries, query_hop_s, beyond), query_hop_s)
     tracks, offsets = _propose(queries, query.weights, index, table, ratio)
     scores = np.empty(len(tracks))
     for begin, end in _runs(tracks, offsets):
@@ -101,58 +94,22 @@ def search_aligned(
         mine = tracks == track
         best = int(offsets[mine][np.nanargmax(scores[mine])])
         offset, score = _refine(query, index, table, int(track), best)
-        alignments.append(Alignment(int(track), (offset + beyond) * query_hop_s, score))
-    return sorted(alignments, key=lambda alignment: -alignment.score)
-
-
-def row_weights(queries: NDArray[np.float32], query_hop_s: float, beyond: int) -> NDArray[np.float64]:
-    """How much each query row counts: 0 if silent, 1 if its window lies within the query, else less.
-
-    Parameters
-    ----------
-    queries : ndarray of float32, shape (n, dim)
-    query_hop_s : float
-    beyond : int
-        First and last rows whose windows reach beyond the query, by one hop more each.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-    """
-    row = np.arange(len(queries))
-    unheard_s = query_hop_s * np.maximum(0, beyond - np.minimum(row, len(queries) - 1 - row))
-    heard = np.clip(1.0 - unheard_s / WINDOW_S, 0.0, 1.0)
-    weights: NDArray[np.float64] = np.where(queries.any(axis=1), heard**HEARD_POWER, 0.0)
-    return weights
-
-
-@dataclass(frozen=True)
-class _Query:
-    """A query's rows, parted by place modulo the ratio: each part is on the reference grid.
-
-    ``rows[p]`` holds query rows p, p + ratio, ... times their weights; ``weight[p][m]`` is what the first m
-    of them weigh; ``whole[i]`` counts those of the first i rows of the query that are not silent and not
-    beyond it; ``mean`` is the weighted mean of all rows; ``reach`` is `BACKGROUND_S` in stored rows.
-    """
-
-    rows: list[NDArray[np.float32]]
-    weights: NDArray[np.float64]
-    weight: list[NDArray[np.float64]]
-    whole: NDArray[np.int64]
-    mean: NDArray[np.float32]
-    reach: int
-
-    @classmethod
-    def split(
-        cls, queries: NDArray[np.float32], ratio: int, weights: NDArray[np.float64], query_hop_s: float
-    ) -> "_Query":
-        weighted = np.asarray(queries * weights[:, None], dtype=np.float32)
-        rows = [np.ascontiguousarray(weighted[p::ratio]) for p in range(ratio)]
-        weight = [np.concatenate(([0.0], np.cumsum(weights[p::ratio]))) for p in range(ratio)]
-        whole = weights == 1 if (weights == 1).any() else weights > 0
-        mean = weighted.sum(axis=0) / max(float(weights.sum()), 1e-9)
-        reach = round(BACKGROUND_S / (ratio * query_hop_s))
-        return cls(rows, weights, weight, np.concatenate(([0], np.cumsum(whole))), mean, reach)
+        alignments.append((score, int(track), offset))
+    alignments.sort(key=lambda alignment: -alignment[0])
+    duration_s = (len(queries) - 2 * beyond) * query_hop_s + WINDOW_S
+    if not SHORTEST_S <= duration_s <= LONGEST_S:
+        return [
+            Alignment(track, (offset + beyond) * query_hop_s, score) for score, track, offset in alignments
+        ]
+    answers = []
+    for number, (score, track, offset) in enumerate(alignments):
+        speed = 1.0
+        if number < MAX_SPEEDS_FOUND:
+            found = find_speed(query, index, table, track, offset)
+            if found is not None:
+                score, offset, speed = found.score, found.offset, found.speed
+        answers.append(Alignment(track, (offset + speed * beyond) * query_hop_s, score, speed))
+    return sorted(answers, key=lambda alignment: -alignment.score)
 
 
 def _propose(
@@ -195,7 +152,7 @@ def _runs(tracks: NDArray[np.int64], offsets: NDArray[np.int64]) -> list[tuple[i
 
 
 def _scores(
-    query: _Query,
+    query: QueryRows,
     index: Index,
     table: TrackTable,
     track: int,
@@ -248,7 +205,9 @@ def _scores(
     return scores
 
 
-def _refine(query: _Query, index: Index, table: TrackTable, track: int, offset: int) -> tuple[float, float]:
+def _refine(
+    query: QueryRows, index: Index, table: TrackTable, track: int, offset: int
+) -> tuple[float, float]:
     """Climb to the best offset nearby; that offset, with its fraction of a hop, and its score.
 
     Neighbours are compared over the same query rows: at the ends of a track, a row that is inside
@@ -264,36 +223,3 @@ def _refine(query: _Query, index: Index, table: TrackTable, track: int, offset: 
         offset += step
     score = float(_scores(query, index, table, track, np.array([offset]))[0])
     return offset + peak_of_parabola(*around.tolist()), score
-
-
-def contrast(score: float, background: float) -> float:
-    """Take `BACKGROUND_WEIGHT` of the background out of a score; 1 stays 1.
-
-    Parameters
-    ----------
-    score : float
-        Mean cosine in step, at most 1.
-    background : float
-        Mean cosine out of step.
-
-    Returns
-    -------
-    float
-    """
-    share = BACKGROUND_WEIGHT * background
-    return (score - share) / (1.0 - share)
-
-
-def peak_of_parabola(before: float, centre: float, after: float) -> float:
-    """Where the parabola through three equally spaced values peaks, from the centre, in spacings.
-
-    Returns
-    -------
-    float
-        Between -0.5 and 0.5; 0 if a value is missing (NaN) or the centre is not above the others'
-        mean.
-    """
-    curvature = before - 2 * centre + after
-    if not curvature < 0:
-        return 0.0
-    return float(np.clip(0.5 * (before - after) / curvature, -0.5, 0.5))

@@ -5,19 +5,34 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 
 from earprint.constants import FINGERPRINT_DIM
 from earprint.errors import TrainingError
+from earprint.train.distortions import Distortions
 from earprint.train.export import ExportReport, export_network
 from earprint.train.networks import build_network
+from earprint.train.quantise import calibration_features
+from earprint.train.recipes import recipe_for
+from earprint.train.sampler import Sampler
+from earprint.train.store import Pack, open_pack
 
 DEFAULT_THRESHOLD = {"5": 0.5}
 """Used until thresholds have been chosen on held-out audio."""
 
 
-def export_run(run: Path, out: Path, name: str, thresholds: list[str]) -> ExportReport:
+def export_run(
+    run: Path,
+    out: Path,
+    name: str,
+    thresholds: list[str],
+    *,
+    int8_store: Path | None = None,
+    reference_steps: int | None = None,
+) -> ExportReport:
     """Export a run's averaged weights.
 
     Parameters
@@ -30,6 +45,10 @@ def export_run(run: Path, out: Path, name: str, thresholds: list[str]) -> Export
         The model's name.
     thresholds : list of str
         ``SECONDS=SCORE`` pairs.
+    int8_store : Path, optional
+        Store of the run; given, the convolutions are quantised to 8 bits, calibrated on its training part.
+    reference_steps : int, optional
+        For ``dense``: every so manieth row is kept of a reference; the encoder's default otherwise.
 
     Returns
     -------
@@ -68,7 +87,33 @@ def export_run(run: Path, out: Path, name: str, thresholds: list[str]) -> Export
             "validation": _last_validation(run),
         },
     }
-    return export_network(network, out, card)
+    if config["network"] == "dense":
+        card["query_beyond_steps"] = config.get("query_beyond_steps", 0)
+        if reference_steps is not None:
+            card["reference_steps"] = reference_steps
+    calibration = None
+    if int8_store is not None:
+        card["precision"] = "int8 convolutions"
+        calibration = _calibration(int8_store, config, dim)
+    return export_network(network, out, card, calibration)
+
+
+def _calibration(store: Path, config: dict[str, Any], dim: int) -> list[NDArray[np.float32]]:
+    """Inputs of the network, drawn as in training from what it was trained on."""
+
+    def training_part(kind: str) -> Pack:
+        return open_pack(store, kind).split(config["validation_percent"])[0]
+
+    distortions: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in config["distortions"].items()
+    }
+    sampler = Sampler(
+        training_part("music"), training_part("noise"), training_part("rooms"),
+        Distortions(**distortions), torch.device("cpu"), config["seed"],
+    )  # fmt: skip
+    recipe = recipe_for(config["network"], dim, config.get("query_beyond_steps", 0))
+    return calibration_features(recipe, sampler, max(config["lengths_s"]))
 
 
 def parse_thresholds(pairs: list[str]) -> dict[str, float]:

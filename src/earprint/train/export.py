@@ -2,11 +2,13 @@
 
 Batch norms fold into the convolutions. Weights are stored as float16 and computed with as float32: half the
 size of the file; the rounding turns a fingerprint by a few thousandths of a degree
-(`earprint train export` prints the cosine).
+(`earprint train export` prints the cosine). Or, with calibration input, convolutions are stored and computed
+in 8-bit whole numbers, see `earprint.train.quantise`.
 """
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from torch import nn
 
 from earprint.constants import N_MELS, SEGMENT_FRAMES
 from earprint.train.networks import DenseNetwork
+from earprint.train.quantise import quantise
 
 SMALLEST_HALVED = 256
 """Tensors with fewer elements stay float32."""
@@ -27,21 +30,31 @@ SMALLEST_HALVED = 256
 
 @dataclass(frozen=True)
 class ExportReport:
-    """How far the exported model is from the trained one, on random features.
+    """How far the exported model is from the trained one.
 
     Attributes
     ----------
     difference : float
-        Largest difference of any component between torch and onnxruntime, before rounding.
+        Largest difference of any component between torch and onnxruntime, before rounding, on random
+        features.
     rounding_cosine : float
-        Smallest cosine between a fingerprint before and after the weights are rounded to float16.
+        Smallest cosine between a fingerprint before and after rounding, on random features or, for 8 bits, on
+        calibration input.
+    mean_cosine : float
+        Mean of these cosines.
     """
 
     difference: float
     rounding_cosine: float
+    mean_cosine: float
 
 
-def export_network(network: nn.Module, path: Path, card: dict[str, Any]) -> ExportReport:
+def export_network(
+    network: nn.Module,
+    path: Path,
+    card: dict[str, Any],
+    calibration: Sequence[NDArray[np.float32]] | None = None,
+) -> ExportReport:
     """Write ``path`` (ONNX) and the card beside it, and compare the two networks.
 
     Parameters
@@ -52,6 +65,8 @@ def export_network(network: nn.Module, path: Path, card: dict[str, Any]) -> Expo
         Ends in ``.onnx``.
     card : dict
         Must hold ``name``, ``network``, ``dim`` and ``threshold`` (score by query length in s).
+    calibration : sequence of ndarray, optional
+        Inputs of the network; given, the convolutions become 8-bit. The last is kept to compare with.
 
     Returns
     -------
@@ -73,20 +88,26 @@ def export_network(network: nn.Module, path: Path, card: dict[str, Any]) -> Expo
         )  # fmt: skip
         assert program is not None
         program.save(str(plain))
-        model = onnx.load(str(plain))
         exported = run_onnx(plain, example.numpy())
-    with torch.no_grad():
-        expected = network(example).numpy()
-    for node in model.graph.node:  # source locations of the exporting machine
-        del node.metadata_props[:]
-    store_weights_as_half(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, str(path))
+        with torch.no_grad():
+            expected = network(example).numpy()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        compared = example.numpy()
+        if calibration is None:
+            model = onnx.load(str(plain))
+            for node in model.graph.node:  # source locations of the exporting machine
+                del node.metadata_props[:]
+            store_weights_as_half(model)
+            onnx.save(model, str(path))
+        else:
+            if not windowed:  # the exported model takes one recording at a time
+                calibration = [clip[None] for batch in calibration for clip in batch]
+            *features, compared = calibration
+            quantise(plain, path, features)
+        before, after = run_onnx(plain, compared), run_onnx(path, compared)
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    rounded = run_onnx(path, example.numpy())
-    return ExportReport(
-        float(np.abs(exported - expected).max()), float((exported * rounded).sum(axis=-1).min())
-    )
+    cosines = (before * after).sum(axis=-1)
+    return ExportReport(float(np.abs(exported - expected).max()), float(cosines.min()), float(cosines.mean()))
 
 
 def run_onnx(path: Path, features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,32 +1,46 @@
 """The training loop: one for every encoder, on CPU or CUDA, with a time budget, checkpoints and resume.
 
 A step draws a batch, computes spectrograms and fingerprints of both sides, contrasts them, and updates the
-weights (AdamW). The learning rate rises linearly and then falls as half a cosine over the time budget, so
-that a run always ends annealed, however fast the machine. An exponential moving average of the weights is
-what is validated and exported. In the last part of the run the batch norms use their running statistics,
-as they will after export.
+weights (AdamW). The learning rate rises linearly and then falls as half a cosine over the budget, so that a
+run always ends annealed, however fast the machine. An exponential moving average of the weights is what is
+validated and exported. In the last part of the run the batch norms use their running statistics, as they
+will after export.
+
+A run that was stopped goes on from its checkpoint with the same batches, rates and losses as if it had not
+been: the checkpoint holds the time spent and the state of everything that draws at random.
 """
 
-import csv
 import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from earprint.constants import FINGERPRINT_DIM
 from earprint.errors import TrainingError
+from earprint.train.checkpoint import (
+    CHECKPOINT,
+    load_weights,
+    read_checkpoint,
+    save_weights,
+    write_checkpoint,
+)
+from earprint.train.config import TrainConfig, default_config
+from earprint.train.log import REPORT_EVERY_S, Meter, RunLog
+from earprint.train.loss import loss_named
 from earprint.train.recipes import Recipe, recipe_for
-from earprint.train.sampler import PAPER_DISTORTIONS, Distortions, Sampler
+from earprint.train.sampler import Sampler
+from earprint.train.step import backward_of_batch
 from earprint.train.store import open_pack
 from earprint.train.validate import Validation
+
+__all__ = ["TrainConfig", "Trainer", "default_config"]
 
 CHECKPOINT_EVERY_S = 180.0
 """Seconds between checkpoints."""
@@ -36,70 +50,6 @@ GRADIENT_NORM = 5.0
 
 MAX_SKIPPED_SHARE = 0.05
 """Share of steps that may be skipped for a gradient that is not finite before the run is given up."""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """What a run is made of; written beside its checkpoint.
-
-    Attributes
-    ----------
-    network : str
-        A key of `earprint.train.networks.NETWORKS`.
-    dim : int
-        Components of a fingerprint.
-    max_minutes : float
-        Training time over all resumed runs together, in minutes; also the length of the schedule.
-    max_steps : int or None
-        Stop after so many steps, whatever the time.
-    audio_per_step_s : float
-        Distorted audio in a batch, in seconds; a batch holds fewer clips when they are longer.
-    lengths_s : tuple of float
-        Lengths of the distorted clips, one drawn per step.
-    learning_rate, weight_decay : float
-        AdamW's; the rate is the highest of the schedule.
-    warmup_steps : int
-    temperature : float
-        Of NT-Xent.
-    ema_decay : float
-        Of the averaged weights, per step.
-    frozen_norm_share : float
-        Last share of the run in which batch norms keep their running statistics.
-    validation_percent : int
-        Share of groups (sources) held out of music, noise and rooms.
-    validate_every_minutes : float
-    seed : int
-    threads : int
-        CPU threads, 0 for torch's choice.
-    """
-
-    network: str = "dense"
-    dim: int = FINGERPRINT_DIM
-    max_minutes: float = 90.0
-    max_steps: int | None = None
-    audio_per_step_s: float = 120.0
-    lengths_s: tuple[float, ...] = (1.0, 1.4, 2.0, 3.0)
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.01
-    warmup_steps: int = 200
-    temperature: float = 0.07
-    ema_decay: float = 0.998
-    frozen_norm_share: float = 0.12
-    validation_percent: int = 8
-    validate_every_minutes: float = 12.0
-    seed: int = 1
-    threads: int = 0
-    distortions: Distortions = field(default_factory=Distortions)
-
-
-def default_config(network: str, **changes: Any) -> TrainConfig:
-    """The configuration a network is best trained with here, with some fields changed."""
-    if network != "dense":
-        # The paper: single segments, temperature 0.1, its own distortions; the released runs: Adam at 1e-4.
-        paper = {"lengths_s": (1.0,), "temperature": 0.1, "learning_rate": 5e-4,
-                 "warmup_steps": 100, "ema_decay": 0.99, "distortions": PAPER_DISTORTIONS}  # fmt: skip
-        changes = {**paper, **changes}
-    return TrainConfig(network=network, **changes)
 
 
 class Trainer:
@@ -117,6 +67,13 @@ class Trainer:
         Told one line of progress at a time.
     start_from : Path, optional
         Weights of an earlier run (`Trainer.save_weights`) that a new run begins with.
+    tensorboard : bool
+        Log for TensorBoard too.
+
+    Raises
+    ------
+    TrainingError
+        If the configuration, the store, the weights or the checkpoint cannot be used.
     """
 
     def __init__(
@@ -127,16 +84,19 @@ class Trainer:
         device: torch.device,
         report: Callable[[str], None],
         start_from: Path | None = None,
+        *,
+        tensorboard: bool = False,
     ) -> None:
         self.run, self.config, self.device, self.report = run, config, device, report
         torch.manual_seed(config.seed)
         if config.threads:
             torch.set_num_threads(config.threads)
-        self.recipe: Recipe = recipe_for(config.network, config.dim)
+        self.criterion = loss_named(config.loss, config.temperature, config.margin)
+        self.recipe: Recipe = recipe_for(config.network, config.dim, config.query_beyond_steps)
         self.network = self.recipe.network.to(device)
         averaging = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
         if start_from is not None:
-            self._load_weights(start_from)
+            load_weights(self.network, config.network, start_from, device)
         self.average = AveragedModel(self.network, multi_avg_fn=averaging)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -153,76 +113,106 @@ class Trainer:
         self.store = {
             kind: {"items": len(a.items), "held_out": len(b.items)} for kind, (a, b) in splits.items()
         }
-        self.step, self.trained_s, self.skipped = 0, 0.0, 0
+        self.step, self.trained_s, self.validated_s, self.skipped = 0, 0.0, 0.0, 0
+        self.meter = Meter()
+        self._stopping = False
         run.mkdir(parents=True, exist_ok=True)
         self._resume()
+        self.log = RunLog(run, self.step, report, tensorboard=tensorboard)
         (run / "config.json").write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")
 
     @property
     def progress(self) -> float:
         """Share of the run that is done, by time or steps, whichever is further."""
-        by_time = self.trained_s / (60 * self.config.max_minutes)
-        by_steps = self.step / self.config.max_steps if self.config.max_steps else 0.0
+        minutes, steps = self.config.max_minutes, self.config.max_steps
+        by_time = self.trained_s / (60 * minutes) if minutes is not None else 0.0
+        by_steps = self.step / steps if steps is not None else 0.0
         return min(1.0, max(by_time, by_steps))
 
-    def train(self) -> None:
-        """Train until the budget is spent."""
+    def stop(self) -> None:
+        """Let `train` end after the step it is in, with a checkpoint; may be called in a signal handler."""
+        self._stopping = True
+
+    def train(self) -> bool:
+        """Train until the budget is spent or `stop` is called.
+
+        Returns
+        -------
+        bool
+            Whether the budget is spent.
+        """
+        if self.progress >= 1.0 and (self.run / "weights.pt").exists():
+            self.report(f"{self._describe()}; finished at step {self.step}: give it a larger limit to go on")
+            return True
         started = last_save = last_report = time.monotonic()
-        before_s, data_s, losses = self.trained_s, 0.0, []
-        validated_s = self.trained_s
+        before_s = self.trained_s
         self.report(f"{self._describe()}; from step {self.step}, {before_s / 60:.1f} min")
-        while self.progress < 1.0:
-            losses.append(self._one_step())
-            data_s += self._last_data_s
+        while self.progress < 1.0 and not self._stopping:
+            self._one_step()
             now = time.monotonic()
             self.trained_s = before_s + now - started
-            if now - last_report > 20 or self.progress >= 1.0:
-                row = self._log(losses, now - last_report, data_s)
-                self.report(row)
-                last_report, data_s, losses = now, 0.0, []
+            if now - last_report > REPORT_EVERY_S:
+                self._report_losses()
+                last_report = now
             if now - last_save > CHECKPOINT_EVERY_S:
                 self.save()
                 last_save = now
-            if self.trained_s - validated_s > 60 * self.config.validate_every_minutes:
+            if self.trained_s - self.validated_s > 60 * self.config.validate_every_minutes:
+                self.validated_s = self.trained_s
                 self.validate()
-                validated_s = self.trained_s
+        self._report_losses()
         self.save()
-        self.save_weights(self.run / "weights.pt")
-        self.validate()
+        finished = self.progress >= 1.0
+        if finished:
+            self.save_weights(self.run / "weights.pt")
+            self.validate()
+        else:
+            self.log.draw()
+            self.report(f"stopped at step {self.step}; run the same command again to go on")
+        self.log.close()
+        return finished
 
     def _one_step(self) -> float:
+        """Draw a batch and learn from it; gives the loss."""
         config, network = self.config, self.network
         start = time.monotonic()
         length_s = config.lengths_s[self.sampler.rng.integers(len(config.lengths_s))]
         clips = max(2, round(config.audio_per_step_s / length_s))
         with torch.no_grad():
-            batch = self.sampler.draw(min(clips, len(self.sampler.music.items)), length_s)
+            clips = min(clips, config.clips_per_track * len(self.sampler.music.items))
+            batch = self.sampler.draw(clips, length_s, config.clips_per_track)
             clean, distorted = self.recipe.inputs(batch)
-        self._last_data_s = time.monotonic() - start
+        if self.device.type == "cuda":  # which only queues what it is told: without this the clock would lie
+            torch.cuda.synchronize(self.device)
+        data_s = time.monotonic() - start
 
         network.train()
         if self.progress > 1 - config.frozen_norm_share:
             for module in network.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if isinstance(module, _BatchNorm):
                     module.eval()
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
-            loss_inputs = network(distorted), network(clean)
-        loss = self.recipe.loss(*loss_inputs, length_s, config.temperature)
+
+        def loss(distorted: Tensor, clean: Tensor) -> Tensor:
+            return self.recipe.loss(distorted, clean, length_s, self.criterion)
+
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        value = float(backward_of_batch(network, distorted, clean, loss, config.chunk))
         norm = float(nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM))
-        value = float(loss.detach())
         self.step += 1
-        if not (math.isfinite(norm) and math.isfinite(value)):
+        if math.isfinite(norm) and math.isfinite(value):
+            self.optimizer.step()
+            self.average.update_parameters(network)
+        else:
             # Some CPUs' bf16 convolutions now and then return garbage in one weight's gradient.
             self.skipped += 1
             if self.skipped > MAX_SKIPPED_SHARE * self.step + 10:
                 raise TrainingError(f"{self.run}: the loss became {value}; lower --learning-rate")
-            return value
-        self.optimizer.step()
-        self.average.update_parameters(network)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        segments = len(distorted) * self.recipe.positions(length_s)
+        self.meter.add(value, segments, data_s, time.monotonic() - start)
         return value
 
     def _learning_rate(self) -> float:
@@ -239,14 +229,14 @@ class Trainer:
 
     def validate(self) -> dict[str, float]:
         """Report how often held-out queries find their place among held-out references."""
-        if self.validation is None:
-            return {}
-        with torch.no_grad():
-            scores = self.validation.measure(self.averaged_network(), self.recipe, self.device)
-        shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
-        self.report(f"step {self.step} validation hits % ({self.validation.describe()}): {shown}")
-        with (self.run / "validation.jsonl").open("a", encoding="utf-8") as sink:
-            sink.write(json.dumps({"step": self.step, "minutes": self.trained_s / 60, **scores}) + "\n")
+        scores: dict[str, float] = {}
+        if self.validation is not None:
+            with torch.no_grad():
+                scores = self.validation.measure(self.averaged_network(), self.recipe, self.device)
+            shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
+            self.report(f"step {self.step} validation hits % ({self.validation.describe()}): {shown}")
+            self.log.validation(scores, self.step, self.trained_s / 60)
+        self.log.draw()
         return scores
 
     def save(self) -> None:
@@ -257,62 +247,49 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "trained_s": self.trained_s,
+            "validated_s": self.validated_s,
+            "skipped": self.skipped,
             "sampler": self.sampler.state(),
             "config": json.dumps(asdict(self.config)),
             "device": self.device_name(),
             "store": self.store,
         }
-        temporary = self.run / "checkpoint.tmp"
-        torch.save(state, temporary)
-        temporary.replace(self.run / "checkpoint.pt")
+        write_checkpoint(self.run, state)
 
     def save_weights(self, file: Path) -> None:
         """Write the averaged weights alone, in half precision: a small file for a later run to begin with."""
-        weights = self.averaged_network().state_dict()
-        halved = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
-        torch.save(halved, file)
-
-    def _load_weights(self, file: Path) -> None:
-        try:
-            weights = torch.load(file, map_location=self.device, weights_only=True)
-            self.network.load_state_dict(weights)
-        except Exception as error:  # the unpickler raises anything on a file that is none
-            reason = str(error).partition("\n")[0]
-            raise TrainingError(
-                f"{file}: no weights of a {self.config.network} network ({reason}); name another file"
-            ) from error
+        save_weights(self.averaged_network(), file)
 
     def _resume(self) -> None:
-        file = self.run / "checkpoint.pt"
-        if not file.exists():
+        state: dict[str, Any] | None = read_checkpoint(self.run, self.device)
+        if state is None:
             return
-        state: dict[str, Any] = torch.load(file, map_location=self.device, weights_only=True)
         try:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
         except RuntimeError as error:
             raise TrainingError(
-                f"{file}: made for another network than {self.config.network}; use another --run folder"
+                f"{self.run / CHECKPOINT}: made for another network than {self.config.network}; "
+                "use another folder for the run"
             ) from error
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.trained_s = state["step"], state["trained_s"]
+        self.validated_s = state.get("validated_s", self.trained_s)  # the first checkpoints had none
+        self.skipped = state.get("skipped", 0)
         self.sampler.restore(state["sampler"])
 
-    def _log(self, losses: list[float], elapsed_s: float, data_s: float) -> str:
-        loss, rate = float(np.nanmean(losses)), len(losses) / elapsed_s
-        audio = rate * self.config.audio_per_step_s
-        file = self.run / "log.csv"
-        new = not file.exists()
-        with file.open("a", encoding="utf-8", newline="") as sink:
-            writer = csv.writer(sink)
-            if new:
-                writer.writerow(["step", "minutes", "loss", "learning_rate", "steps_per_s"])
-            writer.writerow([self.step, f"{self.trained_s / 60:.2f}", f"{loss:.4f}",
-                             f"{self._learning_rate():.2e}", f"{rate:.3f}"])  # fmt: skip
-        return (
-            f"step {self.step}  {self.trained_s / 60:.1f} min  loss {loss:.4f}  "
-            f"{rate:.2f} steps/s  {audio:.0f} s of distorted audio per s  "
-            f"{100 * data_s / elapsed_s:.0f} % of the time on data, {self.skipped} steps skipped"
+    def _report_losses(self) -> None:
+        """Log and report what happened since the last time, if anything did."""
+        meter, self.meter = self.meter, Meter()
+        if not meter.losses:
+            return
+        self.log.losses(meter, self.step, self.trained_s / 60, self._learning_rate())
+        audio_s = meter.steps_per_s * self.config.audio_per_step_s
+        self.report(
+            f"step {self.step}  {self.trained_s / 60:.1f} min  loss {meter.loss:.4f}  "
+            f"{meter.steps_per_s:.2f} steps/s  {meter.segments_per_s:.0f} segments/s  "
+            f"{audio_s:.0f} s of distorted audio per s  "
+            f"{100 * meter.data_share:.0f} % of the time waiting for data, {self.skipped} steps skipped"
         )
 
     def device_name(self) -> str:

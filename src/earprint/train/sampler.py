@@ -3,20 +3,25 @@
 The distorted side is what a query is: a short crop with nothing beyond its edges, reverberated with one
 second of real past, mixed with noise, filtered, clipped. The clean side is what a reference is: the same
 music with `CONTEXT_S` more on either end. Their fingerprints line up `CONTEXT_STEPS` rows in.
+
+Everything is distorted in batches on the device that trains. What is drawn at random is drawn on the CPU from
+one generator, so that the same seed gives the same batches on every device.
 """
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from earprint.constants import SAMPLE_RATE
 from earprint.train import augment
+from earprint.train.device_pack import DevicePack
+from earprint.train.distortions import PAPER_DISTORTIONS, Distortions
 from earprint.train.store import Item, Pack
+
+__all__ = ["CONTEXT_S", "CONTEXT_STEPS", "PAPER_DISTORTIONS", "Batch", "Distortions", "Sampler"]
 
 CONTEXT_S = 0.8
 """Clean music around the query on the reference side, in seconds."""
@@ -35,59 +40,6 @@ PLACES_TRIED = 4
 
 
 @dataclass(frozen=True)
-class Distortions:
-    """How often and how strongly queries are distorted. Probabilities are per clip.
-
-    Attributes
-    ----------
-    snr_db : tuple of float
-        Range of the signal-to-noise ratio, uniform.
-    measured, simulated, device : float
-        Probability of a measured room's, simulated room's or device's response; else none.
-    second_noise : float
-        Probability that a second noise sounds too.
-    band_limit : float
-        Probability of a high- and a low-pass.
-    clip : float
-        Probability of clipped peaks.
-    mask : float
-        Probability of a masked stretch of mel bands.
-    speed : float
-        Probability of another speed, up to ``speed_range`` faster or slower.
-    shift_s : float
-        Time offset of the query against the reference grid, uniform in +-shift_s, in seconds.
-    gain_db : tuple of float
-        Range of the level, uniform.
-    noise_with_response : float
-        Probability of noise where there is a response; without one there is always noise.
-    quietest : float
-        Mean square, of full scale, that a clip has at least: the energy gate of the paper notes.
-    """
-
-    snr_db: tuple[float, float] = (-4.0, 20.0)
-    measured: float = 0.25
-    simulated: float = 0.25
-    device: float = 0.1
-    second_noise: float = 0.3
-    band_limit: float = 0.35
-    clip: float = 0.1
-    mask: float = 0.2
-    speed: float = 0.15
-    speed_range: float = 0.04
-    shift_s: float = 0.022
-    gain_db: tuple[float, float] = (-30.0, 3.0)
-    noise_with_response: float = 1.0
-    quietest: float = 1e-6
-
-
-PAPER_DISTORTIONS = Distortions(
-    snr_db=(0.0, 25.0), measured=1 / 3, simulated=1 / 3, device=0.0, second_noise=0.0, band_limit=0.0,
-    clip=0.0, mask=0.0, speed=0.0, shift_s=0.04, gain_db=(0.0, 0.0), noise_with_response=0.5, quietest=1e-4,
-)  # fmt: skip
-"""Noise, reverberation, or both, a third each (paper, section 2.2, and its notes)."""
-
-
-@dataclass(frozen=True)
 class Batch:
     """Clean (batch, n + 2 context) and distorted (batch, n) audio, and the bands to mask."""
 
@@ -95,45 +47,6 @@ class Batch:
     distorted: Tensor
     mask_first: Tensor
     mask_width: Tensor
-
-
-class DevicePack:
-    """A pack whose samples lie on the training device, and whose items can be drawn by category."""
-
-    def __init__(self, pack: Pack, device: torch.device) -> None:
-        self.samples = _as_tensor(pack.samples).to(device)
-        self.scale = 1 / 32_768 if pack.samples.dtype == np.int16 else 1.0
-        self.items = pack.items
-
-    def gather(self, starts: Tensor, lengths: Tensor, at: Tensor, *, loop: bool = False) -> Tensor:
-        """Samples at whole positions within items.
-
-        Parameters
-        ----------
-        starts, lengths : Tensor of int64, shape (batch,)
-            Where each item lies.
-        at : Tensor of int64, shape (batch, n)
-            In samples from each item's start.
-        loop : bool
-            Positions outside the item wrap around; otherwise they are silence.
-
-        Returns
-        -------
-        Tensor of float32, shape (batch, n)
-        """
-        limit = lengths[:, None]
-        if loop:
-            return self.samples[at.remainder(limit).add_(starts[:, None])].float().mul_(self.scale)
-        index = at.clamp_min(0).minimum(limit - 1).add_(starts[:, None])
-        return self.samples[index].float().mul_(self.scale).mul_((at >= 0) & (at < limit))
-
-    def interpolate(self, starts: Tensor, lengths: Tensor, at: Tensor) -> Tensor:
-        """Samples at fractional positions (float64), linearly interpolated; outside is silence."""
-        whole = at.floor()
-        index = whole.long()
-        before = self.gather(starts, lengths, index)
-        after = self.gather(starts, lengths, index + 1)
-        return before + (at - whole).float() * (after - before)
 
 
 class Sampler:
@@ -175,17 +88,36 @@ class Sampler:
         self.rng.bit_generator.state = state["generator"]
         self._order = list(state["order"])
 
-    def draw(self, batch: int, length_s: float) -> Batch:
-        """Draw ``batch`` clips of distinct tracks, the distorted side ``length_s`` seconds long."""
+    def draw(self, batch: int, length_s: float, clips_per_track: int = 1) -> Batch:
+        """Draw clips, the distorted side ``length_s`` seconds long.
+
+        Parameters
+        ----------
+        batch : int
+            Clips. With one clip per track they come from distinct tracks as long as there are enough.
+        length_s : float
+        clips_per_track : int
+            So many clips of a track stand next to each other in the batch, fewer where the track has no room
+            for them: the music of one is nowhere in the clean side of another, context included, so that
+            they are true negatives of each other, and hard ones. The batch is smaller than asked if all
+            tracks together have no room for it.
+
+        Returns
+        -------
+        Batch
+        """
         n = round(length_s * SAMPLE_RATE)
         context, past = round(CONTEXT_S * SAMPLE_RATE), round(PAST_S * SAMPLE_RATE)
-        items = [self.music.items[i] for i in self._distinct(batch)]
+        counted = self._tracks(batch, clips_per_track, n)
+        items = [item for item, count in counted for _ in range(count)]
+        batch = len(items)
         starts, lengths = self._places(items)
-        first = self._loud_places(items, starts, lengths, n)
+        first = self._loud_places(counted, starts, lengths, n)
 
         around = torch.arange(-context, n + context, device=self.device)
         clean = self.music.gather(starts, lengths, first + around)
 
+        starts = self._maybe_coded(items, starts)
         shift = self._uniform(batch, -self.distortions.shift_s, self.distortions.shift_s)
         shift = (shift * SAMPLE_RATE).round().long()[:, None]
         signal = self.music.gather(
@@ -201,19 +133,58 @@ class Sampler:
             signal[rows] = self.music.interpolate(starts[rows], lengths[rows], at)
         return self._distort(clean, signal, n)
 
-    def _loud_places(self, items: list[Item], starts: Tensor, lengths: Tensor, n: int) -> Tensor:
-        """Random places (batch, 1) where ``n`` samples are not near silence, or the last of a few tries."""
-        first = torch.zeros(len(items), 1, dtype=torch.long, device=self.device)
-        wanted = torch.arange(len(items), device=self.device)
+    def _tracks(self, batch: int, clips_per_track: int, n: int) -> list[tuple[Item, int]]:
+        """Tracks and how many clips of ``n`` samples of each make up a batch."""
+        if clips_per_track == 1:
+            return [(self.music.items[i], 1) for i in self._distinct(batch)]
+        waiting = self._distinct(min(batch, len(self.music.items)))
+        counted: list[tuple[Item, int]] = []
+        missing = batch
+        while waiting and missing:
+            item = self.music.items[waiting.pop(0)]
+            room = 1 + max(0, item.length - n) // _apart(n)
+            counted.append((item, min(clips_per_track, room, missing)))
+            missing -= counted[-1][1]
+        self._order = waiting + self._order
+        return counted
+
+    def _loud_places(
+        self, counted: list[tuple[Item, int]], starts: Tensor, lengths: Tensor, n: int
+    ) -> Tensor:
+        """Random places (batch, 1) where ``n`` samples are not near silence, or the last of a few tries.
+
+        Clips of a track are redrawn together, in the order of time and `_apart` from each other.
+        """
+        owner = torch.tensor([i for i, (_, count) in enumerate(counted) for _ in range(count)])
+        owner = owner.to(self.device)
+        first = torch.zeros(len(owner), 1, dtype=torch.long, device=self.device)
+        wanted = list(range(len(counted)))
         for _ in range(PLACES_TRIED):
-            drawn = [self.rng.integers(0, max(1, items[row].length - n)) for row in wanted.tolist()]
-            first[wanted, 0] = torch.tensor(drawn, device=self.device)
-            at = first[wanted] + torch.arange(n, device=self.device)
-            power = augment.mean_square(self.music.gather(starts[wanted], lengths[wanted], at))[:, 0]
-            wanted = wanted[power < self.distortions.quietest]
-            if not len(wanted):
+            drawn: list[int] = []
+            for item, count in (counted[i] for i in wanted):
+                between = _apart(n) * np.arange(count)
+                free = max(1, item.length - n - between[-1])
+                drawn += (np.sort([self.rng.integers(0, free) for _ in range(count)]) + between).tolist()
+            rows = torch.isin(owner, torch.tensor(wanted, device=self.device)).nonzero()[:, 0]
+            first[rows, 0] = torch.tensor(drawn, device=self.device)
+            at = first[rows] + torch.arange(n, device=self.device)
+            power = augment.mean_square(self.music.gather(starts[rows], lengths[rows], at))[:, 0]
+            quiet = owner[rows[power < self.distortions.quietest]]
+            wanted = sorted(set(quiet.tolist()))
+            if not wanted:
                 break
         return first
+
+    def _maybe_coded(self, items: list[Item], starts: Tensor) -> Tensor:
+        """Starts (batch,) of the recordings or, now and then, of their coded twins."""
+        if all(item.twin is None for item in items):
+            return starts
+        coded = self.rng.random(len(items)) < self.distortions.codec
+        heard = [
+            item.twin if item.twin is not None and yes else item.start
+            for item, yes in zip(items, coded, strict=True)
+        ]
+        return torch.tensor(heard, device=self.device)
 
     def _distort(self, clean: Tensor, signal: Tensor, n: int) -> Batch:
         options, batch = self.distortions, len(signal)
@@ -258,14 +229,16 @@ class Sampler:
         kinds = ("room", "simulated", "device")
         shares = np.array((options.measured, options.simulated, options.device))
         drawn = self.rng.choice(4, size=batch, p=[*shares, 1 - shares.sum()])
+        rows, items = [], []
         for row, kind in enumerate(drawn):
             groups = self._rooms_by_category.get(kinds[kind]) if kind < len(kinds) else None
             if groups:
-                item = self._pick({kinds[kind]: groups})
-                part = self.rooms.samples[item.start : item.start + min(item.length, n)]
-                out[row] = 0.0
-                out[row, : len(part)] = part.float()
-                heard[row] = True
+                rows.append(row)
+                items.append(self._pick({kinds[kind]: groups}))
+        if rows:
+            at = torch.arange(n, device=self.device).expand(len(rows), n)
+            out[rows] = self.rooms.gather(*self._places(items), at)
+            heard[rows] = True
         return out, heard
 
     def _band_limits(self, batch: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -301,16 +274,14 @@ class Sampler:
 
     def _sometimes(self, count: int, probability: float, low: float, high: float) -> Tensor:
         """Uniform values with a probability, else 0."""
-        drawn: NDArray[np.float64] = self.rng.uniform(low, high, count)
+        drawn = self.rng.uniform(low, high, count)
         drawn *= self.rng.random(count) < probability
         return torch.from_numpy(drawn).to(self.device)
 
 
-def _as_tensor(samples: NDArray[np.generic]) -> Tensor:
-    """The memory-mapped samples as a tensor, without a copy; nothing ever writes to it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(np.asarray(samples))
+def _apart(n: int) -> int:
+    """Samples between the beginnings of two clips of a track whose music must not meet, context included."""
+    return n + round(CONTEXT_S * SAMPLE_RATE)
 
 
 def _nested(items: list[Item]) -> dict[str, dict[str, list[Item]]]:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from earprint.train.distortions import Distortions
 from earprint.train.recipes import Recipe
-from earprint.train.sampler import Distortions, Sampler
+from earprint.train.sampler import Sampler
 from earprint.train.store import Pack
 
 QUERIES = 128
@@ -49,7 +50,8 @@ class Validation:
                 batch = sampler.draw(min(16, len(self.packs[0].items)), length_s)
                 clean, distorted = recipe.inputs(batch)
                 references.append(network(clean))
-                queries.append(network(distorted))
+                rows = _rows(network(distorted))
+                queries.append(rows * recipe.weights(rows.shape[1]).to(rows.device)[:, None])
             out[name] = hit_rate(_rows(torch.cat(queries)), _rows(torch.cat(references)))
         return out
 

@@ -10,16 +10,17 @@ from pathlib import Path
 from earprint.errors import EvaluationError
 from earprint.evaluation.peers.audfprint import AudfprintPeer, audfprint_version, python_for
 from earprint.evaluation.peers.base import Peer, PeerAnswer
+from earprint.evaluation.peers.chromaprint import ChromaprintPeer, chromaprint_program, chromaprint_version
 from earprint.evaluation.peers.olaf import OlafPeer, olaf_version
 
-__all__ = ["AudfprintPeer", "OlafPeer", "Peer", "PeerAnswer", "PeerFactory", "parse_peer"]
+__all__ = ["AudfprintPeer", "ChromaprintPeer", "OlafPeer", "Peer", "PeerAnswer", "PeerFactory", "parse_peer"]
 
 PeerFactory = Callable[[Path], Peer]
 """Makes a peer that keeps its index and its temporary files under the folder given."""
 
 
 def parse_peer(text: str, *, python: Path | None = None, cores: int = 1) -> PeerFactory:
-    """Understand ``audfprint=DIR`` or ``olaf=BINARY``, and check that the program starts.
+    """Understand ``audfprint=DIR``, ``chromaprint=FILE`` or ``olaf=FILE``; check that the program starts.
 
     Parameters
     ----------
@@ -41,13 +42,17 @@ def parse_peer(text: str, *, python: Path | None = None, cores: int = 1) -> Peer
         If the system is unknown, its program is not there, or what it needs is not installed.
     """
     system, _, place = text.partition("=")
-    if system not in ("audfprint", "olaf") or not place:
-        raise EvaluationError(
-            f"peer {text!r}: not understood; write audfprint=DIR (a checkout) or olaf=FILE (bin/olaf_core)"
-        )
     path = Path(place).expanduser()
-    if system == "olaf":
+    if place and system == "audfprint":
+        audfprint_version(path, python or python_for(path))
+        return lambda work: AudfprintPeer(path, python, work, cores=cores)
+    if place and system == "chromaprint":
+        chromaprint_version(chromaprint_program(path))
+        return lambda work: ChromaprintPeer(path, work, cores=cores)
+    if place and system == "olaf":
         olaf_version(path)
         return lambda work: OlafPeer(path, work)
-    audfprint_version(path, python or python_for(path))
-    return lambda work: AudfprintPeer(path, python, work, cores=cores)
+    raise EvaluationError(
+        f"peer {text!r}: not understood; write audfprint=DIR (a checkout), chromaprint=FILE (fpcalc) "
+        "or olaf=FILE (bin/olaf_core)"
+    )

@@ -6,7 +6,7 @@ checkout and a Python that has its needs; `earprint.evaluation.peers.audfprint_l
 sub-frame shifts, approximate counting, at least 5 aligned hashes, one answer. Three options differ:
 
 - ``--list``: the files are named in a list, as they are many;
-- ``--maxtimebits``: raised above 14 when a reference exceeds 380 s, as its README demands;
+- ``--maxtimebits``: raised above 14 when a reference may exceed 380 s, as its README demands;
 - ``--ncores``: given when more than one is wished.
 
 It takes 16-bit wave files at its own rate of 11,025 Hz, through the switch it has for machines without
@@ -33,6 +33,9 @@ AUDFPRINT_HOP = 256
 
 DEFAULT_TIME_BITS = 14
 """Hops that its table can tell apart, as a power of two; later ones begin again at 0."""
+
+HEADROOM = 1.25
+"""How much longer than the first references later ones may be: as copies at 0.8 times the speed are."""
 
 NEEDS = "numpy scipy docopt joblib psutil"
 """What audfprint imports, as pip's arguments."""
@@ -85,15 +88,15 @@ class AudfprintPeer(ProgramPeer):
         return write_wave(source, copy, AUDFPRINT_RATE)
 
     def _store(self, names: Sequence[str], longest_s: float) -> None:
-        needed = max(DEFAULT_TIME_BITS, math.ceil(longest_s * AUDFPRINT_RATE / AUDFPRINT_HOP).bit_length())
-        if self._references and needed > self._time_bits:
+        if self._references and _time_bits(longest_s) > self._time_bits:
             raise EvaluationError(
                 f"audfprint: its index was laid out for shorter recordings than {longest_s:.0f} s; "
-                "add all references at once"
+                "add the longest first"
             )
         if self._references:
             self._audfprint("add", names)
         else:
+            needed = max(DEFAULT_TIME_BITS, _time_bits(HEADROOM * longest_s))
             wider = ["--maxtimebits", str(needed)] if needed > DEFAULT_TIME_BITS else []
             self._audfprint("new", names, *wider)
             self._time_bits = needed
@@ -123,6 +126,10 @@ class AudfprintPeer(ProgramPeer):
         program = [self._python.absolute(), _LAUNCHER, self._checkout]
         run_program(self.name, [*program, *arguments], self.work, _ENVIRONMENT)
         files.unlink()
+
+
+def _time_bits(longest_s: float) -> int:
+    return math.ceil(longest_s * AUDFPRINT_RATE / AUDFPRINT_HOP).bit_length()
 
 
 def python_for(checkout: Path) -> Path:

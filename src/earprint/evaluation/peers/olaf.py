@@ -4,6 +4,8 @@ Triples of spectral peaks in an LMDB store. The user builds the core (``make com
 ``bin/olaf_core``, which is run with the options it was compiled with. It takes raw float32 at 16 kHz, keeps
 its store under ``$HOME/.olaf/db``, and prints lines of hashes, query start and stop, reference, its number,
 reference start and stop, best first, with 0 hashes if it found nothing. Its score is the hashes that agree.
+It takes several queries in one run, but its answers do not say which they belong to; so it is run once for
+each, which costs little, as its store is mapped and not read.
 """
 
 import shutil
@@ -16,9 +18,6 @@ from earprint.errors import EvaluationError
 from earprint.evaluation.peers.base import ProgramPeer
 from earprint.evaluation.peers.programs import digest, run_program
 
-FILES_PER_RUN = 1000
-"""References given to one run of the program, which commits once at its end."""
-
 
 class OlafPeer(ProgramPeer):
     """The real Olaf, from its binary; see `earprint.evaluation.peers.base.Peer`.
@@ -28,13 +27,15 @@ class OlafPeer(ProgramPeer):
     binary : Path
         ``olaf_core``.
     work : Path
-        Folder for its store and temporary files: 230 MB for each hour added, while it is being added.
+        Folder for its store and temporary files: 230 MB for each hour of the references that are being added.
 
     Raises
     ------
     EvaluationError
         If the binary is none.
     """
+
+    _references_per_run = 200  # it commits once at the end of each run
 
     def __init__(self, binary: Path, work: Path) -> None:
         super().__init__("Olaf", olaf_version(binary), "as compiled", work, ".raw")
@@ -55,8 +56,7 @@ class OlafPeer(ProgramPeer):
         return copy.stat().st_size / 4 / SAMPLE_RATE
 
     def _store(self, names: Sequence[str], longest_s: float) -> None:
-        for start in range(0, len(names), FILES_PER_RUN):
-            self._olaf("store", *names[start : start + FILES_PER_RUN])
+        self._olaf("store", *names)
 
     def _ask(self, names: Sequence[str]) -> list[tuple[str, float, float] | None]:
         return [_best(self._olaf("query", name)) for name in names]

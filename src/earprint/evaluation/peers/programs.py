@@ -1,7 +1,7 @@
 """Run outside programs, count what they take, and write the files that they read.
 
 Times are in seconds. CPU time is that of the finished child processes of this process, so no others may
-finish meanwhile.
+finish meanwhile; work that earprint itself does in a peer's stead is counted apart.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from earprint.errors import EvaluationError
 
 
 class Usage:
-    """Seconds, on the clock and of CPU, that child processes took."""
+    """Seconds, on the clock and of CPU, that a system took."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -38,6 +38,13 @@ class Usage:
         self.seconds += time.perf_counter() - start
         self.cpu_seconds += after.children_user - before.children_user
         self.cpu_seconds += after.children_system - before.children_system
+
+    @contextmanager
+    def own_cpu(self) -> Iterator[None]:
+        """Add the CPU time of this process that passes inside; for use within `counted`."""
+        start = time.process_time()
+        yield
+        self.cpu_seconds += time.process_time() - start
 
 
 def run_program(

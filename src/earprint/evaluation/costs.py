@@ -1,0 +1,137 @@
+"""What answers cost: time per question, size of the index, speed of adding.
+
+Questions of an evaluation are asked many at a time, which says nothing about how long one takes. So a few of
+each length are asked again one by one, with nothing else of this process going on. Sizes are those of the
+files on the disk.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from earprint import encoder as encoders
+from earprint.evaluation.query import Query
+from earprint.evaluation.rendering import render
+from earprint.evaluation.systems import Question, System
+from earprint.library import Library, LibraryInfo
+from earprint.matching import Method
+
+TIMED: Final = 25
+"""Questions of each length that are timed, evenly spread over all."""
+
+
+def timed_questions(queries: Sequence[Query]) -> list[Question]:
+    """Render the questions of each length that are timed."""
+    out = []
+    for length_s in dict.fromkeys(query.length_s for query in queries):
+        mine = [query for query in queries if query.length_s == length_s]
+        places = np.unique(np.linspace(0, len(mine) - 1, TIMED).round().astype(int))
+        out += list(render([mine[place] for place in places]))
+    return out
+
+
+def time_answers(
+    system: System,
+    questions: Sequence[Question],
+    method: Method,
+    on_progress: Callable[[int], None] = lambda _done: None,
+) -> list[dict[str, Any]]:
+    """Ask questions one by one and time them.
+
+    Parameters
+    ----------
+    system : System
+    questions : sequence of (Query, ndarray of float32, shape (n,))
+    method : {"aligned", "paper"}
+    on_progress : callable, optional
+        Gets the number of questions that are done.
+
+    Returns
+    -------
+    list of dict
+        For each length: questions, and mean, median and 95th percentile in milliseconds of making the
+        fingerprints ("embed"), of everything after that ("search"), and of both ("total").
+    """
+    if not questions:
+        return []
+    encoder = encoders.load_encoder(system.model)
+    took: dict[float, list[tuple[float, float]]] = {}
+    with Library(system.library, model=system.model, create=False) as library:
+        library.identify(questions[0][1], method=method)  # files are mapped and threads begun with the first
+        for done, (query, audio) in enumerate(questions, 1):
+            began = time.perf_counter()
+            encoder.encode([audio], query=True)
+            embedded = time.perf_counter()
+            library.identify(audio, method=method)
+            total = time.perf_counter() - embedded
+            embed = min(embedded - began, total)
+            took.setdefault(query.length_s, []).append((embed, total))
+            on_progress(done)
+    out = []
+    for length_s, pairs in took.items():
+        embeds, totals = np.array(pairs).T
+        parts = {"embed_ms": embeds, "search_ms": totals - embeds, "total_ms": totals}
+        out.append(
+            {
+                "length_s": length_s,
+                "queries": len(pairs),
+                **{name: _statistics(part) for name, part in parts.items()},
+            }
+        )
+    return out
+
+
+def _statistics(seconds: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
+    return {
+        "mean": round(1000 * float(np.mean(seconds)), 2),
+        "median": round(1000 * float(np.median(seconds)), 2),
+        "p95": round(1000 * float(np.percentile(seconds, 95)), 2),
+    }
+
+
+def describe_library(system: System, info: LibraryInfo, added_s: float, add_seconds: float) -> dict[str, Any]:
+    """Say what a system's library holds and cost, JSON-ready.
+
+    Parameters
+    ----------
+    system : System
+    info : LibraryInfo
+    added_s : float
+        Audio that this run added, in seconds.
+    add_seconds : float
+        Time that this took; other processes of the machine count too.
+    """
+    hours = info.duration_s / 3600
+    return {
+        "system": system.name,
+        "model_id": system.model_id,
+        "dim": info.dim,
+        "hop_s": info.reference_hop_s,
+        "tracks": info.tracks,
+        "hours": round(hours, 3),
+        "fingerprints": info.fingerprints,
+        "library_bytes": info.size_bytes,
+        "mb_per_hour": round(info.size_bytes / 1e6 / max(hours, 1e-9), 3),
+        "added_hours": round(added_s / 3600, 3),
+        "add_seconds": round(add_seconds, 2),
+        "add_x_real_time": round(added_s / add_seconds, 1) if added_s and add_seconds else None,
+    }
+
+
+def cost_line(cost: dict[str, Any]) -> str:
+    """Say a library's cost and its answers' in one line."""
+    name = cost["system"] if cost["system"] == cost["model_id"] else f"{cost['system']} ({cost['model_id']})"
+    added = ""
+    if cost["add_x_real_time"] is not None:
+        added = f", added {cost['added_hours']:.2f} h at {cost['add_x_real_time']:.0f} x real time"
+    times = "".join(
+        f"; {one['length_s']:g} s query {one['total_ms']['median']:.0f} ms "
+        f"(p95 {one['total_ms']['p95']:.0f}, embed {one['embed_ms']['median']:.0f})"
+        for one in cost.get("seconds_per_query", [])
+    )
+    return (
+        f"{name}: {cost['tracks']:,} tracks, {cost['hours']:.2f} h, "
+        f"{cost['fingerprints']:,} fingerprints, {cost['mb_per_hour']:.2f} MB per hour{added}{times}"
+    )

@@ -1,0 +1,114 @@
+"""What a query is: a record that names the recording, the place in it, and all that is done to it.
+
+Everything random is drawn before anything is asked, and a manifest (one JSON object a line) of these records
+lets anyone ask the same again.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from earprint.errors import EvaluationError
+
+FILES = ("path", "noise", "room", "device")
+"""Fields that name files."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question, and what it was made from.
+
+    Attributes
+    ----------
+    path : Path
+        The recording.
+    start_s, length_s : float
+        Where the excerpt begins in it, and how long the query is. It takes ``length_s * speed`` of the
+        recording.
+    condition : str
+        Name of the condition.
+    snr_db : float or None
+        Signal-to-noise ratio; None for no noise.
+    noise, room : Path or None
+        Files; the noise begins ``noise_start_s`` into its file and loops.
+    noise_start_s : float
+    phone : bool
+        Band-limited to a telephone's 300-3400 Hz.
+    present : bool
+        Whether the recording is in the library.
+    speed : float
+        How many times faster than the recording it is played, pitch included.
+    device : Path or None
+        Response of the device that records it.
+    codec : str or None
+        What it is sent through at the end, see `earprint.audio.codec`.
+    t60_s : float or None
+        Reverberation time of the room, if it could be estimated.
+    """
+
+    path: Path
+    start_s: float
+    length_s: float
+    condition: str
+    snr_db: float | None
+    noise: Path | None
+    noise_start_s: float
+    room: Path | None
+    phone: bool
+    present: bool
+    speed: float = 1.0
+    device: Path | None = None
+    codec: str | None = None
+    t60_s: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON-ready data."""
+        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Self:
+        """Take a query from such data; what else is in it, such as its answer, is passed over."""
+        optional = {"speed", "device", "codec", "t60_s"}
+        own = {
+            field.name: record[field.name]
+            for field in fields(cls)
+            if field.name in record or field.name not in optional
+        }
+        for key in FILES:
+            own[key] = None if own.get(key) is None else Path(own[key])
+        return cls(**own)
+
+
+def read_manifest(path: Path) -> list[Query]:
+    """Read the queries of a ``manifest.jsonl`` or ``queries.jsonl``, each query once, in order.
+
+    Raises
+    ------
+    EvaluationError
+        If it cannot be read, a line is not a query, or there are none.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(
+            f"{path}: cannot be read ({error}); name the manifest.jsonl of an evaluation"
+        ) from error
+    queries = []
+    for number, line in enumerate(lines, 1):
+        try:
+            queries.append(Query.from_dict(json.loads(line)))
+        except (ValueError, KeyError, TypeError) as error:
+            raise EvaluationError(
+                f"{path}: line {number} is not a query; take a file that `earprint evaluate` wrote"
+            ) from error
+    if not queries:
+        raise EvaluationError(f"{path}: holds no queries; take a file that `earprint evaluate` wrote")
+    return list(dict.fromkeys(queries))
+
+
+def write_manifest(path: Path, queries: Iterable[Query]) -> None:
+    """Write queries, one JSON object a line."""
+    text = "".join(json.dumps(query.to_dict()) + "\n" for query in queries)
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")

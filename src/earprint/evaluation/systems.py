@@ -1,0 +1,145 @@
+"""The models that are compared: each with a library of its own, answering many questions at a time.
+
+`Reader.answer` gives what `earprint.Library.identify` gives for each question by itself; only the search for
+the nearest fingerprints is shared by all questions of a batch. That identity is tested.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earprint import encoder as encoders
+from earprint.evaluation.outcomes import TOP, Outcome
+from earprint.evaluation.query import Query
+from earprint.evaluation.search import Prefetched
+from earprint.library.catalogue import Catalogue
+from earprint.library.view import build_view
+from earprint.matching import AGREEMENT, Method, leads, search
+from earprint.matching.aligned import HITS_PER_ROW
+from earprint.matching.paper import HITS_PER_SEGMENT
+
+Question = tuple[Query, NDArray[np.float32]]
+"""A query and its audio, shape (n,)."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A model and its library.
+
+    Attributes
+    ----------
+    name : str
+        For tables: the model's, with its digest if another model of the run has the same name.
+    model : str
+        As it was given: a name or the path of an ONNX file.
+    model_id : str
+    library : Path
+    """
+
+    name: str
+    model: str
+    model_id: str
+    library: Path
+
+
+def systems_of(models: Sequence[str], folder: Path) -> list[System]:
+    """Name the models of a run and give each a library folder, leaving out those given twice.
+
+    A folder that is a library already is used as it is if there is one model; otherwise each model has the
+    sub-folder of its id.
+
+    Raises
+    ------
+    ModelError
+        If one cannot be loaded.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for model in models:
+        encoder = encoders.load_encoder(model)
+        found.setdefault(encoder.model_id, (encoder.name, model))
+    names = [name for name, _ in found.values()]
+    is_library = (folder / "catalogue.sqlite").is_file() and len(found) == 1
+    return [
+        System(
+            name if names.count(name) == 1 else model_id,
+            model,
+            model_id,
+            folder if is_library else folder / model_id,
+        )
+        for model_id, (name, model) in found.items()
+    ]
+
+
+class Reader:
+    """Answers questions from a library, as it is when the reader is made.
+
+    Parameters
+    ----------
+    system : System
+    expected : mapping of Path to int
+        The track of each recording that is asked about; absent recordings have none.
+    method : {"aligned", "paper"}
+    threads : int
+        Threads of the network; 0 for one per core.
+
+    Raises
+    ------
+    EarprintError
+        If the model or library cannot be read.
+    """
+
+    def __init__(
+        self, system: System, expected: Mapping[Path, int], method: Method = "aligned", threads: int = 0
+    ) -> None:
+        self.system = system
+        self._expected = expected
+        self._method = method
+        self._encoder = encoders.load_encoder(system.model, threads)
+        catalogue = Catalogue(system.library, create=False)
+        try:
+            self._view = build_view(*catalogue.live(), system.library / "segments", {})
+        finally:
+            catalogue.close()
+
+    def answer(self, questions: Sequence[Question]) -> list[Outcome]:
+        """Answer questions, in order."""
+        if not questions:
+            return []
+        began = time.perf_counter()
+        asked = [self._encoder.encode([audio], query=True) for _, audio in questions]
+        index = self._view.index
+        ratio = round(self._encoder.reference_hop_s / self._encoder.query_hop_s)
+        paper = self._method == "paper"
+        if index is not None:
+            on_grid = [one.vectors[one.beyond if paper else 0 :: ratio if paper else 1] for one in asked]
+            rows = np.concatenate([one[one.any(axis=1)] for one in on_grid])
+            prefetched = Prefetched(index, rows, HITS_PER_SEGMENT if paper else HITS_PER_ROW)
+        outcomes = []
+        for (query, _), one in zip(questions, asked, strict=True):
+            if index is None:
+                alignments = []
+            else:
+                alignments = search(one, prefetched, self._view.table, ratio=ratio, method=self._method)
+            threshold = AGREEMENT if paper else self._encoder.threshold(one.duration_s)
+            tracks = [self._view.tracks[alignment.track].id for alignment in alignments[:TOP]]
+            right = bool(tracks) and tracks[0] == self._expected.get(query.path)
+            score = alignments[0].score if alignments else 0.0
+            outcomes.append(
+                Outcome(
+                    query,
+                    right_track=right,
+                    score=score,
+                    lead=leads(alignments)[0] if alignments else 0.0,
+                    accepted=bool(alignments) and score >= threshold,
+                    error_s=alignments[0].start_s - query.start_s if right else None,
+                    seconds=0.0,
+                    system=self.system.name,
+                    top_5=self._expected.get(query.path) in tracks,
+                )
+            )
+        seconds = (time.perf_counter() - began) / len(questions)
+        return [replace(outcome, seconds=seconds) for outcome in outcomes]

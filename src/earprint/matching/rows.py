@@ -1,0 +1,120 @@
+"""A query's rows as scoring needs them: weighted, parted by reference grid; and the arithmetic of scores."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+BACKGROUND_S = 1.2
+"""Time before and after the query's place whose stored rows tell its background, in seconds."""
+
+BACKGROUND_WEIGHT = 0.5
+"""Share of the background that is taken out; chosen, like the rows, on held-out training sources."""
+
+WINDOW_S = 0.96
+"""Length of the window that a row speaks for, in seconds."""
+
+HEARD_POWER = 3.0
+"""A row that heard a share h of its window counts h to this power; chosen on held-out training sources."""
+
+
+def row_weights(queries: NDArray[np.float32], query_hop_s: float, beyond: int) -> NDArray[np.float64]:
+    """How much each query row counts: 0 if silent, 1 if its window lies within the query, else less.
+
+    Parameters
+    ----------
+    queries : ndarray of float32, shape (n, dim)
+    query_hop_s : float
+    beyond : int
+        First and last rows whose windows reach beyond the query, by one hop more each.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+    """
+    row = np.arange(len(queries))
+    unheard_s = query_hop_s * np.maximum(0, beyond - np.minimum(row, len(queries) - 1 - row))
+    heard = np.clip(1.0 - unheard_s / WINDOW_S, 0.0, 1.0)
+    weights: NDArray[np.float64] = np.where(queries.any(axis=1), heard**HEARD_POWER, 0.0)
+    return weights
+
+
+@dataclass(frozen=True)
+class QueryRows:
+    """A query's rows, parted by place modulo the ratio: each part is on the reference grid.
+
+    Attributes
+    ----------
+    ratio : int
+        Reference hop divided by query hop.
+    rows : list of ndarray of float32
+        ``rows[p]`` are rows p, p + ratio, ... of ``weighted``.
+    weighted : ndarray of float32, shape (n, dim)
+        All rows times their weights.
+    weights : ndarray of float64, shape (n,)
+    weight : list of ndarray of float64
+        ``weight[p][m]`` is what the first m rows of ``rows[p]`` weigh.
+    whole : ndarray of int64, shape (n + 1,)
+        ``whole[i]`` counts those of the first i rows that are neither silent nor beyond the query.
+    mean : ndarray of float32, shape (dim,)
+        Weighted mean of all rows.
+    reach : int
+        `BACKGROUND_S` in stored rows.
+    """
+
+    ratio: int
+    rows: list[NDArray[np.float32]]
+    weighted: NDArray[np.float32]
+    weights: NDArray[np.float64]
+    weight: list[NDArray[np.float64]]
+    whole: NDArray[np.int64]
+    mean: NDArray[np.float32]
+    reach: int
+
+    @classmethod
+    def split(
+        cls, queries: NDArray[np.float32], ratio: int, weights: NDArray[np.float64], query_hop_s: float
+    ) -> "QueryRows":
+        """Part a query (n, dim) with `row_weights`."""
+        weighted = np.asarray(queries * weights[:, None], dtype=np.float32)
+        rows = [np.ascontiguousarray(weighted[p::ratio]) for p in range(ratio)]
+        weight = [np.concatenate(([0.0], np.cumsum(weights[p::ratio]))) for p in range(ratio)]
+        whole = weights == 1 if (weights == 1).any() else weights > 0
+        mean = weighted.sum(axis=0) / max(float(weights.sum()), 1e-9)
+        reach = round(BACKGROUND_S / (ratio * query_hop_s))
+        return cls(
+            ratio, rows, weighted, weights, weight, np.concatenate(([0], np.cumsum(whole))), mean, reach
+        )
+
+
+def contrast(score: float, background: float) -> float:
+    """Take `BACKGROUND_WEIGHT` of the background out of a score; 1 stays 1.
+
+    Parameters
+    ----------
+    score : float
+        Mean cosine in step, at most 1.
+    background : float
+        Mean cosine out of step.
+
+    Returns
+    -------
+    float
+    """
+    share = BACKGROUND_WEIGHT * background
+    return (score - share) / (1.0 - share)
+
+
+def peak_of_parabola(before: float, centre: float, after: float) -> float:
+    """Where the parabola through three equally spaced values peaks, from the centre, in spacings.
+
+    Returns
+    -------
+    float
+        Between -0.5 and 0.5; 0 if a value is missing (NaN) or the centre is not above the others'
+        mean.
+    """
+    curvature = before - 2 * centre + after
+    if not curvature < 0:
+        return 0.0
+    return float(np.clip(0.5 * (before - after) / curvature, -0.5, 0.5))

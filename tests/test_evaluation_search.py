@@ -1,0 +1,183 @@
+"""Many questions at a time give what one at a time gives: search, answers, workers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from earprint import Library
+from earprint.demo import composer
+from earprint.evaluation import asking, search
+from earprint.evaluation.query import Query
+from earprint.evaluation.systems import Reader, System, systems_of
+from earprint.index import ExactIndex
+from tinyencoder import TinyEncoder
+
+RATE = 16_000
+
+
+def unit(rng, *shape):
+    vectors = rng.standard_normal(shape).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("n", [1, 3, 63, 64, 65, 1000, 2048, 2049, 5000])
+@pytest.mark.parametrize("k", [1, 16])
+def test_nearest_is_the_exact_search(n, k, monkeypatch):
+    monkeypatch.setattr(search, "QUERY_ROWS", 50)
+    rng = np.random.default_rng(n)
+    stored = unit(rng, n, 24).astype(np.float16)
+    stored[rng.random(n) < 0.1] = 0  # silent rows
+    index = ExactIndex([stored[: n // 3], stored[n // 3 :]], 24)
+    queries = np.concatenate([unit(rng, 119, 24), np.zeros((1, 24), np.float32)])
+    scores, rows = search.nearest(index, queries, k)
+    expected_scores, expected_rows = index.search(queries, k)
+    np.testing.assert_allclose(scores, expected_scores, atol=1e-6)
+    np.testing.assert_array_equal(rows, expected_rows)
+
+
+def test_nearest_of_nothing():
+    scores, rows = search.nearest(ExactIndex([], 8), np.ones((2, 8), np.float32), 3)
+    assert scores.tolist() == [[0.0] * 3] * 2
+    assert rows.tolist() == [[-1] * 3] * 2
+
+
+def test_prefetched_answers_what_it_knows_and_asks_the_rest():
+    rng = np.random.default_rng(0)
+    index = ExactIndex([unit(rng, 500, 16).astype(np.float16)], 16)
+    known, other = unit(rng, 6, 16), unit(rng, 2, 16)
+    prefetched = search.Prefetched(index, known, 8)
+    assert len(prefetched) == 500
+    np.testing.assert_array_equal(prefetched.vectors(3, 9), index.vectors(3, 9))
+    for queries, k in ((known[[4, 1]], 8), (known[:3], 2), (other, 8), (known, 9)):
+        scores, rows = prefetched.search(queries, k)
+        expected_scores, expected_rows = index.search(queries, k)
+        np.testing.assert_array_equal(rows, expected_rows)
+        np.testing.assert_allclose(scores, expected_scores, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("music")
+    paths = [folder / f"{seed}.wav" for seed in range(3)]
+    for seed, path in enumerate(paths):
+        composer.write_wav(path, composer.compose(seed, 9.0))
+    return paths
+
+
+def excerpt(path, start_s, length_s=2.0):
+    return Query(path, start_s, length_s, "clean", None, None, 0.0, None, phone=False, present=True)
+
+
+@pytest.mark.parametrize("method", ["aligned", "paper"])
+def test_a_reader_answers_as_the_library_does(music, tmp_path, monkeypatch, method):
+    monkeypatch.setattr("earprint.encoder.load_encoder", lambda *_: TinyEncoder())
+    absent = composer.compose(9, 5.0)
+    with Library(tmp_path, encoder=TinyEncoder()) as library:
+        library.add(*music)
+        tracks = {Path(track.path): track.id for track in library.tracks()}
+        questions = [
+            (excerpt(path, start_s), audio[round(start_s * RATE) :][: 2 * RATE])
+            for path in music
+            for audio in [composer.compose(int(path.stem), 9.0)]
+            for start_s in (0.0, 3.21, 6.9)
+        ]
+        questions += [(excerpt(Path("absent.wav"), 1.0), absent[RATE : 3 * RATE])]
+        questions += [(excerpt(music[0], 1.0), np.zeros(RATE, np.float32))]  # silent
+        outcomes = Reader(System("tiny", "tiny", "tiny-0000", tmp_path), tracks, method).answer(questions)
+        for (query, audio), outcome in zip(questions, outcomes, strict=True):
+            answer = library.identify(audio, method=method)
+            best = answer.candidates[0] if answer.candidates else None
+            assert outcome.query == query
+            assert outcome.accepted == (answer.match is not None)
+            assert outcome.score == pytest.approx(best.score if best else 0.0, abs=1e-6)
+            assert outcome.lead == pytest.approx(best.lead if best else 0.0, abs=1e-6)
+            right = best is not None and best.track.id == tracks.get(query.path)
+            assert outcome.right_track == right
+            if right:
+                assert outcome.error_s == pytest.approx(best.start_s - query.start_s, abs=1e-6)
+            among = [match.track.id for match in answer.candidates[:5]]
+            assert outcome.top_5 == (tracks.get(query.path) in among)
+        assert sum(outcome.right_track for outcome in outcomes) >= 8
+        assert not outcomes[-1].right_track
+
+
+def test_an_empty_library_answers_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("earprint.encoder.load_encoder", lambda *_: TinyEncoder())
+    Library(tmp_path, encoder=TinyEncoder()).close()
+    reader = Reader(System("tiny", "tiny", "tiny-0000", tmp_path), {})
+    (outcome,) = reader.answer([(excerpt(Path("x"), 0.0), composer.compose(1, 2.0))])
+    assert not outcome.accepted
+    assert not outcome.right_track
+    assert reader.answer([]) == []
+
+
+def test_models_of_one_name_are_told_apart(tmp_path, monkeypatch):
+    def load(name, *_):
+        made = TinyEncoder()
+        made.name, made.model_id = {"a.onnx": ("x", "x-1"), "b.onnx": ("x", "x-2")}.get(name, ("y", "y-3"))
+        return made
+
+    monkeypatch.setattr("earprint.encoder.load_encoder", load)
+    found = systems_of(["a.onnx", "b.onnx", "y", "a.onnx"], tmp_path)
+    assert [(one.name, one.model, one.library.name) for one in found] == [
+        ("x-1", "a.onnx", "x-1"),
+        ("x-2", "b.onnx", "x-2"),
+        ("y", "y", "y-3"),
+    ]
+    assert systems_of(["y"], tmp_path)[0].library == tmp_path / "y-3"
+    Library(tmp_path, encoder=TinyEncoder()).close()
+    assert systems_of(["y"], tmp_path)[0].library == tmp_path  # it is one already
+
+
+def test_workers_answer_as_one_process_does(music, tmp_path, monkeypatch):
+    """With the real model: workers are other processes, which know nothing of stand-ins."""
+    with Library(tmp_path / "library") as library:
+        library.add(*music)
+        tracks = {Path(track.path): track.id for track in library.tracks()}
+        model_id = library.info().model_id
+    monkeypatch.setattr(asking, "CHUNK", 3)
+    systems = [System("dense", "dense", model_id, tmp_path / "library")]
+    queries = [excerpt(path, start_s) for start_s in (0.5, 4.04) for path in music]
+    (tmp_path / "questions").mkdir()
+    done = []
+    one, two = (
+        asking.ask_all(
+            systems,
+            queries,
+            {"dense": tracks},
+            jobs=jobs,
+            keep=tmp_path / "questions",
+            on_progress=done.append,
+        )
+        for jobs in (1, 2)
+    )
+    assert done == [3, 6] * 2
+    assert one.complete
+    assert two.complete
+    assert one.files == two.files
+    assert sorted(two.files) == list(range(6))
+    assert one.outcomes.keys() == two.outcomes.keys() == {("dense", number) for number in range(6)}
+    for key, outcome in one.outcomes.items():
+        assert outcome.right_track
+        assert outcome.query == queries[key[1]]
+        assert two.outcomes[key].score == pytest.approx(outcome.score, abs=1e-4)
+        assert two.outcomes[key].error_s == pytest.approx(outcome.error_s, abs=1e-3)
+
+
+def test_an_interruption_keeps_what_was_answered(music, tmp_path, monkeypatch):
+    monkeypatch.setattr("earprint.encoder.load_encoder", lambda *_: TinyEncoder())
+    monkeypatch.setattr(asking, "CHUNK", 2)
+    with Library(tmp_path, encoder=TinyEncoder()) as library:
+        library.add(*music)
+        tracks = {Path(track.path): track.id for track in library.tracks()}
+
+    def on_progress(done):
+        if done >= 4:
+            raise KeyboardInterrupt
+
+    queries = [excerpt(path, start_s) for path in music for start_s in (1.0, 2.0)]
+    system = System("tiny", "tiny", "tiny-0000", tmp_path)
+    answers = asking.ask_all([system], queries, {"tiny": tracks}, on_progress=on_progress)
+    assert not answers.complete
+    assert sorted(answers.outcomes) == [("tiny", number) for number in range(4)]
