@@ -93,17 +93,18 @@ def export_network(
             expected = network(example).numpy()
         path.parent.mkdir(parents=True, exist_ok=True)
         compared = example.numpy()
-        if calibration is None:
-            model = onnx.load(str(plain))
-            for node in model.graph.node:  # source locations of the exporting machine
-                del node.metadata_props[:]
-            store_weights_as_half(model)
-            onnx.save(model, str(path))
-        else:
+        exact = plain
+        if calibration is not None:
             if not windowed:  # the exported model takes one recording at a time
                 calibration = [clip[None] for batch in calibration for clip in batch]
             *features, compared = calibration
-            quantise(plain, path, features)
+            exact = Path(folder) / "quantised.onnx"
+            quantise(plain, exact, features)
+        model = onnx.load(str(exact))
+        for node in model.graph.node:  # source locations of the exporting machine
+            del node.metadata_props[:]
+        store_weights_as_half(model)
+        onnx.save(model, str(path))
         before, after = run_onnx(plain, compared), run_onnx(path, compared)
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     cosines = (before * after).sum(axis=-1)

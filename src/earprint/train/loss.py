@@ -28,6 +28,7 @@ from earprint.errors import TrainingError
 NEAR_STEPS: Final = 2
 """Steps of 40 ms around the right position that do not count as wrong."""
 
+
 class Loss(Protocol):
     """A loss with its one setting bound."""
 

@@ -1,8 +1,9 @@
 """From a float32 ONNX file to one whose convolutions count in 8-bit whole numbers.
 
 Static quantisation by onnxruntime: weights per output channel, signed; activations unsigned with the range
-that they have on calibration input. Only convolutions are quantised: they are nearly all of the weights and
-the work, while attention multiplies by masks of very different scales. The file shrinks to a quarter.
+that they have on calibration input. Only two-dimensional convolutions are quantised: they are nearly all of
+the weights and the work, while attention multiplies by masks of very different scales, and the grouped
+one-dimensional convolutions of the heads are three times slower in 8 bits than in float32.
 """
 
 import logging
@@ -90,14 +91,18 @@ def quantise(source: Path, target: Path, features: Sequence[NDArray[np.float32]]
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 op_types_to_quantize=["Conv"],
+                nodes_to_exclude=_heads(onnx.load(str(prepared))),
                 calibrate_method=CalibrationMethod.MinMax,
             )
         finally:
             root.setLevel(before)
-    model = onnx.load(str(target))
-    for node in model.graph.node:  # source locations of the exporting machine
-        del node.metadata_props[:]
-    onnx.save(model, str(target))
+
+
+def _heads(model: onnx.ModelProto) -> list[str]:
+    """Name the one-dimensional convolutions."""
+    dimensions = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    return [node.name for node in convolutions if dimensions.get(node.input[1]) == 3]
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
