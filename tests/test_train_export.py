@@ -103,7 +103,7 @@ def test_eight_bit_convolutions(tmp_path, exported):
     report = export_run(
         trainer.run, out, "small", [], int8_store=trainer.run.parent / "store", reference_steps=8
     )
-    assert out.stat().st_size < 1.05 * 886_000 + 100_000
+    assert out.stat().st_size < 1.25 * 886_000 + 100_000  # the heads take two bytes a weight
     assert report.rounding_cosine > 0.9
     assert report.rounding_cosine < report.mean_cosine < 1 - 1e-6
     card = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
