@@ -120,3 +120,10 @@ def test_summaries():
 )
 def test_verdict(right, located, absent, answered, text):
     assert messages.verdict(right=right, located=located, absent=absent, answered=answered) == text
+
+
+@pytest.mark.parametrize(
+    ("speed", "text"), [(1.0, ""), (1.03, " (3 % faster)"), (0.95, " (5 % slower)"), (1.004, "")]
+)
+def test_speed_remark(speed, text):
+    assert messages.speed(speed) == text

@@ -1,10 +1,12 @@
 import os
 import sqlite3
+from pathlib import Path
 
 import pytest
 
 from earprint.errors import LibraryError
-from earprint.library.catalogue import Catalogue, NewTrack, path_text
+from earprint.library.catalogue import Catalogue, NewTrack
+from earprint.library.paths import path_text, stored_path
 from earprint.library.segments import Segment
 
 
@@ -109,4 +111,6 @@ def test_a_closed_catalogue_says_so(tmp_path):
 def test_paths_of_any_bytes_become_text():
     assert path_text("/ä/日本.mp3") == "/ä/日本.mp3"
     assert path_text(os.fsdecode(b"/caf\xe9.mp3")) == "/caf\\udce9.mp3"
+    for name in (b"/caf\xe9.mp3", "/ä/日本.mp3".encode(), b"/plain"):
+        assert stored_path(path_text(os.fsdecode(name))) == Path(os.fsdecode(name))
     assert path_text("x.mp3") == f"{os.getcwd()}/x.mp3"  # noqa: PTH109

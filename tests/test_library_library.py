@@ -138,7 +138,7 @@ def test_reopening_finds_everything(filled, tmp_path):
     with open_library(tmp_path / "lib", create=False) as again:
         assert again.tracks() == filled.tracks()
         assert again.identify(excerpt(4, 1.0)).match.track.title == "tune 4"
-        again.verify()
+        assert again.verify().sound
 
 
 def test_removal_for_files_that_are_gone_by_number_path_and_title(filled, music):
@@ -259,16 +259,24 @@ def test_damaged_segments_are_named(filled, tmp_path, damage):
     content = bytearray(segment.read_bytes())
     segment.unlink()
     if damage == "flipped":
-        content[1000] ^= 1
+        content[1000] ^= 1  # in the first track
         segment.write_bytes(content)
-        with open_library(tmp_path / "lib") as opened, pytest.raises(LibraryError, match="000001"):
-            opened.verify()
-        return
     if damage == "short":
-        segment.write_bytes(content[:-2])
-    with pytest.raises(LibraryError, match=r"000001\.f16") as caught:
-        open_library(tmp_path / "lib")
-    assert "\n" not in str(caught.value)
+        segment.write_bytes(content[:-2])  # in the last track
+    with open_library(tmp_path / "lib") as opened:
+        report = opened.verify()
+        assert not report.sound
+        (problem,) = report.problems
+        assert "000001.f16: " in problem
+        assert "\n" not in problem
+        lost = {"missing": range(5), "short": [4], "flipped": [0]}[damage]
+        assert [trouble.track.title for trouble in report.damaged] == [f"tune {i}" for i in lost]
+        assert (opened.info().tracks, opened.info().damaged) == (5, len(lost))
+        assert len(opened.tracks()) == 5
+        for i in range(5):
+            answer = opened.identify(excerpt(i, 1.0))
+            assert (answer.match is None) == (i in lost)
+            assert "damaged and not searched; run `earprint repair`" in answer.warnings[-1]
 
 
 def test_a_second_writer_is_told_who_writes(filled, tmp_path, music, monkeypatch):
@@ -389,14 +397,14 @@ def test_a_killed_add_is_completed_by_the_next(tmp_path, music, place, kept):
     assert killed.returncode == -9, killed.stderr
     with open_library(tmp_path / "lib", create=False) as opened:
         assert [t.title for t in opened.tracks()] == [f"tune {i}" for i in range(kept)]
-        opened.verify()
+        assert opened.verify().sound
         assert opened.identify(excerpt(1, 1.0)).match.track.title == "tune 1"
         report = opened.add(music)
         assert len(report.added) == 5 - kept
         assert len(report.skipped) == kept
         for i in range(5):
             assert opened.identify(excerpt(i, 1.0)).match.track.title == f"tune {i}"
-        opened.verify()
+        assert opened.verify().sound
         stored = {p.name for p in (tmp_path / "lib" / "segments").iterdir()}
         assert stored == {s.file for s in opened._refresh().segments.values()}
         assert not (tmp_path / "lib" / "writer.pid").exists()
@@ -409,8 +417,14 @@ READ_ONLY = """
     for create in (False, True):
         with Library(sys.argv[1], encoder=FakeEncoder(), create=create) as library:
             assert library.identify(tune(2)[16000:56000]).match.track.title == "tune 2"
-            library.verify()
-            for change in (lambda: library.add(sys.argv[2]), lambda: library.remove("tune 1")):
+            assert library.verify().sound
+            for change in (
+                lambda: library.add(sys.argv[2]),
+                lambda: library.remove("tune 1"),
+                library.compact,
+                library.rebuild,
+                library.repair,
+            ):
                 try:
                     change()
                 except LibraryError as error:

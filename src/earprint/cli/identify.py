@@ -95,7 +95,7 @@ def _lines(file: str, result: "Identification", verbose: bool) -> list[tuple[str
         (
             query,
             _name(match),
-            output.position(match.start_s),
+            output.position(match.start_s) + messages.speed(match.speed),
             f"{match.score:.3f}",
             f"{match.lead:.3f}",
         )

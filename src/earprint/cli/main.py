@@ -15,13 +15,15 @@ import typer
 from typer.core import TyperGroup
 
 from earprint import __version__
-from earprint.cli import messages, output
+from earprint.cli import messages, output, upkeep_messages
 from earprint.cli.add import add
 from earprint.cli.catalogue import info, list_tracks, remove
 from earprint.cli.demo import demo
 from earprint.cli.identify import identify
 from earprint.cli.model import model_app
 from earprint.cli.options import LIBRARY_VARIABLE
+from earprint.cli.transfer import export, import_file, merge
+from earprint.cli.upkeep import compact, rebuild, repair, verify
 from earprint.datasets.command import HELP as DATA_HELP
 from earprint.datasets.command import data
 from earprint.errors import EarprintError
@@ -119,6 +121,13 @@ app.command("identify", help=messages.IDENTIFY_HELP)(identify)
 app.command("list", help=messages.LIST_HELP)(list_tracks)
 app.command("remove", help=messages.REMOVE_HELP)(remove)
 app.command("info", help=messages.INFO_HELP)(info)
+app.command("compact", help=upkeep_messages.COMPACT_HELP)(compact)
+app.command("verify", help=upkeep_messages.VERIFY_HELP)(verify)
+app.command("repair", help=upkeep_messages.REPAIR_HELP)(repair)
+app.command("rebuild", help=upkeep_messages.REBUILD_HELP)(rebuild)
+app.command("export", help=upkeep_messages.EXPORT_HELP)(export)
+app.command("import", help=upkeep_messages.IMPORT_HELP)(import_file)
+app.command("merge", help=upkeep_messages.MERGE_HELP)(merge)
 app.command("demo", help=messages.DEMO_HELP)(demo)
 app.add_typer(model_app, name="model", help=messages.MODEL_HELP)
 app.command("evaluate", help=EVALUATE_HELP)(evaluate)

@@ -183,6 +183,14 @@ def added(
     return ", ".join(parts)
 
 
+def speed(speed: float) -> str:
+    """Remark behind a position on a query that runs at another speed; nothing at the recording's own."""
+    percent = round(100 * (speed - 1))
+    if not percent:
+        return ""
+    return f" ({abs(percent)} % {'faster' if percent > 0 else 'slower'})"
+
+
 def missed(best: float | None, threshold: float, name: str | None) -> str:
     """Say that there is no match, what the best guess was, and how near it came."""
     if best is None or name is None:

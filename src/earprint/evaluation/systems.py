@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint import encoder as encoders
+from earprint.errors import LibraryError
 from earprint.evaluation.outcomes import TOP, Outcome
 from earprint.evaluation.query import Query
 from earprint.evaluation.search import Prefetched
@@ -104,6 +105,10 @@ class Reader:
             self._view = build_view(*catalogue.live(), system.library / "segments", {})
         finally:
             catalogue.close()
+        if self._view.damaged:
+            raise LibraryError(
+                f"{system.library}: {len(self._view.damaged)} recordings are damaged; run `earprint repair`"
+            )
 
     def answer(self, questions: Sequence[Question]) -> list[Outcome]:
         """Answer questions, in order."""

@@ -10,14 +10,30 @@ from earprint.library.records import (
     Match,
     Track,
 )
+from earprint.library.reports import (
+    CompactReport,
+    ExportReport,
+    ImportReport,
+    RebuildReport,
+    RepairReport,
+    Trouble,
+    VerifyReport,
+)
 
 __all__ = [
     "AddEvent",
     "AddReport",
+    "CompactReport",
+    "ExportReport",
     "Failure",
     "Identification",
+    "ImportReport",
     "Library",
     "LibraryInfo",
     "Match",
+    "RebuildReport",
+    "RepairReport",
     "Track",
+    "Trouble",
+    "VerifyReport",
 ]

@@ -1,30 +1,38 @@
 """The catalogue: which tracks a library holds and where their fingerprints lie, in one SQLite file.
 
-It is in write-ahead mode, so readers see the last committed state and neither wait for a writer
-nor hold it up. One transaction enters a segment together with its tracks. A removed track keeps
-its row, with the time of removal; its content may be added again, as a new track.
+One transaction enters a segment together with its tracks. A removed track keeps its row, with the time of
+removal, until its vectors are gone from the disk; its content may be added again, as a new track. Numbers
+of tracks and segments are never used twice.
 """
 
-import os
 import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from earprint.errors import LibraryError
+from earprint.library.database import FILE_NAME, FORMAT_VERSION, Database
 from earprint.library.records import Track
 from earprint.library.segments import Segment
 
-FORMAT_VERSION = 1
-"""Version of the library's layout on disk, kept in SQLite's ``user_version``."""
+__all__ = [
+    "FILE_NAME",
+    "FORMAT_VERSION",
+    "Catalogue",
+    "NewTrack",
+    "Snapshot",
+    "StoredTrack",
+    "enter_segment",
+    "has_table",
+    "timestamp",
+]
 
-FILE_NAME = "catalogue.sqlite"
+CHECKS = """CREATE TABLE IF NOT EXISTS track_checks (
+    track_id INTEGER PRIMARY KEY, checksum TEXT, damage TEXT)"""
+"""Digest of each track's vectors, and what is wrong with them if anything is.
 
-BUSY_S = 10.0
-"""Seconds to wait for another connection's commit."""
+Earlier libraries of format 1 lack this table, and earlier programs pass it over.
+"""
 
 _SCHEMA = (
     """CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)""",
@@ -38,6 +46,7 @@ _SCHEMA = (
         first_row INTEGER NOT NULL, n_rows INTEGER NOT NULL, removed_at TEXT)""",
     """CREATE UNIQUE INDEX live_content ON tracks (content_hash) WHERE removed_at IS NULL""",
     """CREATE INDEX live_path ON tracks (path) WHERE removed_at IS NULL""",
+    CHECKS,
 )
 
 _TRACK = "id, path, title, artist, album, duration_s, content_hash, added_at"
@@ -45,7 +54,10 @@ _TRACK = "id, path, title, artist, album, duration_s, content_hash, added_at"
 
 @dataclass(frozen=True)
 class NewTrack:
-    """A track to be entered; ``n_rows`` counts its vectors, which follow the previous track's."""
+    """A track to be entered; ``n_rows`` counts its vectors, which follow the previous track's.
+
+    ``checksum`` is that of its vectors, see `earprint.library.segments.checksum_of`.
+    """
 
     path: str | None
     title: str
@@ -54,19 +66,31 @@ class NewTrack:
     duration_s: float
     content_hash: str
     n_rows: int
+    checksum: str | None = None
 
 
 @dataclass(frozen=True)
 class StoredTrack:
-    """A live track and the place of its vectors."""
+    """A live track, the place of its vectors, their checksum if known, and their known damage."""
 
     track: Track
     segment_id: int
     first_row: int
     n_rows: int
+    checksum: str | None = None
+    damage: str | None = None
 
 
-class Catalogue:
+@dataclass(frozen=True)
+class Snapshot:
+    """The catalogue at one moment: live tracks in the order of their vectors, segments, facts."""
+
+    tracks: list[StoredTrack]
+    segments: dict[int, Segment]
+    meta: dict[str, str]
+
+
+class Catalogue(Database):
     """An open catalogue; safe to use from several threads.
 
     Parameters
@@ -83,131 +107,35 @@ class Catalogue:
     """
 
     def __init__(self, folder: Path, *, create: bool) -> None:
-        self._file = folder / FILE_NAME
-        self._lock = threading.RLock()
-        if not create and not self._file.exists():
-            raise LibraryError(
-                f"{folder}: is no earprint library; add recordings to it first, or check --library and "
-                "EARPRINT_LIBRARY"
-            )
-        with self._reporting():
-            self._connection = self._connect(create=create)
-            try:
-                self._prepare(create=create)
-            except BaseException:
-                self._connection.close()
-                raise
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._connection.close()
-
-    # Opening
-
-    def _connect(self, *, create: bool) -> sqlite3.Connection:
-        """Open the file; in a folder that cannot be written, as a file that nobody changes."""
-        connection = self._open("rwc" if create else "rw")
-        try:
-            connection.execute("PRAGMA user_version").fetchone()
-        except sqlite3.OperationalError as error:
-            connection.close()
-            refused = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-            # The low byte is the primary code, the rest says more about it.
-            if (error.sqlite_errorcode & 0xFF) not in refused or not self._file.exists():
-                raise
-            journal = self._file.with_name(f"{FILE_NAME}-wal")
-            if journal.exists() and journal.stat().st_size:
-                raise LibraryError(
-                    f"{self._file}: has unfinished changes beside it and cannot be written; open "
-                    "the library once where it can be written"
-                ) from error
-            connection = self._open("ro&immutable=1")
-        return connection
-
-    def _open(self, mode: str) -> sqlite3.Connection:
-        return sqlite3.connect(
-            f"{self._file.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            timeout=BUSY_S,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-
-    def _prepare(self, *, create: bool) -> None:
-        self._connection.execute("PRAGMA foreign_keys = ON")
-        if create and self._version() == 0:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            with self._transaction():
-                if self._version() == 0:  # nobody else has made it meanwhile
-                    for statement in _SCHEMA:
-                        self._connection.execute(statement)
-                    self._connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-        version = self._version()
-        if version == 0:
-            raise LibraryError(f"{self._file}: is empty; add recordings to the library first")
-        if version > FORMAT_VERSION:
-            raise LibraryError(
-                f"{self._file}: has format {version}, made by a newer earprint than this one, "
-                f"which knows {FORMAT_VERSION}; upgrade earprint"
-            )
-
-    def _version(self) -> int:
-        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-
-    # Errors and transactions
-
-    @contextmanager
-    def _reporting(self) -> Iterator[None]:
-        """Hold the lock; turn SQLite's errors into ours."""
-        with self._lock:
-            try:
-                yield
-            except sqlite3.ProgrammingError as error:
-                raise LibraryError(f"{self._file}: is closed; open the library again") from error
-            except sqlite3.OperationalError as error:
-                raise LibraryError(
-                    f"{self._file}: {error}; check that the folder can be written and has room"
-                ) from error
-            except sqlite3.Error as error:
-                raise LibraryError(
-                    f"{self._file}: is no catalogue or is damaged ({error}); restore it from a copy"
-                ) from error
-
-    @contextmanager
-    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
-        self._connection.execute(f"BEGIN {kind}")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+        super().__init__(folder, create=create, schema=_SCHEMA)
 
     # Reading
-
-    def data_version(self) -> int:
-        """Return a number that changes whenever another connection has changed the catalogue."""
-        with self._reporting():
-            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     def meta(self) -> dict[str, str]:
         """Return the facts about the whole library, by name."""
         with self._reporting():
             return dict(self._connection.execute("SELECT key, value FROM meta").fetchall())
 
-    def live(self) -> tuple[list[StoredTrack], dict[int, Segment]]:
-        """Return the live tracks in the order of their vectors, and all segments, of one moment."""
-        with self._reporting(), self._transaction("DEFERRED"):
-            rows = self._connection.execute(
-                f"SELECT {_TRACK}, segment_id, first_row, n_rows FROM tracks "
+    def snapshot(self) -> Snapshot:
+        """Return all that is live, of one moment."""
+        with self.reading() as connection:
+            checks = ("checksum, damage", "LEFT JOIN track_checks ON track_id = id")
+            columns, join = checks if has_table(connection, "track_checks") else ("NULL, NULL", "")
+            rows = connection.execute(
+                f"SELECT {_TRACK}, segment_id, first_row, n_rows, {columns} FROM tracks {join} "
                 "WHERE removed_at IS NULL ORDER BY segment_id, first_row"
             ).fetchall()
-            found = self._connection.execute(
+            found = connection.execute(
                 "SELECT id, file, rows, dim, checksum FROM segments ORDER BY id"
             ).fetchall()
-        tracks = [StoredTrack(Track(*row[:-3]), *row[-3:]) for row in rows]
-        return tracks, {row[0]: Segment(*row) for row in found}
+            meta = connection.execute("SELECT key, value FROM meta").fetchall()
+        tracks = [StoredTrack(Track(*row[:-5]), *row[-5:]) for row in rows]
+        return Snapshot(tracks, {row[0]: Segment(*row) for row in found}, dict(meta))
+
+    def live(self) -> tuple[list[StoredTrack], dict[int, Segment]]:
+        """Return the live tracks in the order of their vectors, and all segments, of one moment."""
+        snapshot = self.snapshot()
+        return snapshot.tracks, snapshot.segments
 
     def live_hashes(self) -> set[str]:
         """Return the content hashes of the live tracks."""
@@ -216,12 +144,15 @@ class Catalogue:
             return {row[0] for row in rows}
 
     def segment_files(self) -> set[str]:
-        """Return the names of all segments' files."""
-        with self._reporting():
-            return {row[0] for row in self._connection.execute("SELECT file FROM segments")}
+        """Return the names of all segments' files, those of an unfinished rebuild among them."""
+        with self.reading() as connection:
+            names = connection.execute("SELECT file FROM segments").fetchall()
+            if has_table(connection, "rebuild_segments"):
+                names += connection.execute("SELECT file FROM rebuild_segments").fetchall()
+        return {row[0] for row in names}
 
     def removed_count(self) -> int:
-        """Return how many tracks have been removed."""
+        """Return how many removed tracks have vectors on the disk."""
         with self._reporting():
             query = "SELECT count(*) FROM tracks WHERE removed_at IS NOT NULL"
             return int(self._connection.execute(query).fetchone()[0])
@@ -237,34 +168,32 @@ class Catalogue:
             )
             return [Track(*row) for row in rows]
 
-    def check(self) -> None:
-        """Let SQLite check the whole file.
-
-        Raises
-        ------
-        LibraryError
-            If it is damaged.
-        """
-        with self._reporting():
-            finding = self._connection.execute("PRAGMA integrity_check").fetchone()[0]
-        if finding != "ok":
-            first = str(finding).splitlines()[0]
-            raise LibraryError(f"{self._file}: is damaged ({first}); restore it from a copy")
+    def next_segment_id(self) -> int:
+        """Return the number for the next segment, which no segment has had before."""
+        with self.reading() as connection:
+            query = (
+                "SELECT max(coalesce((SELECT max(id) FROM segments), 0), "
+                "coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'last_segment_id'), 0))"
+            )
+            last = int(connection.execute(query).fetchone()[0])
+            if has_table(connection, "rebuild_segments"):
+                query = "SELECT coalesce(max(id), 0) FROM rebuild_segments"
+                last = max(last, int(connection.execute(query).fetchone()[0]))
+        return last + 1
 
     # Writing; the caller holds the library's writer lock
 
+    def upgrade(self) -> None:
+        """Make what earlier libraries of this format lack."""
+        with self._reporting():
+            if not has_table(self._connection, "track_checks"):
+                with self._transaction():
+                    self._connection.execute(CHECKS)
+
     def set_meta(self, facts: dict[str, str]) -> None:
         """Enter facts about the whole library that are not there yet."""
-        with self._reporting(), self._transaction():
-            self._connection.executemany(
-                "INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", facts.items()
-            )
-
-    def next_segment_id(self) -> int:
-        """Return the number for the next segment."""
-        with self._reporting():
-            query = "SELECT coalesce(max(id), 0) + 1 FROM segments"
-            return int(self._connection.execute(query).fetchone()[0])
+        with self.changing() as connection:
+            _note(connection, facts)
 
     def enter(
         self, segment: Segment, tracks: Sequence[NewTrack], model_id: str
@@ -275,35 +204,57 @@ class Catalogue:
         -------
         added, replaced : list of Track
         """
+        return self.enter_all([(segment, tracks)], model_id)
+
+    def enter_all(
+        self,
+        batches: Sequence[tuple[Segment, Sequence[NewTrack]]],
+        model_id: str,
+        facts: dict[str, str] | None = None,
+    ) -> tuple[list[Track], list[Track]]:
+        """Enter several segments at once, all or none, with facts that are not there yet; see `enter`."""
         now = timestamp()
         added: list[Track] = []
         replaced: list[Track] = []
-        with self._reporting(), self._transaction():
-            self._connection.execute(
-                "INSERT INTO segments (id, file, rows, dim, checksum, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-                (segment.id, segment.file, segment.rows, segment.dim, segment.checksum, now),
-            )
-            first_row = 0
-            for new in tracks:
-                if new.path is not None:
-                    old = self.find("path", new.path)
-                    self._mark_removed(old, now)
-                    replaced += old
-                values = (new.path, new.title, new.artist, new.album, new.duration_s)
-                cursor = self._connection.execute(
-                    "INSERT INTO tracks (path, title, artist, album, duration_s, content_hash, "
-                    "added_at, model_id, segment_id, first_row, n_rows) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*values, new.content_hash, now, model_id, segment.id, first_row, new.n_rows),
-                )
-                assert cursor.lastrowid is not None
-                added.append(Track(cursor.lastrowid, *values, new.content_hash, now))
-                first_row += new.n_rows
+        with self.changing() as connection:
+            _note(connection, facts or {})
+            for segment, tracks in batches:
+                enter_segment(connection, segment)
+                first_row = 0
+                for new in tracks:
+                    if new.path is not None:
+                        old = self.find("path", new.path)
+                        self._mark_removed(old, now)
+                        replaced += old
+                    added.append(self._enter_track(connection, new, segment.id, first_row, model_id, now))
+                    first_row += new.n_rows
         return added, replaced
+
+    def _enter_track(
+        self,
+        connection: sqlite3.Connection,
+        new: NewTrack,
+        segment_id: int,
+        first_row: int,
+        model_id: str,
+        now: str,
+    ) -> Track:
+        values = (new.path, new.title, new.artist, new.album, new.duration_s, new.content_hash, now)
+        cursor = connection.execute(
+            "INSERT INTO tracks (path, title, artist, album, duration_s, content_hash, added_at, "
+            "model_id, segment_id, first_row, n_rows) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*values, model_id, segment_id, first_row, new.n_rows),
+        )
+        assert cursor.lastrowid is not None
+        if new.checksum is not None:
+            connection.execute(
+                "INSERT OR REPLACE INTO track_checks VALUES (?, ?, NULL)", (cursor.lastrowid, new.checksum)
+            )
+        return Track(cursor.lastrowid, *values)
 
     def remove(self, tracks: Sequence[Track]) -> None:
         """Mark tracks as removed."""
-        with self._reporting(), self._transaction():
+        with self.changing():
             self._mark_removed(tracks, timestamp())
 
     def _mark_removed(self, tracks: Sequence[Track], now: str) -> None:
@@ -312,16 +263,24 @@ class Catalogue:
         )
 
 
+def _note(connection: sqlite3.Connection, facts: dict[str, str]) -> None:
+    connection.executemany("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", facts.items())
+
+
+def enter_segment(connection: sqlite3.Connection, segment: Segment, table: str = "segments") -> None:
+    """Enter a segment within a transaction."""
+    connection.execute(
+        f"INSERT INTO {table} (id, file, rows, dim, checksum, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+        (segment.id, segment.file, segment.rows, segment.dim, segment.checksum, timestamp()),
+    )
+
+
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Tell whether the catalogue has a table of this name."""
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return connection.execute(query, (name,)).fetchone() is not None
+
+
 def timestamp() -> str:
     """Return the present moment, ISO 8601, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def path_text(path: str | os.PathLike[str]) -> str:
-    """Return the absolute path as `storable` text."""
-    return storable(os.path.abspath(os.fspath(path)))  # noqa: PTH100 - resolves no links, unlike Path.resolve
-
-
-def storable(text: str) -> str:
-    r"""Return text that SQLite and JSON can hold: bytes that are no Unicode become ``\udc..`` escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

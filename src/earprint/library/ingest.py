@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from earprint.audio import content_hash, read_tags, stream_audio, survey
 from earprint.encoder.base import Encoder, Fingerprints
 from earprint.errors import AudioError, EarprintError
-from earprint.library.catalogue import NewTrack, path_text
+from earprint.library.catalogue import NewTrack
+from earprint.library.paths import path_text
 from earprint.library.records import AddEvent, AddReport, EventKind, Failure, Track
-from earprint.library.segments import STORED
+from earprint.library.segments import STORED, checksum_of
 
 WORKERS = 2
 """Files decoded and encoded at a time."""
@@ -85,6 +86,7 @@ def ingest(
     known: Iterable[str],
     commit: Commit,
     on_event: OnEvent | None = None,
+    expected: Mapping[Path, str] | None = None,
 ) -> AddReport:
     """Fingerprint the audio files under some paths.
 
@@ -99,23 +101,31 @@ def ingest(
         Called in this thread with each batch of finished tracks.
     on_event : callable, optional
         Told of every step, in this thread.
+    expected : mapping of Path to str, optional
+        Content hashes that the files must have, for files that were added before.
 
     Returns
     -------
     AddReport
     """
-    return _Ingestion(encoder, known, commit, on_event).run(paths)
+    return _Ingestion(encoder, known, commit, on_event, expected).run(paths)
 
 
 class _Ingestion:
     """One call of `ingest`."""
 
     def __init__(
-        self, encoder: Encoder, known: Iterable[str], commit: Commit, on_event: OnEvent | None
+        self,
+        encoder: Encoder,
+        known: Iterable[str],
+        commit: Commit,
+        on_event: OnEvent | None,
+        expected: Mapping[Path, str] | None,
     ) -> None:
         self._encoder = encoder
         self._commit = commit
         self._on_event = on_event
+        self._expected = expected
         self._known = set(known)
         self._in_work: set[str] = set()
         self._hashes_changed = threading.Condition()  # also the lock of the two sets above
@@ -161,6 +171,8 @@ class _Ingestion:
         if self._stop.is_set():
             raise _Interrupted
         digest = content_hash(path)
+        if self._expected is not None and self._expected.get(path) != digest:
+            raise AudioError("has other content than when it was added")
         with self._hashes_changed:
             # A copy of this file may be in work: only if it succeeds is this one known.
             self._hashes_changed.wait_for(lambda: digest not in self._in_work)
@@ -190,6 +202,7 @@ class _Ingestion:
             duration_s=fingerprints.duration_s,
             content_hash=digest,
             n_rows=len(vectors),
+            checksum=checksum_of(vectors),
         )
         return _Result((new, vectors), warnings)
 

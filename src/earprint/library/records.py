@@ -56,12 +56,14 @@ class Match:
     start_s : float
         Time in the track at which the query begins; negative if the query begins before the track.
     end_s : float
-        Time in the track at which the query ends: ``start_s`` plus the query's length. It may lie
-        past the track's end.
+        Time in the track at which the query ends: ``start_s`` plus the query's length times its speed. It
+        may lie past the track's end.
     score : float
         How well query and track agree there, 1 at best.
     lead : float
         ``score`` minus the score of the next candidate track (minus 0 if there is none).
+    speed : float
+        Of the query: at 1.03 it runs 3 % faster than the track.
     """
 
     track: Track
@@ -69,6 +71,7 @@ class Match:
     end_s: float
     score: float
     lead: float
+    speed: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON-ready data."""
@@ -201,7 +204,7 @@ class LibraryInfo:
     fingerprints : int
         Stored vectors of all tracks.
     removed : int
-        Tracks removed; their vectors stay on disk.
+        Tracks removed whose vectors are still on the disk; compacting deletes them.
     segments : int
         Files of vectors.
     size_bytes : int
@@ -214,6 +217,10 @@ class LibraryInfo:
         Distance of two stored vectors of a track.
     format_version : int
         Version of the library's layout on disk.
+    damaged : int
+        Tracks known to be damaged, which are not searched.
+    unfinished_rebuild : str or None
+        Model of a rebuild that was begun and not finished.
     """
 
     path: str
@@ -227,6 +234,8 @@ class LibraryInfo:
     dim: int | None
     reference_hop_s: float | None
     format_version: int
+    damaged: int = 0
+    unfinished_rebuild: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON-ready data."""

@@ -4,7 +4,8 @@ A segment is the bare rows of an array of shape (rows, dim), little-endian float
 how many rows, and the checksum, are in the catalogue. It is written under a temporary name,
 flushed to the disk and renamed, and only then entered in the catalogue: whatever interrupts this
 leaves either a whole segment or a file that the catalogue does not know, which the next writer
-deletes.
+deletes. A segment that nobody needs any more is deleted after the catalogue has forgotten it: a reader that
+has it mapped keeps it until it lets go (on Windows the file stays until then, and a later writer deletes it).
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from earprint.errors import LibraryError
 STORED: np.dtype[np.float16] = np.dtype("<f2")
 """Type of a stored component: half precision, little-endian."""
 
-ADVICE = "restore it from a copy, or add the recordings again to a new library folder"
+ADVICE = "run `earprint repair`, or restore it from a copy"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,16 @@ class Segment:
     rows: int
     dim: int
     checksum: str
+
+
+def checksum_of(rows: NDArray[np.float16]) -> str:
+    """Return the digest of some vectors, BLAKE2b of 128 bits as 32 hexadecimal digits.
+
+    Parameters
+    ----------
+    rows : ndarray of float16, shape (n, dim)
+    """
+    return hashlib.blake2b(rows.astype(STORED, copy=False).tobytes(), digest_size=16).hexdigest()
 
 
 def write_segment(folder: Path, segment_id: int, parts: Sequence[NDArray[np.float16]]) -> Segment:
@@ -56,7 +67,9 @@ def write_segment(folder: Path, segment_id: int, parts: Sequence[NDArray[np.floa
     temporary = folder / f"{name}.tmp"
     digest = hashlib.blake2b(digest_size=16)
     try:
-        folder.mkdir(exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(exist_ok=True)
+            sync_folder(folder.parent)
         with temporary.open("wb") as file:
             for part in parts:
                 data = np.ascontiguousarray(part, dtype=STORED).tobytes()
@@ -65,13 +78,13 @@ def write_segment(folder: Path, segment_id: int, parts: Sequence[NDArray[np.floa
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(folder / name)
-        _sync_folder(folder)
+        sync_folder(folder)
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise LibraryError(
             f"{folder / name}: cannot be written ({error.strerror}); make room or mend the "
-            "folder's permissions, then add again"
+            "folder's permissions, then run the command again"
         ) from error
     rows = sum(len(part) for part in parts)
     return Segment(segment_id, name, rows, parts[0].shape[1], digest.hexdigest())
@@ -102,38 +115,63 @@ def open_segment(folder: Path, segment: Segment) -> NDArray[np.float16]:
     return np.asarray(mapped)  # a plain view of the map: slicing it is several times cheaper
 
 
-def verify_segment(folder: Path, segment: Segment) -> None:
-    """Read a whole segment and compare its checksum with the catalogue's.
+def salvage_segment(folder: Path, segment: Segment) -> NDArray[np.float16]:
+    """Read what there is of a damaged segment, with zeros for what there is not.
 
-    Raises
-    ------
-    LibraryError
-        If it is missing or not what was written.
+    Returns
+    -------
+    ndarray of float16, shape (rows, dim)
+    """
+    size = segment.rows * segment.dim
+    found = b""
+    with suppress(OSError), (folder / segment.file).open("rb") as file:
+        found = file.read(size * STORED.itemsize)
+    rows = np.zeros(size, dtype=STORED)
+    rows[: len(found) // STORED.itemsize] = np.frombuffer(found, STORED, len(found) // STORED.itemsize)
+    return rows.reshape(segment.rows, segment.dim)
+
+
+def segment_damage(folder: Path, segment: Segment) -> str | None:
+    """Read a whole segment and compare it with what was written.
+
+    Returns
+    -------
+    str or None
+        The file and its damage, in one line; None if it is sound.
     """
     path = folder / segment.file
+    expected = segment.rows * segment.dim * STORED.itemsize
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
             found = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
-        raise LibraryError(f"{path}: cannot be read ({error.strerror}); {ADVICE}") from error
+        return f"{path}: cannot be read ({error.strerror}); {ADVICE}"
+    if size != expected:
+        return f"{path}: holds {size} bytes instead of {expected}; {ADVICE}"
     if found != segment.checksum:
-        raise LibraryError(f"{path}: is damaged (its checksum is wrong); {ADVICE}")
+        return f"{path}: is damaged (its checksum is wrong); {ADVICE}"
+    return None
+
+
+def strays(folder: Path, known: Iterable[str]) -> list[Path]:
+    """List segment files that the catalogue does not know, sorted: what interrupted writers left."""
+    keep = set(known)
+    return sorted(path for path in folder.glob("*.f16*") if path.name not in keep)
 
 
 def delete_strays(folder: Path, known: Iterable[str]) -> None:
-    """Delete what interrupted writers left: segment files that the catalogue does not know.
+    """Delete the `strays`.
 
     Only the holder of the library's writer lock may call this.
     """
-    keep = set(known)
-    for path in folder.glob("*.f16*"):
-        if path.name not in keep:
-            with suppress(OSError):  # harmless where it cannot be deleted
-                path.unlink()
+    for path in strays(folder, known):
+        with suppress(OSError):  # harmless where it cannot be deleted
+            path.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in a folder durable, where the system has such a call."""
+def sync_folder(folder: Path) -> None:
+    """Make a new name in a folder durable, where the system has such a call."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

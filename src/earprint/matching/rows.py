@@ -14,7 +14,7 @@ BACKGROUND_WEIGHT = 0.5
 WINDOW_S = 0.96
 """Length of the window that a row speaks for, in seconds."""
 
-HEARD_POWER = 3.0
+HEARD_POWER = 4.0
 """A row that heard a share h of its window counts h to this power; chosen on held-out training sources."""
 
 

@@ -1,0 +1,115 @@
+"""Compaction: segments are merged, and the vectors of removed tracks leave the disk.
+
+A group of segments is copied into one new segment, which is on the disk before one transaction gives the
+tracks their new place and forgets the old segments; only then are the old files deleted. A kill at any moment
+leaves either the old state or the new one, and at worst files that the next writer deletes. Readers that have
+the old files mapped keep them. A damaged segment is left alone, so that damage never gets a fresh checksum.
+"""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from earprint.library.catalogue import Catalogue, Snapshot, StoredTrack
+from earprint.library.relocation import Placement, forget_unneeded, relocate
+from earprint.library.reports import CompactReport
+from earprint.library.segments import (
+    STORED,
+    checksum_of,
+    delete_strays,
+    open_segment,
+    segment_damage,
+    write_segment,
+)
+
+SEGMENT_ROWS = 262_144
+"""Vectors of a merged segment, at most, unless one track has more: 64 MiB of 128-d vectors."""
+
+SMALL_ROWS = SEGMENT_ROWS // 2
+"""Segments with fewer vectors are merged; any two of them fit into one."""
+
+MANY_SMALL = 16
+"""Small segments that have adding merge them. A vector is copied few times whatever the library's size."""
+
+MOSTLY_DEAD = 0.5
+"""Share of vectors of removed tracks in a segment that has adding rewrite it."""
+
+
+def compact(
+    catalogue: Catalogue, folder: Path, *, on_change: Callable[[], None], thorough: bool = True
+) -> CompactReport:
+    """Merge small segments and drop vectors of removed tracks; the caller holds the writer lock.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+    folder : Path
+        Where the segments lie.
+    on_change : callable
+        Called after each commit, before files are deleted.
+    thorough : bool
+        Do all there is to do; otherwise only what pays, see `MANY_SMALL` and `MOSTLY_DEAD`.
+
+    Raises
+    ------
+    LibraryError
+        If the disk is full or the folder cannot be written; what was done until then stays done.
+    """
+    before = catalogue.snapshot()
+    left: dict[int, str] = {}
+    while group := _next_group(catalogue.snapshot(), left.keys(), thorough):
+        snapshot = catalogue.snapshot()
+        damage = {number: segment_damage(folder, snapshot.segments[number]) for number in group}
+        found = {number: cause for number, cause in damage.items() if cause is not None}
+        if found:
+            left |= found
+            continue
+        _rewrite(catalogue, folder, [t for t in snapshot.tracks if t.segment_id in group])
+        on_change()
+        delete_strays(folder, catalogue.segment_files())
+    if before.segments.keys() - {track.segment_id for track in before.tracks}:
+        forget_unneeded(catalogue)
+        on_change()
+        delete_strays(folder, catalogue.segment_files())
+    after = catalogue.snapshot()
+    dropped, freed = (x - y for x, y in zip(_rows_and_bytes(before), _rows_and_bytes(after), strict=True))
+    return CompactReport(len(before.segments), len(after.segments), dropped, freed, list(left.values()))
+
+
+def _next_group(snapshot: Snapshot, left: Collection[int], thorough: bool) -> list[int]:
+    """Choose segments to copy into one; none if there is nothing worth doing."""
+    live = dict.fromkeys(snapshot.segments, 0)
+    for track in snapshot.tracks:
+        live[track.segment_id] += track.n_rows
+    usable = [s for s in snapshot.segments.values() if s.id not in left and live[s.id]]
+    small = {s.id for s in usable if live[s.id] < SMALL_ROWS}
+    if not thorough and len(small) < MANY_SMALL:
+        small = set()
+    least = 0.0 if thorough else MOSTLY_DEAD
+    dirty = {s.id for s in usable if (s.rows - live[s.id]) / s.rows > least}
+    group: list[int] = []
+    rows = 0
+    for number in sorted(small | dirty):
+        if group and rows + live[number] > SEGMENT_ROWS:
+            if len(group) > 1 or group[0] in dirty:
+                return group
+            group, rows = [], 0
+        group.append(number)
+        rows += live[number]
+    return group if len(group) > 1 or dirty.intersection(group) else []
+
+
+def _rewrite(catalogue: Catalogue, folder: Path, tracks: list[StoredTrack]) -> None:
+    """Copy the vectors of some tracks into one new segment."""
+    segments = catalogue.snapshot().segments
+    opened = {number: open_segment(folder, segments[number]) for number in {t.segment_id for t in tracks}}
+    parts = [opened[t.segment_id][t.first_row : t.first_row + t.n_rows] for t in tracks]
+    placements = [
+        Placement(track.track.id, track.n_rows, checksum_of(part))
+        for track, part in zip(tracks, parts, strict=True)
+    ]
+    relocate(catalogue, write_segment(folder, catalogue.next_segment_id(), parts), placements)
+
+
+def _rows_and_bytes(snapshot: Snapshot) -> tuple[int, int]:
+    segments = snapshot.segments.values()
+    return sum(s.rows for s in segments), sum(s.rows * s.dim * STORED.itemsize for s in segments)

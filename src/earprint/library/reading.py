@@ -1,0 +1,248 @@
+"""An open library, as far as it is asked and not changed.
+
+Readers need no lock: each question is answered from a `View`, an immutable picture of the last committed
+state, which is taken anew when another process has committed something. All times are in seconds.
+"""
+
+import math
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from earprint.constants import SAMPLE_RATE
+from earprint.encoder.base import Encoder
+from earprint.errors import LibraryError, ModelError
+from earprint.library import asking
+from earprint.library.asking import Source
+from earprint.library.catalogue import FORMAT_VERSION, Catalogue, Snapshot
+from earprint.library.folder import check_folder, folder_size
+from earprint.library.rebuilding import unfinished
+from earprint.library.records import Identification, LibraryInfo, Track
+from earprint.library.view import Mapped, View, build_view
+
+
+class OpenLibrary:
+    """What `earprint.Library` is to a reader.
+
+    Safe to use from several threads. Use it as a context manager, or call `close`.
+
+    Parameters
+    ----------
+    path : path
+        The library's folder.
+    create : bool
+        Make the library if the folder is missing or empty.
+    model : str
+        Name of the model, loaded when first needed.
+    encoder : Encoder, optional
+        Used in place of `model`.
+    on_wait : callable, optional
+        Gets one line that says for whom, when a change must wait for another process's.
+
+    Raises
+    ------
+    LibraryError
+        If there is no library, or its catalogue is damaged or cannot be read.
+    ModelError
+        If the library was made by another model than `encoder`. With `model`, this is found when
+        the model is first needed.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        create: bool = True,
+        model: str = "dense",
+        encoder: Encoder | None = None,
+        on_wait: Callable[[str], None] | None = None,
+    ) -> None:
+        if not os.fspath(path):
+            raise LibraryError("the library has an empty path; name a folder")
+        self.path = Path(path)
+        self._on_wait = on_wait
+        self._model = model
+        self._encoder: Encoder | None = None
+        self._lock = threading.RLock()
+        self._view: View | None = None
+        self._view_version = -1
+        self._mapped: Mapped = {}
+        check_folder(self.path, create=create)
+        self._catalogue = Catalogue(self.path, create=create)
+        try:
+            if encoder is not None:
+                self._check_model(encoder, self._catalogue.meta())
+                self._encoder = encoder
+            self._refresh()
+        except BaseException:
+            self._catalogue.close()
+            raise
+
+    def close(self) -> None:
+        """Close the library's files."""
+        self._catalogue.close()
+        with self._lock:
+            self._view = None
+            self._mapped = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def identify(
+        self,
+        source: Source,
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        top: int = 5,
+        threshold: float | None = None,
+        method: Literal["aligned", "paper"] = "aligned",
+    ) -> Identification:
+        """Say which recording an excerpt comes from, and where in it.
+
+        Parameters
+        ----------
+        source : path, binary file, or ndarray of shape (n,) or (n, channels)
+        sample_rate : int
+            Of an array, in Hz.
+        top : int
+            Most answers to give.
+        threshold : float, optional
+            Least score of a match, finite; the model's own by default, for "paper" the paper's one half.
+        method : {"aligned", "paper"}
+            See `earprint.matching`.
+
+        Returns
+        -------
+        Identification
+            With a warning if recordings are damaged and were not searched.
+
+        Raises
+        ------
+        AudioError
+            If the source gives no audio.
+        ModelError
+            If the library was made by another model.
+        LibraryError
+            If the catalogue is damaged.
+        """
+        encoder = self._load_encoder()
+
+        def current_view() -> View:
+            view = self._refresh()
+            self._check_model(encoder, view.meta)  # a rebuild may have switched while the query was encoded
+            return view
+
+        return asking.identify(
+            source,
+            encoder=encoder,
+            current_view=current_view,
+            sample_rate=sample_rate,
+            top=top,
+            threshold=threshold,
+            method=method,
+        )
+
+    def tracks(self) -> list[Track]:
+        """Return the tracks, damaged ones too, in the order of their numbers."""
+        view = self._refresh()
+        return sorted([*view.tracks, *view.damaged], key=lambda track: track.id)
+
+    def info(self) -> LibraryInfo:
+        """Return the library's figures."""
+        view = self._refresh()
+        meta = view.meta
+        return LibraryInfo(
+            path=str(self.path),
+            tracks=len(view.tracks) + len(view.damaged),
+            duration_s=sum(track.duration_s for track in [*view.tracks, *view.damaged]),
+            fingerprints=int(view.table.n_rows.sum()),
+            removed=self._catalogue.removed_count(),
+            segments=len(view.segments),
+            size_bytes=folder_size(self.path),
+            model_id=meta.get("model_id"),
+            dim=int(meta["dim"]) if "dim" in meta else None,
+            reference_hop_s=float(meta["reference_hop_s"]) if "reference_hop_s" in meta else None,
+            format_version=FORMAT_VERSION,
+            damaged=len(view.damaged),
+            unfinished_rebuild=unfinished(self._catalogue),
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Return the catalogue's contents at this moment."""
+        return self._catalogue.snapshot()
+
+    # Within
+
+    @property
+    def _segments_folder(self) -> Path:
+        return self.path / "segments"
+
+    def _load_any_encoder(self) -> Encoder:
+        """Return the encoder that this library was opened with, whatever made the library."""
+        with self._lock:
+            if self._encoder is not None:
+                return self._encoder
+            # Here, because listing and removing need no model, and its runtime is large.
+            from earprint.encoder import load_encoder
+
+            return load_encoder(self._model)
+
+    def _load_encoder(self) -> Encoder:
+        with self._lock:
+            encoder = self._load_any_encoder()
+            # Each time, as another process may have begun or rebuilt the library with another model since.
+            self._check_model(encoder, self._catalogue.meta())
+            self._encoder = encoder
+            return encoder
+
+    def _check_model(self, encoder: Encoder, meta: dict[str, str]) -> None:
+        made_by = meta.get("model_id")
+        if made_by is None:
+            return
+        if made_by != encoder.model_id:
+            raise ModelError(
+                f"{self.path}: was made by model {made_by}, not {encoder.model_id}; open it with that model, "
+                "or run `earprint rebuild` to make its fingerprints again from the files"
+            )
+        hop_s = float(meta["reference_hop_s"])
+        if int(meta["dim"]) != encoder.dim or not math.isclose(hop_s, encoder.reference_hop_s):
+            raise ModelError(
+                f"{self.path}: stores {meta['dim']} numbers each {hop_s:g} s, and model {made_by} now makes "
+                f"{encoder.dim} each {encoder.reference_hop_s:g} s; run `earprint rebuild` to make its "
+                "fingerprints again from the files"
+            )
+
+    def _forget_view(self) -> None:
+        """Have the next question see a change of our own, which SQLite does not report to us.
+
+        Files are let go of, as Windows deletes none that is mapped.
+        """
+        with self._lock:
+            self._view = None
+            self._mapped.clear()
+
+    def _refresh(self) -> View:
+        """Return a view of the last committed state."""
+        with self._lock:
+            version = self._catalogue.data_version()  # first: a later commit is then seen next time
+            while self._view is None or version != self._view_version:
+                snapshot = self._catalogue.snapshot()
+                self._view = build_view(
+                    snapshot.tracks, snapshot.segments, self._segments_folder, self._mapped, snapshot.meta
+                )
+                self._view_version = version
+                if self._view.damaged:
+                    # A file may be missing only because another process has merged it since the snapshot.
+                    version = self._catalogue.data_version()
+            return self._view

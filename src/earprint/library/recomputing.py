@@ -1,0 +1,74 @@
+"""Making the fingerprints of known tracks again from their files.
+
+The files must still have the content they were added with: a path that leads to other audio now must not
+lend it to the old title.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earprint.encoder.base import Encoder
+from earprint.library.catalogue import NewTrack
+from earprint.library.ingest import Finished, OnEvent, ingest
+from earprint.library.paths import stored_path
+from earprint.library.records import Track
+from earprint.library.reports import Trouble
+
+Recomputed = tuple[Track, NewTrack, NDArray[np.float16]]
+"""A track, what was found in its file now, and its vectors, shape (n_rows, dim)."""
+
+NO_FILE = "was added from memory or from another library and has no file"
+
+
+def recompute(
+    tracks: Sequence[Track],
+    *,
+    encoder: Encoder,
+    store: Callable[[Sequence[Recomputed]], None],
+    on_event: OnEvent | None = None,
+) -> tuple[list[Trouble], list[str]]:
+    """Fingerprint the files of some live tracks.
+
+    Parameters
+    ----------
+    tracks : sequence of Track
+    encoder : Encoder
+    store : callable
+        Called in this thread with each batch of finished tracks; see `earprint.library.ingest`.
+    on_event : callable, optional
+        Told of every step, in this thread.
+
+    Returns
+    -------
+    troubles : list of Trouble
+        Tracks without a readable file of the same content.
+    warnings : list of str
+        Troubles of files that were read all the same.
+    """
+    by_hash = {track.content_hash: track for track in tracks}  # no two live tracks have the same
+    files = {stored_path(track.path): track for track in tracks if track.path is not None}
+    stored: set[int] = set()
+
+    def commit(batch: Sequence[Finished]) -> tuple[list[Track], list[Track]]:
+        made = [(by_hash[new.content_hash], new, vectors) for new, vectors in batch]
+        store(made)
+        stored.update(track.id for track, _, _ in made)
+        return [track for track, _, _ in made], []
+
+    report = ingest(
+        list(files),
+        encoder=encoder,
+        known=(),
+        commit=commit,
+        on_event=on_event,
+        expected={path: track.content_hash for path, track in files.items()},
+    )
+    causes = {str(failure.path): failure.cause for failure in report.failed}
+    troubles = [
+        Trouble(track, causes.get(str(stored_path(track.path)), "gave nothing") if track.path else NO_FILE)
+        for track in tracks
+        if track.id not in stored
+    ]
+    return troubles, report.warnings

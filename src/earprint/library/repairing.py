@@ -1,0 +1,107 @@
+"""Repair: damaged tracks are made again from their files, and damaged segments leave the library.
+
+Whatever is sound in a damaged segment moves to a new one; what is damaged comes from the file, if that still
+has the content it was added with. Each batch is committed by itself, so that a killed repair is resumed by
+the next.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earprint.encoder.base import Encoder
+from earprint.library.catalogue import Catalogue
+from earprint.library.ingest import OnEvent
+from earprint.library.recomputing import Recomputed, recompute
+from earprint.library.relocation import Placement, forget_unneeded, mark_damage, relocate
+from earprint.library.reports import RepairReport
+from earprint.library.segments import (
+    checksum_of,
+    delete_strays,
+    salvage_segment,
+    segment_damage,
+    write_segment,
+)
+from earprint.library.verifying import verify
+
+
+def repair(
+    catalogue: Catalogue,
+    folder: Path,
+    *,
+    load_encoder: Callable[[], Encoder],
+    drop_lost: bool,
+    on_change: Callable[[], None],
+    on_event: OnEvent | None = None,
+) -> RepairReport:
+    """Mend what can be mended; the caller holds the writer lock.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+    folder : Path
+        Where the segments lie.
+    load_encoder : callable
+        Gives the library's encoder, if it is needed.
+    drop_lost : bool
+        Remove tracks that are damaged and cannot be made again.
+    on_change : callable
+        Called after each commit, before files are deleted.
+    on_event : callable, optional
+        Told of every step, in this thread.
+
+    Raises
+    ------
+    LibraryError
+        If the catalogue is damaged, or the library cannot be written.
+    """
+    found = verify(catalogue, folder)
+    damaged = [trouble.track for trouble in found.damaged]
+    all_tracks = [stored.track.id for stored in catalogue.snapshot().tracks]
+    mark_damage(catalogue, {trouble.track.id: trouble.cause for trouble in found.damaged}, all_tracks)
+    moved = _move_sound_tracks(catalogue, folder, {track.id for track in damaged})
+
+    def store(batch: Sequence[Recomputed]) -> None:
+        _write(catalogue, folder, [(track.id, vectors) for track, _, vectors in batch])
+        on_change()
+
+    lost, _ = (
+        recompute(damaged, encoder=load_encoder(), store=store, on_event=on_event) if damaged else ([], [])
+    )
+    lost_ids = {trouble.track.id for trouble in lost}
+    if drop_lost and lost:
+        catalogue.remove([trouble.track for trouble in lost])
+    forget_unneeded(catalogue)
+    on_change()
+    delete_strays(folder, catalogue.segment_files())
+    snapshot = catalogue.snapshot()
+    segment_problems = {segment_damage(folder, segment) for segment in snapshot.segments.values()}
+    return RepairReport(
+        recomputed=[track for track in damaged if track.id not in lost_ids],
+        moved=moved,
+        lost=lost,
+        dropped=drop_lost and bool(lost),
+        problems=[p for p in verify(catalogue, folder).problems if p not in segment_problems],
+    )
+
+
+def _move_sound_tracks(catalogue: Catalogue, folder: Path, damaged: set[int]) -> int:
+    """Copy sound tracks out of damaged segments; returns how many."""
+    snapshot = catalogue.snapshot()
+    moved = 0
+    for segment in snapshot.segments.values():
+        sound = [t for t in snapshot.tracks if t.segment_id == segment.id and t.track.id not in damaged]
+        if not sound or segment_damage(folder, segment) is None:
+            continue
+        rows = salvage_segment(folder, segment)
+        _write(catalogue, folder, [(t.track.id, rows[t.first_row : t.first_row + t.n_rows]) for t in sound])
+        moved += len(sound)
+    return moved
+
+
+def _write(catalogue: Catalogue, folder: Path, parts: Sequence[tuple[int, NDArray[np.float16]]]) -> None:
+    """Write vectors of tracks as a new segment and place the tracks there."""
+    segment = write_segment(folder, catalogue.next_segment_id(), [rows for _, rows in parts])
+    relocate(catalogue, segment, [Placement(number, len(rows), checksum_of(rows)) for number, rows in parts])
