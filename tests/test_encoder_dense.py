@@ -14,9 +14,20 @@ from earprint.encoder.registry import find_model
 from earprint.errors import ModelError
 
 
+def variant(folder, name, **changes):
+    """The shipped network with another card."""
+    model = find_model("dense")
+    path = folder / f"{name}.onnx"
+    path.write_bytes(model.path.read_bytes())
+    path.with_suffix(".json").write_text(json.dumps({**model.card, **changes}))
+    return path
+
+
 @pytest.fixture(scope="module")
-def encoder():
-    return load_encoder("dense")
+def encoder(tmp_path_factory):
+    """Every second row of a reference, and no windows beyond a query."""
+    folder = tmp_path_factory.mktemp("model")
+    return load_encoder(str(variant(folder, "plain", query_beyond_steps=0, reference_steps=2)))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +85,7 @@ def test_grids_are_whole_multiples(encoder):
     [(15_360, 147), (30_000, 147), (15_360, 400), (40_000, 400), (156_137, 400), (156_137, 401)],
 )
 def test_chunks_give_what_one_pass_gives(encoder, music, n, chunk_frames):
-    chunked = DenseEncoder(find_model("dense"), threads=1, chunk_frames=chunk_frames)
+    chunked = DenseEncoder(encoder.model, threads=1, chunk_frames=chunk_frames)
     sizes = np.cumsum(np.random.default_rng(n).integers(1, 9_001, 60))
     blocks = np.split(music[:n], sizes[sizes < n])
     got = chunked.encode(blocks, query=True).vectors
@@ -85,7 +96,7 @@ def test_longer_than_one_chunk(encoder, music):
     twice = np.concatenate((music, music[::-1], music))
     got = encode(encoder, twice).vectors
     assert got.shape == (rows(480_000, 8), 128)
-    whole = DenseEncoder(find_model("dense"), chunk_frames=4_000)
+    whole = DenseEncoder(encoder.model, chunk_frames=4_000)
     np.testing.assert_allclose(got, whole.encode([twice]).vectors, atol=1e-5)
 
 
@@ -93,7 +104,7 @@ def test_references_are_every_second_query_row(encoder, music):
     query = encode(encoder, music, query=True).vectors
     np.testing.assert_array_equal(encode(encoder, music).vectors, query[::2])
     # Chunks of three rows begin on either parity.
-    odd = DenseEncoder(find_model("dense"), chunk_frames=155)
+    odd = DenseEncoder(encoder.model, chunk_frames=155)
     np.testing.assert_allclose(odd.encode([music]).vectors, query[::2], atol=1e-5)
 
 
@@ -158,11 +169,7 @@ def test_threads_do_not_disturb_each_other(encoder, music):
 @pytest.fixture(scope="module")
 def reaching(tmp_path_factory):
     """The same network with a card that asks for windows beyond the query and a sparser grid."""
-    model = find_model("dense")
-    path = tmp_path_factory.mktemp("model") / "reaching.onnx"
-    path.write_bytes(model.path.read_bytes())
-    card = {**model.card, "query_beyond_steps": 12, "reference_steps": 8}
-    path.with_suffix(".json").write_text(json.dumps(card))
+    path = variant(tmp_path_factory.mktemp("model"), "reaching", query_beyond_steps=12, reference_steps=8)
     return DenseEncoder(open_model(path), threads=1, chunk_frames=300)
 
 
@@ -196,9 +203,12 @@ def test_a_query_shorter_than_a_window_reaches_beyond_it(reaching, music):
 
 @pytest.mark.parametrize("value", [0, "2", 1.5])
 def test_a_card_with_an_impossible_grid(tmp_path, value):
-    model = find_model("dense")
-    path = tmp_path / "odd.onnx"
-    path.write_bytes(model.path.read_bytes())
-    path.with_suffix(".json").write_text(json.dumps({**model.card, "reference_steps": value}))
+    path = variant(tmp_path, "odd", reference_steps=value)
     with pytest.raises(ModelError, match=r"odd\.json: reference_steps is .* export the model again"):
         DenseEncoder(open_model(path))
+
+
+def test_the_shipped_model_has_both_grids():
+    shipped = load_encoder("dense")
+    assert (shipped.query_hop_s, shipped.reference_hop_s) == (0.04, 0.32)
+    assert shipped.encode([np.ones(16_000, np.float32)], query=True).beyond == 12
