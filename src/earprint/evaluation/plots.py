@@ -36,6 +36,9 @@ ERROR_RANGE_MS: Final = 150
 ERROR_BIN_MS: Final = 5
 """Width of a bar, in milliseconds."""
 
+LEGEND_ENTRY_IN: Final = 2.0
+"""Width of one entry of the legend, in inches."""
+
 NARROWEST_IN: Final = 6.0
 """Least width of a picture, in inches, for its title."""
 
@@ -111,9 +114,11 @@ def _finish(figure: "Figure", axes: Sequence[Any]) -> None:
     for panel in axes:
         panel.grid(alpha=0.3)
         handles |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+    fitting = int(figure.get_figwidth() / LEGEND_ENTRY_IN)
     figure.legend(
-        list(handles.values()), list(handles), loc="outside lower center", ncols=min(6, max(1, len(handles)))
-    )
+        list(handles.values()), list(handles), loc="outside lower center",
+        ncols=max(1, min(fitting, len(handles))),
+    )  # fmt: skip
 
 
 def _share(row: Row, metric: str = METRIC) -> tuple[float, float, float]:
