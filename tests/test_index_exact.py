@@ -95,3 +95,15 @@ def test_half_precision_moves_a_cosine_by_less_than_a_thousandth():
     scores, rows = ExactIndex([stored.astype(np.float16)], 128).search(queries, 5)
     true = np.take_along_axis(queries @ stored.T, rows, axis=1)
     assert np.abs(scores - true).max() < 1e-3
+
+
+def test_a_damaged_row_hides_no_other():
+    rng = np.random.default_rng(4)
+    rows = rng.standard_normal((200, 16)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    stored = rows.astype(np.float16)
+    stored[7, 3] = np.nan
+    scores, found = ExactIndex([stored], 16).search(rows[[50, 120]], 3)
+    assert found[:, 0].tolist() == [50, 120]
+    assert np.isfinite(scores).all()
+    assert 7 not in found

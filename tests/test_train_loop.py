@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import hashlib
 import json
 
 import numpy as np
@@ -52,14 +53,14 @@ def trainer(store, tmp_path, monkeypatch):
     for name, make_network in thin.items():
         monkeypatch.setitem(networks.NETWORKS, name, make_network)
 
-    def make(run="run", **options):
+    def make(run="run", start_from=None, **options):
         settings = {
             "audio_per_step_s": float(TRACKS), "lengths_s": (1.0,), "max_minutes": 60.0, "warmup_steps": 5,
             "validation_percent": 0, "distortions": MILD, "threads": 1,
         }  # fmt: skip
         said = []
         config = default_config(options.pop("network", "dense"), **{**settings, **options})
-        made = Trainer(store, tmp_path / run, config, torch.device("cpu"), said.append)
+        made = Trainer(store, tmp_path / run, config, torch.device("cpu"), said.append, start_from)
         made.said = said
         return made
 
@@ -310,3 +311,17 @@ def test_attention_takes_a_step(trainer):
     learner = trainer(network="attention", audio_per_step_s=4.0, max_steps=2)
     assert learner.config.temperature == 0.1
     assert np.isfinite(learner._one_step())
+
+
+def test_what_a_run_began_with_is_remembered(trainer, tmp_path):
+    first = trainer("first", max_steps=2)
+    first.train()
+    weights = tmp_path / "first" / "weights.pt"
+    second = trainer("second", start_from=weights, max_steps=1)
+    for name, value in first.averaged_network().state_dict().items():
+        torch.testing.assert_close(second.network.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+    second.train()
+    digest = hashlib.blake2b(weights.read_bytes(), digest_size=4).hexdigest()
+    resumed = trainer("second", max_steps=2)
+    assert resumed.started_from == {"weights": "weights.pt", "digest": digest}
+    assert first.started_from is None

@@ -58,8 +58,9 @@ class ExactIndex:
         for start in range(0, len(self), BLOCK_ROWS):
             block = self.vectors(start, min(start + BLOCK_ROWS, len(self)))
             scores = queries @ block.T
-            # Once the first blocks are through, most query rows find nothing better in a block.
-            better = np.flatnonzero(scores.max(axis=1) > best[:, -1])
+            # Once the first blocks are through, most query rows find nothing better in a block. Put this way
+            # round, a NaN of a damaged row does not hide its whole block.
+            better = np.flatnonzero(~(scores.max(axis=1) <= best[:, -1]))
             if not len(better):
                 continue
             scores = scores[better]

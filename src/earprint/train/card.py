@@ -83,6 +83,7 @@ def export_run(
             "minutes": round(state["trained_s"] / 60, 1),
             "device": state.get("device", "unknown"),
             "store": state.get("store", {}),
+            "started_from": state.get("started_from"),
             "config": config,
             "validation": _last_validation(run),
         },

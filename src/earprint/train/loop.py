@@ -10,6 +10,7 @@ A run that was stopped goes on from its checkpoint with the same batches, rates 
 been: the checkpoint holds the time spent and the state of everything that draws at random.
 """
 
+import hashlib
 import json
 import math
 import time
@@ -95,8 +96,11 @@ class Trainer:
         self.recipe: Recipe = recipe_for(config.network, config.dim, config.query_beyond_steps)
         self.network = self.recipe.network.to(device)
         averaging = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
+        self.started_from: dict[str, str] | None = None
         if start_from is not None:
             load_weights(self.network, config.network, start_from, device)
+            digest = hashlib.blake2b(start_from.read_bytes(), digest_size=4).hexdigest()
+            self.started_from = {"weights": start_from.name, "digest": digest}
         self.average = AveragedModel(self.network, multi_avg_fn=averaging)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -253,6 +257,7 @@ class Trainer:
             "config": json.dumps(asdict(self.config)),
             "device": self.device_name(),
             "store": self.store,
+            "started_from": self.started_from,
         }
         write_checkpoint(self.run, state)
 
@@ -276,6 +281,7 @@ class Trainer:
         self.step, self.trained_s = state["step"], state["trained_s"]
         self.validated_s = state.get("validated_s", self.trained_s)  # the first checkpoints had none
         self.skipped = state.get("skipped", 0)
+        self.started_from = state.get("started_from", self.started_from)
         self.sampler.restore(state["sampler"])
 
     def _report_losses(self) -> None:
