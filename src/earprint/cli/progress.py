@@ -15,24 +15,30 @@ from earprint.cli import messages, output
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn
 
     from earprint.library import AddEvent
 
 
 def progress_bar() -> "Progress":
     """Make the progress bar; it stays silent unless stderr is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
-    return Progress(
+    return quiet_progress(
         BarColumn(bar_width=30),
         TextColumn("{task.percentage:>3.0f} %"),
         TextColumn("{task.fields[detail]}"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not output.is_terminal(sys.stderr),
-        transient=True,
+    )
+
+
+def quiet_progress(*columns: "ProgressColumn") -> "Progress":
+    """Make a progress bar of some columns (rich's own by default), silent unless stderr is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(
+        *columns, console=Console(stderr=True), disable=not output.is_terminal(sys.stderr), transient=True
     )
 
 

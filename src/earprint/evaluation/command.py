@@ -13,6 +13,7 @@ import typer
 
 from earprint.cli import output
 from earprint.cli.options import Method
+from earprint.cli.progress import quiet_progress
 from earprint.evaluation.help import HELP
 from earprint.evaluation.kinds import Kind
 
@@ -187,7 +188,7 @@ def evaluate(
     with ExitStack() as stack:
         folder = keep_library or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="earprint-")))
         systems = systems_of(model or ["dense"], folder)
-        progress = stack.enter_context(_progress())
+        progress = stack.enter_context(quiet_progress())
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="earprint-peers-")))
         peers = [make(work / str(number)) for number, make in enumerate(make_peers)]
         results = run(
@@ -255,16 +256,6 @@ def _audio_files(option: str, folders: Sequence[Path] | None) -> list[Path]:
 
 def _say(line: str) -> None:
     typer.echo(output.one_line(line), err=True)
-
-
-def _progress() -> "Progress":
-    """Make the progress bar; it stays silent unless stderr is a terminal."""
-    import sys
-
-    from rich.console import Console
-    from rich.progress import Progress
-
-    return Progress(console=Console(stderr=True), disable=not output.is_terminal(sys.stderr), transient=True)
 
 
 def _shown_on(progress: "Progress") -> "OnProgress":

@@ -4,7 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from earprint.audio.sources import name_of
 from earprint.encoder.base import AudioBlocks, Encoder
 from earprint.library.records import Identification, Match
 from earprint.library.view import View
-from earprint.matching import AGREEMENT, leads, search
+from earprint.matching import AGREEMENT, Method, leads, search
 
 Source = str | os.PathLike[str] | BinaryIO | NDArray[np.generic]
 """A file's path, an open binary file, or samples of shape (n,) or (n, channels)."""
@@ -28,7 +28,7 @@ def identify(
     sample_rate: int,
     top: int,
     threshold: float | None,
-    method: Literal["aligned", "paper"],
+    method: Method,
 ) -> Identification:
     """Answer one question; see `earprint.Library.identify`.
 

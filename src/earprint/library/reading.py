@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from earprint.constants import SAMPLE_RATE
 from earprint.encoder.base import Encoder
@@ -22,34 +22,11 @@ from earprint.library.folder import check_folder, folder_size
 from earprint.library.rebuilding import unfinished
 from earprint.library.records import Identification, LibraryInfo, Track
 from earprint.library.view import Mapped, View, build_view
+from earprint.matching import Method
 
 
 class OpenLibrary:
-    """What `earprint.Library` is to a reader.
-
-    Safe to use from several threads. Use it as a context manager, or call `close`.
-
-    Parameters
-    ----------
-    path : path
-        The library's folder.
-    create : bool
-        Make the library if the folder is missing or empty.
-    model : str
-        Name of the model, loaded when first needed.
-    encoder : Encoder, optional
-        Used in place of `model`.
-    on_wait : callable, optional
-        Gets one line that says for whom, when a change must wait for another process's.
-
-    Raises
-    ------
-    LibraryError
-        If there is no library, or its catalogue is damaged or cannot be read.
-    ModelError
-        If the library was made by another model than `encoder`. With `model`, this is found when
-        the model is first needed.
-    """
+    """What `earprint.Library` is to a reader; its parameters and errors are told there."""
 
     def __init__(
         self,
@@ -106,7 +83,7 @@ class OpenLibrary:
         sample_rate: int = SAMPLE_RATE,
         top: int = 5,
         threshold: float | None = None,
-        method: Literal["aligned", "paper"] = "aligned",
+        method: Method = "aligned",
     ) -> Identification:
         """Say which recording an excerpt comes from, and where in it.
 

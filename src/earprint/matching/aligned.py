@@ -97,14 +97,11 @@ def search_aligned(
         alignments.append((score, int(track), offset))
     alignments.sort(key=lambda alignment: -alignment[0])
     duration_s = (len(queries) - 2 * beyond) * query_hop_s + WINDOW_S
-    if not SHORTEST_S <= duration_s <= LONGEST_S:
-        return [
-            Alignment(track, (offset + beyond) * query_hop_s, score) for score, track, offset in alignments
-        ]
+    speeds_found = MAX_SPEEDS_FOUND if SHORTEST_S <= duration_s <= LONGEST_S else 0
     answers = []
     for number, (score, track, offset) in enumerate(alignments):
         speed = 1.0
-        if number < MAX_SPEEDS_FOUND:
+        if number < speeds_found:
             found = find_speed(query, index, table, track, offset)
             if found is not None:
                 score, offset, speed = found.score, found.offset, found.speed
@@ -164,7 +161,7 @@ def _scores(
 
     With `common`, it is the mean cosine over the query rows that are inside at every offset, however few.
     """
-    ratio = len(query.rows)
+    ratio = query.ratio
     n_rows = int(table.n_rows[track])
     n_query, n_whole = len(query.whole) - 1, int(query.whole[-1])
     # A part's rows never outnumber rows[0]; a little more than is needed may be read at the end.

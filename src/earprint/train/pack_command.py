@@ -1,6 +1,5 @@
 """``earprint train pack``: folders of audio into a store, with progress and every bad file named."""
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from earprint.cli import messages, output
+from earprint.cli import messages
+from earprint.cli.progress import quiet_progress, say
 from earprint.constants import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -127,12 +127,8 @@ class _Progress:
     """A bar on a terminal; elsewhere a line every `LINE_EVERY_S` seconds. Bad files are named on both."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
         self.failed = 0
-        self._terminal = output.is_terminal(sys.stderr)
-        self._bar = Progress(console=Console(stderr=True), disable=not self._terminal, transient=True)
+        self._bar = quiet_progress()
         self._task = self._bar.add_task("", total=None)
         self._what, self._done, self._total, self._told = "", 0, 0, time.monotonic()
 
@@ -152,7 +148,7 @@ class _Progress:
         """Count a file and name it if it was left out."""
         if problem is not None:
             self.failed += 1
-            self._say(messages.failed_file(problem))
+            say(self._bar, messages.failed_file(problem))
         self._advance()
 
     def counted(self, what: str, things: Iterable[T], total: int) -> Iterator[T]:
@@ -166,13 +162,6 @@ class _Progress:
     def _advance(self) -> None:
         self._done += 1
         self._bar.advance(self._task)
-        if not self._terminal and time.monotonic() - self._told > LINE_EVERY_S:
+        if self._bar.disable and time.monotonic() - self._told > LINE_EVERY_S:
             self._told = time.monotonic()
-            self._say(f"{self._what}: {self._done}/{self._total}")
-
-    def _say(self, line: str) -> None:
-        text = output.one_line(line)
-        if self._terminal:
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        else:
-            typer.echo(text, err=True)
+            say(self._bar, f"{self._what}: {self._done}/{self._total}")
