@@ -17,6 +17,7 @@ import numpy as np
 
 from earprint.constants import SAMPLE_RATE
 from earprint.encoder.base import AudioBlocks, Fingerprints
+from earprint.encoder.codebook import Codebook
 from earprint.library.database import Database
 
 Place = tuple[str, int]
@@ -33,6 +34,8 @@ class ToyEncoder:
         self.name = name
         self.model_id = f"toy-{name}"
         self.reference_hop_s = 0.08 if name == "one" else 0.16
+        # The second stores compactly, so that a rebuild changes the kind of segments too.
+        self.codebook = None if name == "one" else toy_codebook(self.model_id, self.dim)
 
     def threshold(self, duration_s: float) -> float:
         """Score of a match."""
@@ -48,6 +51,19 @@ class ToyEncoder:
         ]
         vectors = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
         return Fingerprints(vectors.astype(np.float32), hop_s, len(samples) / SAMPLE_RATE)
+
+
+def toy_codebook(model_id: str, dim: int) -> Codebook:
+    """A codebook of centroids drawn at random, one for each component."""
+    rng = np.random.default_rng(1)
+    return Codebook(
+        model_id=model_id,
+        rotation=np.eye(dim, dtype=np.float32),
+        centroids=rng.random((dim, 256, 1), dtype=np.float32),
+        lists=rng.random((8, dim), dtype=np.float32),
+        gain=1.0,
+        thresholds={},
+    )
 
 
 def die_at(end: Place, log: Path) -> None:

@@ -20,6 +20,7 @@ BANDS = 32
 
 class FakeEncoder:
     name = "fake"
+    codebook = None
     dim = DIM
     reference_hop_s = 2 * HOP / RATE
     query_hop_s = HOP / RATE

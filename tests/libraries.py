@@ -6,12 +6,11 @@ import sys
 import textwrap
 from pathlib import Path
 
-import numpy as np
-
 import earprint
+from codebooks import random_codebook
 from earprint.library import Library
 from earprint.library.segments import checksum_of
-from fake_encoder import RATE, FakeEncoder, tune, write_wav
+from fake_encoder import DIM, RATE, FakeEncoder, tune, write_wav
 
 SECONDS = 2.5
 ROWS = 20
@@ -33,6 +32,16 @@ class OtherEncoder(FakeEncoder):
         if query:
             return made
         return type(made)(made.vectors[::2], self.reference_hop_s, made.duration_s)
+
+
+class CompactEncoder(FakeEncoder):
+    """A model with a codebook, whose codes are fine enough for made-up tunes."""
+
+    def __init__(self, model_id="fake-0001", seed=0, thresholds=None):
+        super().__init__(model_id)
+        self.codebook = random_codebook(
+            dim=DIM, pieces=DIM, n_lists=20, seed=seed, model_id=model_id, thresholds=thresholds
+        )
 
 
 def write_music(folder, seeds):
@@ -67,9 +76,7 @@ def content(library):
     view = library._refresh()
     found = {}
     for entry, track in enumerate(view.tracks):
-        first, count = int(view.table.first_row[entry]), int(view.table.n_rows[entry])
-        rows = view.index.vectors(first, first + count).astype(np.float16)
-        found[track.id] = (track, checksum_of(rows))
+        found[track.id] = (track, checksum_of(view.stored_rows(entry)))
     return found
 
 

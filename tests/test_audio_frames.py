@@ -101,6 +101,31 @@ def test_packed_and_planar_frames_of_several_channels():
         np.testing.assert_allclose(chunk.samples, values.mean(axis=1), atol=2e-5)
 
 
+def test_eight_planar_channels():
+    rows = np.arange(8 * FRAME, dtype=np.float32).reshape(8, FRAME) / 1000
+    made = av.AudioFrame(format="fltp", layout="7.1", samples=FRAME)
+    for plane, row in zip(made.planes, rows, strict=False):
+        plane.update(row)
+    made.sample_rate = RATE
+    joiner = FrameJoiner(Damage(), None)
+    (chunk,) = [*joiner.push(made), *joiner.flush()]
+    np.testing.assert_allclose(chunk.samples, rows.mean(axis=0), atol=1e-6)
+
+
+def test_order_is_kept_over_many_chunks_and_a_hole():
+    damage = Damage()
+    joiner = FrameJoiner(damage, None)
+    chunks = []
+    for i in range(200):
+        chunks += joiner.push(frame(FRAME * i + (500 if i >= 130 else 0), value=i / 100))
+    chunks += joiner.flush()
+    expected = np.repeat(np.arange(200) / 100, FRAME).astype(np.float32)
+    expected = np.insert(expected, 130 * FRAME, np.zeros(500))
+    np.testing.assert_array_equal(np.concatenate([c.samples for c in chunks]), expected)
+    assert max(len(c.samples) for c in chunks) <= RATE + FRAME
+    assert (damage.frames, damage.jumps) == (200, 0)
+
+
 def test_garbage_silences_its_frame_only():
     damage = Damage()
     joiner = FrameJoiner(damage, None)

@@ -7,10 +7,11 @@ import pytest
 
 from earprint import Library
 from earprint.demo import composer
+from earprint.encoder.storage import HalfStorage
 from earprint.evaluation import asking, search
 from earprint.evaluation.query import Query
 from earprint.evaluation.systems import Reader, System, systems_of
-from earprint.index import ExactIndex
+from earprint.index import ExactIndex, Rows
 from tinyencoder import TinyEncoder
 
 RATE = 16_000
@@ -28,7 +29,7 @@ def test_nearest_is_the_exact_search(n, k, monkeypatch):
     rng = np.random.default_rng(n)
     stored = unit(rng, n, 24).astype(np.float16)
     stored[rng.random(n) < 0.1] = 0  # silent rows
-    index = ExactIndex([stored[: n // 3], stored[n // 3 :]], 24)
+    index = ExactIndex(Rows([stored[: n // 3], stored[n // 3 :]], HalfStorage(24)))
     queries = np.concatenate([unit(rng, 119, 24), np.zeros((1, 24), np.float32)])
     scores, rows = search.nearest(index, queries, k)
     expected_scores, expected_rows = index.search(queries, k)
@@ -37,14 +38,14 @@ def test_nearest_is_the_exact_search(n, k, monkeypatch):
 
 
 def test_nearest_of_nothing():
-    scores, rows = search.nearest(ExactIndex([], 8), np.ones((2, 8), np.float32), 3)
+    scores, rows = search.nearest(ExactIndex(Rows([], HalfStorage(8))), np.ones((2, 8), np.float32), 3)
     assert scores.tolist() == [[0.0] * 3] * 2
     assert rows.tolist() == [[-1] * 3] * 2
 
 
 def test_prefetched_answers_what_it_knows_and_asks_the_rest():
     rng = np.random.default_rng(0)
-    index = ExactIndex([unit(rng, 500, 16).astype(np.float16)], 16)
+    index = ExactIndex(Rows([unit(rng, 500, 16).astype(np.float16)], HalfStorage(16)))
     known, other = unit(rng, 6, 16), unit(rng, 2, 16)
     prefetched = search.Prefetched(index, known, 8)
     assert len(prefetched) == 500

@@ -37,7 +37,7 @@ def test_no_frames():
     assert list(normalise_stream([])) == []
 
 
-@given(n=st.integers(1, 700), cuts=st.lists(st.integers(0, 700), max_size=8), seed=st.integers(0, 9))
+@given(n=st.integers(1, 2500), cuts=st.lists(st.integers(0, 2500), max_size=8), seed=st.integers(0, 9))
 @settings(max_examples=40, deadline=None)
 def test_any_chunks_give_what_one_go_gives(n, cuts, seed):
     log_mel = frames(n, seed)
@@ -47,9 +47,10 @@ def test_any_chunks_give_what_one_go_gives(n, cuts, seed):
 
 
 def test_single_frames_as_chunks():
-    log_mel = frames(260)
-    got = np.concatenate(list(normalise_stream(log_mel[i : i + 1] for i in range(260))))
-    np.testing.assert_allclose(got, normalise(log_mel), atol=2e-5)
+    log_mel = frames(2000)
+    parts = list(normalise_stream(log_mel[i : i + 1] for i in range(2000)))
+    assert len(parts) > 2
+    np.testing.assert_allclose(np.concatenate(parts), normalise(log_mel), atol=2e-5)
 
 
 @pytest.mark.parametrize("gain", [-9.0, -2.3, 5.0])

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from earprint.encoder.storage import HalfStorage
 from earprint.errors import AudioError, ModelError
 from earprint.library import Track, ingest
 from fake_encoder import FakeEncoder, tune, write_wav
@@ -36,8 +37,14 @@ class Store:
 
 
 def run(paths, store, *, encoder=None, known=(), on_event=None):
+    encoder = encoder or FakeEncoder()
     return ingest.ingest(
-        paths, encoder=encoder or FakeEncoder(), known=known, commit=store, on_event=on_event
+        paths,
+        encoder=encoder,
+        storage=HalfStorage(encoder.dim),
+        known=known,
+        commit=store,
+        on_event=on_event,
     )
 
 

@@ -132,6 +132,7 @@ def test_info(filled):
     assert (info.model_id, info.dim, info.reference_hop_s) == ("fake-0001", 32, 0.08)
     assert info.size_bytes > 5 * 64 * 32 * 2
     assert info.format_version == 1
+    assert info.storage == "half"
 
 
 def test_reopening_finds_everything(filled, tmp_path):

@@ -10,8 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from earprint.library import compaction, ingest
 from earprint.library.segments import checksum_of
+from earprint.library.storing import new_storage
 from fake_encoder import FakeEncoder, tune, write_wav
-from libraries import OtherEncoder, content, open_library
+from libraries import CompactEncoder, OtherEncoder, content, open_library
 
 TUNES = 8
 LENGTH_S = 1.2
@@ -19,6 +20,8 @@ LENGTH_S = 1.2
 
 class LibraryMachine(RuleBasedStateMachine):
     """Whatever is done, the library holds what the dictionary holds, with the very same vectors."""
+
+    new_encoder = FakeEncoder
 
     def __init__(self):
         super().__init__()
@@ -28,10 +31,10 @@ class LibraryMachine(RuleBasedStateMachine):
         for number in range(TUNES):
             name = f"tune {number}"
             self._files[name] = write_wav(self._path / f"{name}.wav", TUNE_AUDIO[number])
-        self._encoder = FakeEncoder()
+        self._encoder = self.new_encoder()
         self._plain = {}  # number: (title, date)
         self._largest = 0
-        self._library = open_library(self._path / "lib")
+        self._library = open_library(self._path / "lib", self._encoder)
         self._kept = compaction.MANY_SMALL
         compaction.MANY_SMALL = 3
 
@@ -72,7 +75,7 @@ class LibraryMachine(RuleBasedStateMachine):
 
     @rule()
     def rebuild(self):
-        other = FakeEncoder() if isinstance(self._encoder, OtherEncoder) else OtherEncoder()
+        other = self.new_encoder() if isinstance(self._encoder, OtherEncoder) else OtherEncoder()
         assert self._library.rebuild(encoder=other).switched
         self._encoder = other
 
@@ -87,7 +90,7 @@ class LibraryMachine(RuleBasedStateMachine):
             assert sorted(track.title for track in added) == sorted(self._titles())
             copy.remove(*[track.id for track in added])
             copy.compact()
-            copy.rebuild(encoder=FakeEncoder())
+            copy.rebuild(encoder=self.new_encoder())
         for left in sorted((self._path / "copy").rglob("*"), reverse=True):
             left.unlink() if left.is_file() else left.rmdir()
 
@@ -108,11 +111,11 @@ _digests = {}
 
 
 def expected_digest(encoder, title):
-    key = encoder.model_id, title
+    key = encoder.model_id, encoder.codebook is None, title
     if key not in _digests:
         audio = np.clip(TUNE_AUDIO[int(title.split()[1])], -1, 1)
         audio = (audio * 32767).astype("<i2").astype(np.float32) / 32768
-        _digests[key] = checksum_of(ingest.pack(encoder.encode([audio])))
+        _digests[key] = checksum_of(ingest.pack(encoder.encode([audio]), new_storage(encoder, None)))
     return _digests[key]
 
 
@@ -120,3 +123,13 @@ LibraryMachine.TestCase.settings = settings(
     max_examples=8, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestLibrary = LibraryMachine.TestCase
+
+
+class CompactLibraryMachine(LibraryMachine):
+    """The same of a compact library."""
+
+    new_encoder = CompactEncoder
+
+
+CompactLibraryMachine.TestCase.settings = LibraryMachine.TestCase.settings
+TestCompactLibrary = CompactLibraryMachine.TestCase

@@ -20,7 +20,7 @@ def parts():
 
 def test_written_vectors_come_back(tmp_path, parts):
     segment = write_segment(tmp_path / "segments", 3, parts)
-    assert (segment.rows, segment.dim, segment.file) == (9, 8, "000003.f16")
+    assert (segment.rows, segment.width, segment.file) == (9, 8, "000003.f16")
     stored = open_segment(tmp_path / "segments", segment)
     assert np.array_equal(stored, np.concatenate(parts))
     assert not stored.flags.writeable

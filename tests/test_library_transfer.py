@@ -233,7 +233,7 @@ def test_two_recordings_of_one_path_are_both_kept(library, tmp_path):
 
 
 def test_an_import_is_all_or_nothing(library, exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer, "SEGMENT_ROWS", ROWS)  # a segment for each track
+    monkeypatch.setattr(transfer, "rows_of_segment", lambda _row_bytes: ROWS)  # a segment for each track
     calls = []
 
     def full(*arguments):

@@ -5,9 +5,10 @@ import sqlite3
 
 import pytest
 
+from earprint.encoder.storage import HalfStorage
 from earprint.errors import LibraryError
 from earprint.library import Library, compaction, segments
-from fake_encoder import tune, write_wav
+from fake_encoder import DIM, tune, write_wav
 from libraries import (
     ROWS,
     SECONDS,
@@ -46,8 +47,7 @@ def test_compacting_merges_and_drops_and_keeps_the_rest(library, tmp_path):
 
 
 def test_merged_segments_have_a_largest_size(library, monkeypatch):
-    monkeypatch.setattr(compaction, "SEGMENT_ROWS", 4 * ROWS)
-    monkeypatch.setattr(compaction, "SMALL_ROWS", 2 * ROWS)
+    monkeypatch.setattr(compaction, "SEGMENT_BYTES", 4 * ROWS * DIM * 2)
     before = content(library)
     assert library.compact().segments_after == 2
     assert content(library) == before
@@ -73,12 +73,13 @@ def test_numbers_of_segments_and_tracks_are_never_used_again(library, tmp_path):
 def test_readers_keep_what_they_have_mapped(library, tmp_path):
     with open_library(tmp_path / "lib") as reader:
         old = reader._refresh()
-        rows = old.index.vectors(0, len(old.index))
+        index = old.index(HalfStorage(DIM))
+        rows = index.vectors(0, len(index))
         library.compact()
         assert not (tmp_path / "lib" / "segments" / "000001.f16").exists()
-        assert (old.index.vectors(0, len(old.index)) == rows).all()
+        assert (index.vectors(0, len(index)) == rows).all()
         assert all(finds(reader, i) for i in range(6))
-        assert reader._mapped.keys() == {7}  # the old files are let go
+        assert reader._opened.rows.keys() == {7}  # the old files are let go
 
 
 def test_a_reader_that_is_overtaken_by_compacting_looks_again(library, tmp_path, monkeypatch):
@@ -91,7 +92,7 @@ def test_a_reader_that_is_overtaken_by_compacting_looks_again(library, tmp_path,
             library.compact()
             return found
 
-        reader._mapped.clear()
+        reader._opened.forget()
         reader._forget_view()
         monkeypatch.setattr(reader._catalogue, "snapshot", overtaken)
         assert all(finds(reader, i) for i in range(6))

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earprint.index import ExactIndex
-from earprint.matching import TrackTable, aligned, search_aligned
+from earprint.encoder.storage import HalfStorage
+from earprint.index import ExactIndex, Rows
+from earprint.matching import TrackTable, aligned, scoring, search_aligned
 from earprint.matching import rows as rows_module
 from earprint.matching.rows import peak_of_parabola
 
@@ -28,10 +29,14 @@ class Curve:
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+def held(parts, dim):
+    return ExactIndex(Rows(parts, HalfStorage(dim)))
+
+
 def library(curves, ratio, n_rows=300):
     parts = [curve(np.arange(n_rows) * ratio * HOP).astype(np.float16) for curve in curves]
     table = TrackTable(np.arange(len(parts)) * n_rows, [n_rows] * len(parts))
-    return ExactIndex(parts, parts[0].shape[1]), table
+    return held(parts, parts[0].shape[1]), table
 
 
 def noisy(rows, seed, share):
@@ -142,7 +147,7 @@ def test_silent_query_empty_query_and_empty_library():
     index, table = library([Curve(0)], 1)
     assert search_aligned(np.zeros((50, DIM), np.float32), index, table, query_hop_s=HOP) == []
     assert search_aligned(np.zeros((0, DIM), np.float32), index, table, query_hop_s=HOP) == []
-    nothing = ExactIndex([], DIM)
+    nothing = held([], DIM)
     rows = Curve(0)(np.arange(5.0))
     assert search_aligned(rows, nothing, TrackTable([], []), query_hop_s=HOP) == []
 
@@ -175,7 +180,7 @@ def test_long_queries_are_proposed_from_a_bounded_number_of_rows(monkeypatch):
     monkeypatch.setattr(index, "search", lambda q, k: asked.append(len(q)) or search(q, k))
     query = noisy(curves[1]((777 + np.arange(8000)) * HOP), 3, 1.0)  # over five minutes
     (best, *_) = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
-    assert asked == [aligned.PROPOSING_ROWS]
+    assert asked == [index.proposing_rows]
     assert best.track == 1
     assert best.start_s == pytest.approx(777 * HOP, abs=0.004)
 
@@ -217,33 +222,169 @@ def slow_score(query, stored, offset, ratio, beyond=0, hop_s=1.0):
     return (score - share) / (1 - share)
 
 
-@settings(max_examples=80, deadline=None)
-@given(
-    n=st.integers(1, 12),
-    sizes=st.lists(st.integers(1, 15), min_size=1, max_size=3),
-    ratio=st.integers(1, 3),
-    first=st.integers(-14, 40),
-    count=st.integers(1, 6),
-    beyond=st.integers(0, 4),
-    seed=st.integers(0, 99),
-)
-def test_scores_follow_their_definition(n, sizes, ratio, first, count, beyond, seed):
-    hop_s = 0.12
-    n += 2 * beyond
+def read(split, index, table, tracks, offsets, margin=0):
+    tracks, offsets = np.array(tracks), np.array(offsets)
+    low, high = scoring.rows_under(split, table, tracks, offsets - margin, offsets + margin)
+    return scoring.Stretches.read(split, index, table, tracks, low, high)
+
+
+def small_case(n, sizes, ratio, beyond, hop_s, seed):
+    """Random tracks and a query with silent rows; rows between the tracks belong to none."""
     rng = np.random.default_rng(seed)
     parts = [unit_rows(rng, size, 4).astype(np.float16) for size in sizes]
-    query = unit_rows(rng, n, 4)
-    query[rng.random(n) < 0.3] = 0
-    index = ExactIndex(parts, 4)
-    table = TrackTable(np.cumsum([0, *sizes[:-1]]), sizes)
-    track = len(sizes) - 1
-    offsets = np.arange(first, first + count)
+    gaps = [unit_rows(rng, int(rng.integers(0, 3)), 4).astype(np.float16) for _ in sizes]
+    query = unit_rows(rng, n + 2 * beyond, 4)
+    query[rng.random(len(query)) < 0.3] = 0
+    stored = [array for pair in zip(parts, gaps, strict=True) for array in pair]
+    bounds = np.cumsum([0, *(len(array) for array in stored)])
+    table = TrackTable(bounds[:-1:2], sizes)
     weights = rows_module.row_weights(query, hop_s, beyond)
     split = rows_module.QueryRows.split(query, ratio, weights, hop_s)
-    got = aligned._scores(split, index, table, track, offsets)
-    stored = parts[track].astype(np.float32)
-    expected = [slow_score(query, stored, o, ratio, beyond, hop_s) for o in offsets]
+    return query, [part.astype(np.float32) for part in parts], held(stored, 4), table, split
+
+
+CASES = {
+    "n": st.integers(1, 12),
+    "sizes": st.lists(st.integers(0, 15), min_size=1, max_size=4),
+    "ratio": st.sampled_from([1, 2, 3, 8]),
+    "grid": st.sampled_from([(0, 0.12), (4, 0.12), (0, 0.04), (12, 0.04)]),
+    "seed": st.integers(0, 999),
+    "draw": st.data(),
+}
+
+
+def places(draw, sizes, ratio, n):
+    """Some tracks and offsets, ascending; also such that little or nothing of the query is inside."""
+    pairs = [
+        (track, draw.draw(st.integers(-n - 2, size * ratio + 2)))
+        for track, size in enumerate(sizes)
+        for _ in range(draw.draw(st.integers(0, 3)))
+    ]
+    return sorted(pairs) or [(0, 0)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(**CASES)
+def test_scores_follow_their_definition(n, sizes, ratio, grid, seed, draw):
+    beyond, hop_s = grid
+    query, parts, index, table, split = small_case(n, sizes, ratio, beyond, hop_s, seed)
+    tracks, offsets = zip(*places(draw, sizes, ratio, len(query)), strict=True)
+    stretches = read(split, index, table, tracks, offsets, margin=draw.draw(st.integers(0, 9)))
+    got = scoring.scores(split, stretches, np.arange(len(tracks)), np.array(offsets))
+    expected = [
+        slow_score(query, parts[track], offset, ratio, beyond, hop_s)
+        for track, offset in zip(tracks, offsets, strict=True)
+    ]
     assert np.allclose(got, expected, atol=1e-5, equal_nan=True)
+
+
+def slow_cosine(query, stored, offset, ratio, beyond, hop_s, inside_at):
+    """Mean cosine over the query rows that are on the track at all of some offsets, row by row."""
+    total, weighs = 0.0, 0.0
+    for i, row in enumerate(query):
+        j, left = divmod(offset + i, ratio)
+        if left == 0 and all(0 <= o + i < len(stored) * ratio for o in inside_at):
+            weight = slow_weight(i, len(query), beyond, hop_s) * row.any()
+            weighs += weight
+            total += weight * float(row @ stored[j])
+    return total / weighs if weighs else np.nan
+
+
+@settings(max_examples=100, deadline=None)
+@given(**CASES)
+def test_neighbours_are_compared_over_the_same_rows(n, sizes, ratio, grid, seed, draw):
+    beyond, hop_s = grid
+    query, parts, index, table, split = small_case(n, sizes, ratio, beyond, hop_s, seed)
+    tracks, offsets = zip(*places(draw, sizes, ratio, len(query)), strict=True)
+    stretches = read(split, index, table, tracks, offsets, margin=1)
+    got = scoring.cosines_around(split, stretches, np.arange(len(tracks)), np.array(offsets))
+    for cosines, track, offset in zip(got, tracks, offsets, strict=True):
+        around = [offset - 1, offset, offset + 1]
+        expected = [slow_cosine(query, parts[track], o, ratio, beyond, hop_s, around) for o in around]
+        assert np.allclose(cosines, expected, atol=1e-5, equal_nan=True)
+
+
+@settings(max_examples=80, deadline=None)
+@given(sizes=st.lists(st.integers(0, 5), min_size=1, max_size=4), seed=st.integers(0, 99), draw=st.data())
+def test_stretches_hold_what_was_asked_for_in_any_order(sizes, seed, draw):
+    _, parts, index, table, split = small_case(3, sizes, 1, 0, 0.12, seed)
+    asked = [
+        (track, low, draw.draw(st.integers(low, sizes[track])))
+        for track in draw.draw(st.lists(st.integers(0, len(sizes) - 1), min_size=1, max_size=6))
+        for low in [draw.draw(st.integers(0, sizes[track]))]
+    ]
+    tracks, low, high = (np.array(column) for column in zip(*asked, strict=True))
+    got = scoring.Stretches.read(split, index, table, tracks, low, high)
+    for (track, begin, end), shift, n_rows in zip(asked, got.shift, got.n_rows, strict=True):
+        assert n_rows == sizes[track]
+        assert np.array_equal(got.rows[begin + shift : end + shift], parts[track][begin:end])
+        expected = parts[track][begin:end] @ split.mean
+        assert np.allclose(got.likeness[begin + shift : end + shift], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 8])
+@pytest.mark.parametrize("place", [0, 61, 540])
+@pytest.mark.parametrize("off", [-10, -8, -3, 0, 1, 8, 9])
+def test_a_wrong_proposal_climbs_to_the_right_offset(ratio, place, off, monkeypatch):
+    curves = [Curve(seed) for seed in range(2)]
+    index, table = library(curves, ratio, n_rows=600 // ratio)
+    query = curves[1]((place + np.arange(60)) * HOP)
+    proposed = np.array([1]), np.array([place + off])
+    monkeypatch.setattr(aligned, "_propose", lambda *_args: proposed)
+    monkeypatch.setattr(aligned, "MAX_SPEEDS_FOUND", 0)
+    (found,) = search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio)
+    reached = off - int(np.clip(off, -aligned.MAX_STEPS, aligned.MAX_STEPS))
+    stored = curves[1](np.arange(600 // ratio) * ratio * HOP)
+    assert found.score == pytest.approx(slow_score(query, stored, place + reached, ratio, 0, HOP), abs=1e-3)
+    assert found.start_s == pytest.approx((place + reached) * HOP, abs=0.51 * HOP)
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 8])
+@pytest.mark.parametrize("beyond", [0, 12])
+def test_answers_do_not_depend_on_how_many_rows_are_read_at_a_time(ratio, beyond, monkeypatch):
+    curves = [Curve(seed) for seed in range(12)]
+    index, table = library(curves, ratio, n_rows=600 // ratio)
+    query = noisy(curves[5]((70 + np.arange(60)) * HOP), 2, 2.0)
+    asked, answers = [], []
+    take = index.take
+    monkeypatch.setattr(index, "take", lambda rows: asked.append(rows) or take(rows))
+    monkeypatch.setattr(aligned, "MAX_SPEEDS_FOUND", 0)
+    for rows in (aligned.CHUNK_ROWS, 150, 1):
+        monkeypatch.setattr(aligned, "CHUNK_ROWS", rows)
+        asked.clear()
+        answers.append(search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio, beyond=beyond))
+        assert max(len(rows_asked) for rows_asked in asked) < rows + 600 // ratio
+    assert len(answers[0]) > 6
+    assert answers[0][0].track == 5
+    assert answers[1] == answers[2] == answers[0]
+
+
+def test_stored_rows_are_read_together_and_once(monkeypatch):
+    """An index may have to unpack rows, at some cost for each time it is asked."""
+    curves = [Curve(seed) for seed in range(12)]
+    index, table = library(curves, 2)
+    asked = []
+    take = index.take
+    monkeypatch.setattr(index, "take", lambda rows: asked.append(rows) or take(rows))
+    query = noisy(curves[5]((70 + np.arange(60)) * HOP), 2, 2.0)
+    found = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
+    assert len(found) > 6
+    assert len(asked) == 2  # for the scores, and of the best tracks for their speeds
+    assert all(len(np.unique(rows)) == len(rows) for rows in asked)
+
+
+def test_a_damaged_row_spoils_no_other_alignment():
+    curves = [Curve(seed) for seed in range(3)]
+    index, table = library(curves, 2)
+    parts = [curve(np.arange(300) * 2 * HOP).astype(np.float16) for curve in curves]
+    parts[1][40] = np.nan  # candidates before it are scored together with the best one
+    query = noisy(curves[1]((130 + np.arange(60)) * HOP), 2, 1.0)
+    best, damaged = (
+        search_aligned(query, stored, table, query_hop_s=HOP, ratio=2)[0]
+        for stored in (index, held(parts, DIM))
+    )
+    assert best.track == 1
+    assert damaged == best
 
 
 @settings(max_examples=40, deadline=None)
@@ -258,7 +399,7 @@ def test_small_libraries_give_the_best_of_all_alignments(n, sizes, ratio, seed):
     rng = np.random.default_rng(seed)
     parts = [unit_rows(rng, size, 6).astype(np.float16) for size in sizes]
     query = unit_rows(rng, n, 6)
-    index, table = ExactIndex(parts, 6), TrackTable(np.cumsum([0, *sizes[:-1]]), sizes)
+    index, table = held(parts, 6), TrackTable(np.cumsum([0, *sizes[:-1]]), sizes)
     # The refinement climbs by the plain mean cosine; without the background the two agree on the best.
     with (
         mock.patch.object(rows_module, "BACKGROUND_WEIGHT", 0.0),
@@ -334,7 +475,7 @@ def test_a_drone_does_not_answer_for_a_noisy_query(monkeypatch):
     drone = unit(common + 0.05 * rng.standard_normal((200, 128)) / np.sqrt(128))
     query = unit(right[60:85] + 1.15 * common + 0.8 * unit(rng.standard_normal((25, 128))))
     assert np.mean(query @ drone[0]) > np.mean(np.sum(query * right[60:85], axis=1))
-    index = ExactIndex([right.astype(np.float16), drone.astype(np.float16)], 128)
+    index = held([right.astype(np.float16), drone.astype(np.float16)], 128)
     best, second = search_aligned(
         query.astype(np.float32), index, TrackTable([0, 200], [200, 200]), query_hop_s=1.0
     )
@@ -343,6 +484,6 @@ def test_a_drone_does_not_answer_for_a_noisy_query(monkeypatch):
 
 
 def test_contrast_leaves_perfection_alone():
-    assert aligned.contrast(1.0, 0.7) == pytest.approx(1.0)
-    assert aligned.contrast(0.6, 0.6) < 0.5
-    assert aligned.contrast(0.6, 0.0) == 0.6
+    assert rows_module.contrast(1.0, 0.7) == pytest.approx(1.0)
+    assert rows_module.contrast(0.6, 0.6) < 0.5
+    assert rows_module.contrast(0.6, 0.0) == 0.6

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from earprint.index import ExactIndex
+from earprint.encoder.storage import HalfStorage
+from earprint.index import ExactIndex, Rows
 from earprint.matching import TrackTable, search_paper
 
 HOP = 0.1
@@ -99,7 +100,7 @@ def test_on_a_finer_query_grid_the_reference_grid_is_used():
 def test_on_real_vectors():
     rng = np.random.default_rng(0)
     stored = rng.standard_normal((400, 32)).astype(np.float16)
-    index, table = ExactIndex([stored], 32), TrackTable([0, 150], [150, 250])
+    index, table = ExactIndex(Rows([stored], HalfStorage(32))), TrackTable([0, 150], [150, 250])
     query = stored[200:230].astype(np.float32) + rng.standard_normal((30, 32)).astype(np.float32) / 2
     (answer,) = search_paper(query, index, table, query_hop_s=HOP)
     assert answer.track == 1

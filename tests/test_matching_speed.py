@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from earprint.matching import rows as rows_module
 from earprint.matching import search_aligned, speed
-from test_matching_aligned import HOP, Curve, library, noisy
+from test_matching_aligned import CASES, HOP, Curve, library, noisy, slow_weight, small_case
 
 
 def played(curve, start, seconds, rate):
@@ -40,7 +43,7 @@ def test_short_and_long_queries_are_left_alone(seconds, monkeypatch):
     def never(*_args):
         raise AssertionError
 
-    monkeypatch.setattr("earprint.matching.aligned.find_speed", never)
+    monkeypatch.setattr("earprint.matching.aligned.find_speeds", never)
     curves = [Curve(0), Curve(1)]
     index, table = library(curves, 2, n_rows=600)
     best = search_aligned(played(curves[1], 100, seconds, 1.0), index, table, query_hop_s=HOP, ratio=2)[0]
@@ -55,3 +58,52 @@ def test_a_query_that_hangs_over_the_end_of_a_track():
     best = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)[0]
     assert best.track == 2
     assert best.start_s == pytest.approx(540 * HOP, abs=0.08)
+
+
+def slow_score(query, stored, offset, rate, ratio, beyond, hop_s):
+    """The definition, row by row; -1 where too little is inside."""
+    weights = [slow_weight(i, len(query), beyond, hop_s) * row.any() for i, row in enumerate(query)]
+    whole = [w > (1 - 1e-9 if max(weights) > 1 - 1e-9 else 0) for w in weights]
+    enters, leaves = round(-offset / rate), round((len(stored) * ratio - offset) / rate)
+    inside = sum(counts and enters <= i < leaves for i, counts in enumerate(whole))
+    total, weighs, under = 0.0, 0.0, []
+    for j, row in enumerate(stored):
+        i = round((j * ratio - offset) / rate)
+        if 0 <= i < len(query):
+            under.append(j)
+            weighs += weights[i]
+            total += weights[i] * float(query[i] @ row)
+    if not weighs or not inside or 2 * inside < sum(whole):
+        return -1.0
+    mean = sum(w * row.astype(np.float64) for w, row in zip(weights, query, strict=True)) / sum(weights)
+    reach = round(rows_module.BACKGROUND_S / (ratio * hop_s))
+    nearby = stored[max(0, under[0] - reach) : under[-1] + 1 + reach].astype(np.float64)
+    share = rows_module.BACKGROUND_WEIGHT * float(np.mean(nearby @ mean))
+    return (total / weighs * np.sqrt(inside / sum(whole)) - share) / (1 - share)
+
+
+@settings(max_examples=100, deadline=None)
+@given(**CASES)
+def test_the_best_speed_is_found_by_the_definition(n, sizes, ratio, grid, seed, draw):
+    beyond, hop_s = grid
+    query, parts, index, table, split = small_case(8 * n, sizes, ratio, beyond, hop_s, seed)
+    track = draw.draw(st.integers(0, len(sizes) - 1))
+    offset = draw.draw(st.integers(-2 * len(query), 2 * sizes[track] * ratio)) / 2 + 0.013
+    # Each of two tracks is searched by itself, also where their rows lie side by side.
+    other = draw.draw(st.integers(0, len(sizes) - 1))
+    first, found = speed.find_speeds(split, index, table, np.array([other, track]), np.array([3.017, offset]))
+    assert first == speed.find_speeds(split, index, table, np.array([other]), np.array([3.017]))[0]
+
+    def score(start, rate):
+        return slow_score(query, parts[track], start, rate, ratio, beyond, hop_s)
+
+    middle, steps = len(query) / 2, range(-speed.NEARBY, speed.NEARBY + 1)
+    starts = [(offset + (1 - rate) * middle + step, rate) for rate in speed.SPEEDS for step in steps]
+    best, gain = max(score(*tried) for tried in starts), speed.GAIN + score(offset, 1.0)
+    if found is None:
+        assert best < gain + 1e-5
+        return
+    assert best > gain - 1e-5
+    assert found.score == pytest.approx(best, abs=1e-5)
+    at_best = [tried for tried in starts if score(*tried) > best - 1e-5]
+    assert any(rate == found.speed and abs(start - found.offset) <= 0.5001 for start, rate in at_best)

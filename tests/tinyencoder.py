@@ -16,6 +16,7 @@ FRAMES = 24
 
 class TinyEncoder:
     name = "tiny"
+    codebook = None
     model_id = "tiny-0000"
     dim = 128
     reference_hop_s = 0.08

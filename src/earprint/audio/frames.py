@@ -14,12 +14,13 @@ sits at the time the file gives it:
 What was mended is counted in `Damage`, whose one line of warning names it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from earprint.audio.resampling import as_float32
 
@@ -42,6 +43,16 @@ WILD_LEVEL = 4.0
 
 _CHUNK_S = 1.0
 """Frames are handled together in chunks of this length, in seconds; one of mp3 is only 26 ms."""
+
+_SAMPLE_TYPES: dict[str, DTypeLike] = {
+    "u8": np.uint8,
+    "s16": np.int16,
+    "s32": np.int32,
+    "s64": np.int64,
+    "flt": np.float32,
+    "dbl": np.float64,
+}
+"""FFmpeg's sample formats, without the "p" of the planar ones."""
 
 
 @dataclass
@@ -123,37 +134,47 @@ class FrameJoiner:
     def __init__(self, damage: Damage, start_s: float | None) -> None:
         self._damage = damage
         self._start_s = start_s
-        self._pending: list[av.AudioFrame] = []
-        self._pending_samples = 0
-        self._kind: tuple[str, int, int] | None = None  # format, channels, rate of the pending frames
+        # Frames are a few milliseconds each: FFmpeg's own queue joins them faster than NumPy can.
+        self._queue = av.AudioFifo()
+        self._lengths: list[int] = []  # samples of each frame in the queue
+        self._n_queued = 0  # their sum
+        self._kind: tuple[str, int, int] | None = None  # format, channels, rate of the frames in the queue
         self._end_s: float | None = None  # clock time up to which there is audio or silence
         self._frame_end_s = 0.0  # clock time at which the previous frame ends
 
-    def push(self, frame: av.AudioFrame) -> Iterator[Chunk]:
-        """Take the next frame; give the chunks that are complete."""
-        rate = frame.sample_rate
-        if frame.samples <= 0 or rate <= 0:
-            return
+    def push(self, frame: av.AudioFrame) -> Sequence[Chunk]:
+        """Take the next frame; give the chunks that are complete. The frame's timestamp is removed."""
+        n, rate = frame.samples, frame.sample_rate
+        if n <= 0 or rate <= 0:
+            return ()
         kind = (frame.format.name, frame.layout.nb_channels, rate)
-        gap_s = self._advance(frame)
-        if self._pending and (kind != self._kind or gap_s or self._pending_samples >= _CHUNK_S * rate):
-            yield self._join()
+        gap_s = self._advance(n / rate, frame.time)
+        ready: Sequence[Chunk] = ()
+        if gap_s or kind != self._kind or self._n_queued >= _CHUNK_S * rate:
+            ready = self._cut(kind, gap_s)
+        frame.pts = None  # the queue would refuse any jump of the clock
+        self._queue.write(frame)
+        self._lengths.append(n)
+        self._n_queued += n
+        return ready
+
+    def flush(self) -> Sequence[Chunk]:
+        """Give what is left."""
+        return [self._join()] if self._n_queued else ()
+
+    def _cut(self, kind: tuple[str, int, int], gap_s: float) -> list[Chunk]:
+        """Empty the queue for a frame of some kind; what it held, and the silence due after it."""
+        ready = [self._join()] if self._n_queued else []
+        if kind != self._kind:
+            self._queue = av.AudioFifo()
+            self._kind = kind
         if gap_s:
             self._damage.filled_s += gap_s
-            yield from _silence(gap_s, rate)
-        self._kind = kind
-        self._pending.append(frame)
-        self._pending_samples += frame.samples
+            ready += _silence(gap_s, kind[2])
+        return ready
 
-    def flush(self) -> Iterator[Chunk]:
-        """Give what is left."""
-        if self._pending:
-            yield self._join()
-
-    def _advance(self, frame: av.AudioFrame) -> float:
+    def _advance(self, length_s: float, time_s: float | None) -> float:
         """Move the clock over a frame; return the silence due before it, in seconds."""
-        length_s = frame.samples / frame.sample_rate
-        time_s = frame.time
         if self._end_s is None:
             first_s = time_s if time_s is not None else 0.0
             if self._damage.bad_packets and self._start_s is not None:
@@ -179,48 +200,59 @@ class FrameJoiner:
         return gap_s
 
     def _join(self) -> Chunk:
-        """Average the channels of the pending frames, which are all of one kind."""
+        """Average the channels of the frames in the queue, which are all of one kind."""
+        frame = self._queue.read()
         assert self._kind is not None
+        assert frame is not None
         format_name, channels, rate = self._kind
         planar = format_name.endswith("p")
-        # shape (channels, n) of a planar format, (1, n * channels) of a packed one
-        samples = as_float32(np.concatenate([f.to_ndarray() for f in self._pending], axis=1))
-        if format_name.startswith(("flt", "dbl")) and not self._is_sane(samples):
-            samples = self._tame(samples, 1 if planar else channels)
-        by_channel = samples if planar else samples.reshape(-1, channels).T
-        mono = by_channel[0].copy() if channels > 1 else by_channel[0]
-        for channel in by_channel[1:]:
-            mono += channel
+        # one plane for each channel of a planar format; one of all channels of a packed one
+        planes = [as_float32(plane) for plane in _planes(frame, format_name, channels)]
+        if format_name.startswith(("flt", "dbl")) and not all(map(_is_sane, planes)):
+            planes = self._tame(planes, 1 if planar else channels)
+        by_channel = planes if planar else list(planes[0].reshape(-1, channels).T)
+        mono = by_channel[0]
         if channels > 1:
+            mono = mono + by_channel[1]
+            for channel in by_channel[2:]:
+                mono += channel
             mono *= np.float32(1.0 / channels)
-        self._damage.frames += len(self._pending)
-        self._pending.clear()
-        self._pending_samples = 0
+        self._damage.frames += len(self._lengths)
+        self._lengths.clear()
+        self._n_queued = 0
         return Chunk(mono, rate)
 
-    @staticmethod
-    def _is_sane(samples: NDArray[np.float32]) -> bool:
-        return bool(samples.max() <= WILD_LEVEL and samples.min() >= -WILD_LEVEL)  # False for NaN
-
-    def _tame(self, samples: NDArray[np.float32], values_per_sample: int) -> NDArray[np.float32]:
+    def _tame(self, planes: list[NDArray[np.float32]], values_per_sample: int) -> list[NDArray[np.float32]]:
         """Silence the frames that run wild, and the single samples that are not finite."""
-        samples = samples.copy()
+        samples = np.stack(planes)
         stop = 0
-        for frame in self._pending:
-            start, stop = stop, stop + frame.samples * values_per_sample
+        for length in self._lengths:
+            start, stop = stop, stop + length * values_per_sample
             part = samples[:, start:stop]
-            if self._is_sane(part):
+            if _is_sane(part):
                 continue
             self._damage.wild_frames += 1
             part[~np.isfinite(part)] = 0.0
-            if not self._is_sane(part):
+            if not _is_sane(part):
                 part[:] = 0.0
-        return samples
+        return list(samples)
 
 
-def _silence(length_s: float, sample_rate: int) -> Iterator[Chunk]:
-    left = round(length_s * sample_rate)
-    while left > 0:
-        n = min(left, sample_rate)
-        yield Chunk(np.zeros(n, dtype=np.float32), sample_rate)
-        left -= n
+def _planes(frame: av.AudioFrame, format_name: str, channels: int) -> list[NDArray[Any]]:
+    """View a frame's planes as arrays, of shape (n,) or, of a packed format, (n * channels,)."""
+    planar = format_name.endswith("p")
+    dtype = _SAMPLE_TYPES[format_name.removesuffix("p")]
+    n_planes, n = (channels, frame.samples) if planar else (1, frame.samples * channels)
+    # PyAV lists planes that do not exist behind those of eight channels.
+    return [np.frombuffer(memoryview(plane), dtype, count=n) for plane in frame.planes[:n_planes]]
+
+
+def _is_sane(samples: NDArray[np.float32]) -> bool:
+    return bool(samples.max() <= WILD_LEVEL and samples.min() >= -WILD_LEVEL)  # False for NaN
+
+
+def _silence(length_s: float, sample_rate: int) -> list[Chunk]:
+    """Chunks of a second each, all of the same zeros."""
+    zeros = np.zeros(sample_rate, dtype=np.float32)
+    seconds, rest = divmod(round(length_s * sample_rate), sample_rate)
+    return [Chunk(zeros, sample_rate)] * seconds + [Chunk(zeros[:rest], sample_rate)] * (rest > 0)

@@ -90,7 +90,7 @@ class MonoResampler:
 
     def _take(self, frames: list[av.AudioFrame]) -> NDArray[np.float32]:
         pieces = [np.frombuffer(memoryview(f.planes[0]), np.float32, count=f.samples) for f in frames]
-        ready = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
+        ready = pieces[0] if len(pieces) == 1 else np.concatenate([np.zeros(0, np.float32), *pieces])
         self._n_out += len(ready)
         return ready
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from earprint.cli import messages, output
-from earprint.cli.options import LibraryOption, ModelOption, library_path
+from earprint.cli.options import LibraryOption, ModelOption, StorageOption, library_path, storage_name
 from earprint.cli.progress import progress_bar, say, shown_on
 from earprint.errors import AudioError
 
@@ -16,6 +16,7 @@ def add(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help=messages.ADD_ARGUMENT)],
     library: LibraryOption = None,
     model: ModelOption = "dense",
+    storage: StorageOption = None,
 ) -> None:
     """Add recordings; ends with exit code 2 if any file failed."""
     from earprint.library import Library
@@ -27,7 +28,11 @@ def add(
         with (
             progress_bar() as progress,
             Library(
-                folder, create=True, model=model, on_wait=lambda line: say(progress, messages.waiting(line))
+                folder,
+                create=True,
+                model=model,
+                storage=storage_name(storage),
+                on_wait=lambda line: say(progress, messages.waiting(line)),
             ) as opened,
         ):
             report = opened.add(*paths, on_event=shown_on(progress))

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from earprint.cli import messages, output
-from earprint.cli.options import JsonOption, LibraryOption, Method, ModelOption, library_path
+from earprint.cli.options import (
+    IndexChoice,
+    IndexOption,
+    JsonOption,
+    LibraryOption,
+    Method,
+    ModelOption,
+    library_path,
+)
 from earprint.errors import AudioError, EarprintError
 
 if TYPE_CHECKING:
@@ -35,6 +43,7 @@ def identify(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help=messages.VERBOSE_OPTION)] = False,
     library: LibraryOption = None,
     model: ModelOption = "dense",
+    index: IndexOption = IndexChoice.auto,
 ) -> None:
     """Identify each file; ends with exit code 0, 1 (no match for some) or 2 (error on any)."""
     from earprint.library import Library
@@ -42,7 +51,8 @@ def identify(
     documents: list[dict[str, Any]] = []
     rows: list[tuple[str, ...]] = []
     unmatched = failed = 0
-    with Library(library_path(ctx, library), create=False, model=model) as opened:
+    folder = library_path(ctx, library)
+    with Library(folder, create=False, model=model, index=index.value) as opened:
         for file in files:
             try:
                 result = _identify(opened, file, top, threshold, method)

@@ -114,6 +114,14 @@ JSON_OPTION: Final = "Print one JSON document instead."
 VERSION_OPTION: Final = "Print the version and stop."
 TOP_OPTION: Final = "Answers per file, at most, best first."
 THRESHOLD_OPTION: Final = "Score from which an answer counts [default: the model's]."
+STORAGE_OPTION: Final = (
+    "How a new library stores a fingerprint: compact, as a few bytes, or in half precision, ten times the "
+    "size and more accurate for a second or two in noise [default: compact if the model has a codebook]."
+)
+INDEX_OPTION: Final = (
+    "How the library is searched: every fingerprint compared, the paper's hash tables, or inverted lists; "
+    "auto takes exact for small libraries and those of half precision, else inverted."
+)
 METHOD_OPTION: Final = "How sequences are compared: every alignment re-scored, or as in the paper."
 VERBOSE_OPTION: Final = "With no match, also give the best guess and the threshold it missed."
 SEED_OPTION: Final = "Choice of music, places and noise."

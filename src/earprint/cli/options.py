@@ -6,12 +6,15 @@ then EARPRINT_LIBRARY, then a folder of the user's own where the platform keeps 
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from earprint.cli import messages
 from earprint.errors import LibraryError
+
+if TYPE_CHECKING:
+    from earprint.encoder.storage import StorageName
 
 LIBRARY_VARIABLE = "EARPRINT_LIBRARY"
 """Environment variable that names the library's folder."""
@@ -24,6 +27,33 @@ ModelOption = Annotated[
     str, typer.Option("--model", metavar="NAME", envvar="EARPRINT_MODEL", help=messages.MODEL_OPTION)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help=messages.JSON_OPTION)]
+
+
+class StorageChoice(StrEnum):
+    """How a library stores its fingerprints."""
+
+    half = "half"
+    compact = "compact"
+
+
+class IndexChoice(StrEnum):
+    """How a library is searched."""
+
+    auto = "auto"
+    exact = "exact"
+    lsh = "lsh"
+    inverted = "inverted"
+
+
+StorageOption = Annotated[
+    StorageChoice | None, typer.Option("--storage", help=messages.STORAGE_OPTION, show_default=False)
+]
+IndexOption = Annotated[IndexChoice, typer.Option("--index", help=messages.INDEX_OPTION)]
+
+
+def storage_name(choice: StorageChoice | None) -> "StorageName | None":
+    """Give the library's name of a choice."""
+    return None if choice is None else choice.value
 
 
 class Method(StrEnum):

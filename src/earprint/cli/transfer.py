@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from earprint.cli import output, upkeep_messages
-from earprint.cli.options import JsonOption, LibraryOption, library_path
+from earprint.cli.options import (
+    JsonOption,
+    LibraryOption,
+    ModelOption,
+    StorageOption,
+    library_path,
+    storage_name,
+)
 from earprint.cli.upkeep import waiting
 
 if TYPE_CHECKING:
@@ -43,13 +50,16 @@ def import_file(
     file: Annotated[str, typer.Argument(metavar="FILE", help=upkeep_messages.IMPORT_ARGUMENT)],
     as_json: JsonOption = False,
     library: LibraryOption = None,
+    model: ModelOption = "dense",
+    storage: StorageOption = None,
 ) -> None:
     """Import; makes the library if there is none."""
     from earprint.library import Library
     from earprint.library.portable import PortableFile
 
     PortableFile(Path(file))  # before a library is made that nothing would go into
-    with Library(library_path(ctx, library), create=True, on_wait=waiting) as opened:
+    folder = library_path(ctx, library)
+    with Library(folder, model=model, storage=storage_name(storage), on_wait=waiting) as opened:
         _show(opened.import_file(file), as_json)
 
 
@@ -58,11 +68,16 @@ def merge(
     other: Annotated[str, typer.Argument(metavar="DIR", help=upkeep_messages.MERGE_ARGUMENT)],
     as_json: JsonOption = False,
     library: LibraryOption = None,
+    model: ModelOption = "dense",
+    storage: StorageOption = None,
 ) -> None:
-    """Merge; the library must exist."""
+    """Merge; makes the library if there is none."""
     from earprint.library import Library
 
-    with Library(library_path(ctx, library), create=False, on_wait=waiting) as opened:
+    with Library(other, create=False):  # before a library is made that nothing would go into
+        pass
+    folder = library_path(ctx, library)
+    with Library(folder, model=model, storage=storage_name(storage), on_wait=waiting) as opened:
         _show(opened.merge(other), as_json)
 
 

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from earprint.cli import messages, output, upkeep_messages
-from earprint.cli.options import JsonOption, LibraryOption, ModelOption, library_path
+from earprint.cli.options import (
+    JsonOption,
+    LibraryOption,
+    ModelOption,
+    StorageOption,
+    library_path,
+    storage_name,
+)
 from earprint.cli.progress import progress_bar, say, shown_on
 
 if TYPE_CHECKING:
@@ -102,6 +109,7 @@ def rebuild(
     give_up: Annotated[bool, typer.Option("--give-up", help=upkeep_messages.GIVE_UP_OPTION)] = False,
     library: LibraryOption = None,
     model: ModelOption = "dense",
+    storage: StorageOption = None,
 ) -> None:
     """Rebuild; ends with exit code 2 if the library stays as it was."""
     from earprint.library import Library
@@ -115,7 +123,13 @@ def rebuild(
     try:
         with (
             progress_bar() as progress,
-            Library(folder, create=False, model=model, on_wait=_above(progress)) as opened,
+            Library(
+                folder,
+                create=False,
+                model=model,
+                storage=storage_name(storage),
+                on_wait=_above(progress),
+            ) as opened,
         ):
             report = opened.rebuild(drop_missing=drop_missing, on_event=shown_on(progress, failures=False))
     except KeyboardInterrupt as interrupt:

@@ -60,6 +60,7 @@ unless --drop-missing removes their recordings.
 Examples:
   earprint rebuild
   earprint rebuild --model mine.onnx
+  earprint rebuild --storage half
 
 \b
 Exit code: 0 the library has the new fingerprints, 2 it is as it was.
@@ -91,11 +92,13 @@ MERGE_HELP: Final = """\
 Add the recordings of another library.
 
 Only fingerprints of the same model come in; recordings that are there already are passed over. The other
-library is left as it is.
+library is left as it is. A library that is not there yet is made: a compact one from one of half precision,
+without its audio, by --storage compact.
 
 \b
-Example:
+Examples:
   earprint merge ~/other-library
+  earprint --library ~/small merge --storage compact ~/other-library
 """
 
 DROP_LOST_OPTION: Final = "Remove damaged recordings that cannot be made again."

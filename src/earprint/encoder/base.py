@@ -13,6 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from earprint.encoder.codebook import Codebook
+
 AudioBlocks = Iterable[NDArray[np.float32]]
 """Consecutive blocks of 16 kHz mono samples, each of shape (n,), of any lengths."""
 
@@ -78,8 +80,16 @@ class Encoder(Protocol):
         """Grid of queries, in seconds."""
         ...
 
+    @property
+    def codebook(self) -> Codebook | None:
+        """What its fingerprints can be stored compactly with; None if there is nothing."""
+        ...
+
     def threshold(self, duration_s: float) -> float:
-        """Score at and above which an answer counts as a match, for a query of this length."""
+        """Score at and above which an answer counts as a match, for a query of this length.
+
+        In a compact library the codebook's own thresholds count, if it has any.
+        """
         ...
 
     def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:

@@ -8,6 +8,7 @@ query: a short query then has rows on every reference grid.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from earprint.constants import FRAME_RATE, N_MELS, SAMPLE_RATE, SEGMENT_FRAMES
 from earprint.encoder.base import AudioBlocks, Fingerprints
-from earprint.encoder.model import ModelEncoder, ModelFile
+from earprint.encoder.model import ModelEncoder, ModelFile, Session
 from earprint.features import DENSE_FRONT_END, LogMelStream, normalise_stream, silent_windows
 
 STEP_FRAMES: Final = 4
@@ -53,10 +54,11 @@ class DenseEncoder(ModelEncoder):
         gives silent rows.
         """
         stream = LogMelStream(DENSE_FRONT_END, blocks)
+        session = self._session if query else self._reference_session
         steps, beyond = (1, self._query_beyond) if query else (self._reference_steps, 0)
         parts, done = [], 0
         for chunk in self._chunks(normalise_stream(stream), beyond * STEP_FRAMES):
-            rows = self._session.run(chunk)[0]
+            rows = session.run(chunk)[0]
             # Only the rows of the grid are kept: copied, or a view would hold the others in memory.
             parts.append(rows[-done % steps :: steps].copy())
             done += len(rows)
@@ -76,6 +78,11 @@ class DenseEncoder(ModelEncoder):
             stream.n_samples / SAMPLE_RATE,
             beyond,
         )
+
+    @cached_property
+    def _reference_session(self) -> Session:
+        """The network on one thread for each call: references are fingerprinted several at a time."""
+        return Session(self.model, threads=1)
 
     def _chunks(self, frames: Iterable[NDArray[np.float32]], beyond: int) -> Iterator[NDArray[np.float32]]:
         """Cut a track's frames, with ``beyond`` more on either side, into overlapping inputs (1, n, 64)."""

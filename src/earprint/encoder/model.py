@@ -7,7 +7,9 @@ and everything the model card repeats: data, recipe, results.
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from earprint.encoder.codebook import Codebook, read_codebook
 from earprint.errors import ModelError
 
 
@@ -70,15 +73,48 @@ class ModelFile:
         return value
 
     def threshold(self, duration_s: float) -> float:
-        """Score of a match for a query of some length, in seconds.
+        """Score of a match for a query of some length, in seconds; see `threshold_at`."""
+        return threshold_at(self.thresholds, duration_s)
 
-        Chance agreements average out over a long query and not over a short one, so short queries
-        need a higher score. Linear in the logarithm of the length between the lengths given, constant
-        beyond them.
+    @property
+    def codebook_path(self) -> Path:
+        """Where the model's codebook lies, if it has one."""
+        return self.path.with_suffix(".codebook.npz")
+
+    def codebook(self) -> Codebook | None:
+        """Read the model's codebook; None if it has none.
+
+        Raises
+        ------
+        ModelError
+            If there is a file that is no codebook of this model.
         """
-        lengths = sorted(self.thresholds)
-        scores = [self.thresholds[length] for length in lengths]
-        return float(np.interp(np.log(max(duration_s, 1e-3)), np.log(lengths), scores))
+        if not self.codebook_path.exists():
+            return None
+        book = read_codebook(self.codebook_path)
+        if (book.model_id, book.dim) != (self.model_id, self.dim):
+            raise ModelError(
+                f"{self.codebook_path}: is the codebook of {book.model_id}, not of {self.model_id} beside "
+                "it; make it again with `earprint train codebook`, or delete it"
+            )
+        return book
+
+
+def threshold_at(thresholds: Mapping[float, float], duration_s: float) -> float:
+    """Score of a match for a query of some length, from the scores for a few lengths.
+
+    Chance agreements average out over a long query and not over a short one, so short queries need a higher
+    score. Linear in the logarithm of the length between the lengths given, constant beyond them.
+
+    Parameters
+    ----------
+    thresholds : mapping of float to float
+        Score by query length in seconds; at least one.
+    duration_s : float
+    """
+    lengths = sorted(thresholds)
+    scores = [thresholds[length] for length in lengths]
+    return float(np.interp(np.log(max(duration_s, 1e-3)), np.log(lengths), scores))
 
 
 def open_model(path: Path) -> ModelFile:
@@ -178,6 +214,11 @@ class ModelEncoder:
     def dim(self) -> int:
         """Components of a fingerprint."""
         return self.model.dim
+
+    @cached_property
+    def codebook(self) -> Codebook | None:
+        """The model's codebook, if it has one."""
+        return self.model.codebook()
 
     def threshold(self, duration_s: float) -> float:
         """Score of a match for a query of some length."""

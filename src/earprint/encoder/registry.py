@@ -91,9 +91,19 @@ def describe_model(name: str = DEFAULT_MODEL) -> dict[str, object]:
         If there is no such model.
     """
     model = find_model(name)
-    return {
+    known: dict[str, object] = {
         **model.card,
         "model_id": model.model_id,
         "file": str(model.path),
         "bytes": model.path.stat().st_size,
     }
+    book = model.codebook()
+    if book is not None:
+        known["codebook"] = {
+            "file": str(model.codebook_path),
+            "bytes": model.codebook_path.stat().st_size,
+            "digest": book.digest,
+            "bytes_per_fingerprint": book.width,
+            "threshold": {f"{length:g}": score for length, score in sorted(book.thresholds.items())},
+        }
+    return known

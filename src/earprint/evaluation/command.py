@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from earprint.cli import output
-from earprint.cli.options import Method
+from earprint.cli.options import IndexChoice, Method, StorageChoice
 from earprint.cli.progress import quiet_progress
 from earprint.evaluation.help import HELP
 from earprint.evaluation.kinds import Kind
@@ -115,6 +115,19 @@ def evaluate(
             "[default: dense]",
         ),
     ] = None,
+    storage: Annotated[
+        list[StorageChoice] | None,
+        typer.Option(
+            help="How the libraries store fingerprints; given several times, each is measured.  "
+            "[default: the model's]",
+        ),
+    ] = None,
+    index: Annotated[
+        list[IndexChoice] | None,
+        typer.Option(
+            help="How the libraries are searched; given several times, each is measured.  [default: auto]",
+        ),
+    ] = None,
     peer: Annotated[
         list[str] | None,
         typer.Option(
@@ -187,7 +200,12 @@ def evaluate(
     left_out = LeftOut(_say)
     with ExitStack() as stack:
         folder = keep_library or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="earprint-")))
-        systems = systems_of(model or ["dense"], folder)
+        systems = systems_of(
+            model or ["dense"],
+            folder,
+            storages=[choice.value for choice in storage or ()],
+            indexes=[choice.value for choice in index or (IndexChoice.auto,)],
+        )
         progress = stack.enter_context(quiet_progress())
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="earprint-peers-")))
         peers = [make(work / str(number)) for number, make in enumerate(make_peers)]

@@ -58,7 +58,7 @@ def time_answers(
         return []
     encoder = encoders.load_encoder(system.model)
     took: dict[float, list[tuple[float, float]]] = {}
-    with Library(system.library, model=system.model, create=False) as library:
+    with Library(system.library, model=system.model, index=system.index, create=False) as library:
         library.identify(questions[0][1], method=method)  # files are mapped and threads begun with the first
         for done, (query, audio) in enumerate(questions, 1):
             began = time.perf_counter()
@@ -109,6 +109,8 @@ def describe_library(system: System, info: LibraryInfo, added_s: float, add_seco
         "model_id": system.model_id,
         "dim": info.dim,
         "hop_s": info.reference_hop_s,
+        "storage": info.storage,
+        "index": system.index,
         "tracks": info.tracks,
         "hours": round(hours, 3),
         "fingerprints": info.fingerprints,
@@ -123,6 +125,7 @@ def describe_library(system: System, info: LibraryInfo, added_s: float, add_seco
 def cost_line(cost: dict[str, Any]) -> str:
     """Say a library's cost and its answers' in one line."""
     name = cost["system"] if cost["system"] == cost["model_id"] else f"{cost['system']} ({cost['model_id']})"
+    stored = f"{cost['storage']} " if cost.get("storage") else ""
     added = ""
     if cost["add_x_real_time"] is not None:
         added = f", added {cost['added_hours']:.2f} h at {cost['add_x_real_time']:.0f} x real time"
@@ -133,5 +136,5 @@ def cost_line(cost: dict[str, Any]) -> str:
     )
     return (
         f"{name}: {cost['tracks']:,} tracks, {cost['hours']:.2f} h, "
-        f"{cost['fingerprints']:,} fingerprints, {cost['mb_per_hour']:.2f} MB per hour{added}{times}"
+        f"{cost['fingerprints']:,} {stored}fingerprints, {cost['mb_per_hour']:.2f} MB per hour{added}{times}"
     )

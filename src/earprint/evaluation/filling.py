@@ -85,7 +85,7 @@ def fill(
     filled = Filled()
     for system in systems:
         system.library.mkdir(parents=True, exist_ok=True)
-        library = stack.enter_context(Library(system.library, model=system.model))
+        library = stack.enter_context(Library(system.library, model=system.model, storage=system.storage))
         filled.libraries[system.name] = library
         filled.added_s[system.name] = filled.add_seconds[system.name] = 0.0
 

@@ -118,6 +118,7 @@ class Prefetched:
 
     def __init__(self, index: Index, queries: NDArray[np.float32], k: int) -> None:
         self._index = index
+        self.proposing_rows = index.proposing_rows
         self._k = k
         self._scores, self._rows = nearest(index, queries, k)
         self._places = {row.tobytes(): number for number, row in enumerate(queries)}
@@ -136,3 +137,7 @@ class Prefetched:
     def vectors(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return stored rows."""
         return self._index.vectors(start, stop)
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return any stored rows."""
+        return self._index.take(rows)

@@ -13,12 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint import encoder as encoders
+from earprint.encoder.storage import StorageName
 from earprint.errors import LibraryError
 from earprint.evaluation.outcomes import TOP, Outcome
 from earprint.evaluation.query import Query
 from earprint.evaluation.search import Prefetched
+from earprint.index import ExactIndex, IndexName
+from earprint.library.asking import threshold_of
 from earprint.library.catalogue import Catalogue
-from earprint.library.view import build_view
+from earprint.library.storing import storage_of
+from earprint.library.view import Opened, build_view
 from earprint.matching import AGREEMENT, Method, leads, search
 from earprint.matching.aligned import HITS_PER_ROW
 from earprint.matching.paper import HITS_PER_SEGMENT
@@ -39,19 +43,39 @@ class System:
         As it was given: a name or the path of an ONNX file.
     model_id : str
     library : Path
+    storage : {"half", "compact"} or None
+        How its library stores fingerprints; None for the model's default.
+    index : {"auto", "exact", "lsh", "inverted"}
+        How its library is searched.
     """
 
     name: str
     model: str
     model_id: str
     library: Path
+    storage: StorageName | None = None
+    index: IndexName = "auto"
 
 
-def systems_of(models: Sequence[str], folder: Path) -> list[System]:
+def systems_of(
+    models: Sequence[str],
+    folder: Path,
+    storages: Sequence[StorageName] = (),
+    indexes: Sequence[IndexName] = ("auto",),
+) -> list[System]:
     """Name the models of a run and give each a library folder, leaving out those given twice.
 
-    A folder that is a library already is used as it is if there is one model; otherwise each model has the
-    sub-folder of its id.
+    A folder that is a library already is used as it is if there is one model and storage; otherwise each
+    model has the sub-folder of its id, and of its id and storage if storages are named. A model is as many
+    systems as there are storages and indexes.
+
+    Parameters
+    ----------
+    models : sequence of str
+    folder : Path
+    storages : sequence of {"half", "compact"}
+        None for the models' default.
+    indexes : sequence of {"auto", "exact", "lsh", "inverted"}
 
     Raises
     ------
@@ -63,16 +87,18 @@ def systems_of(models: Sequence[str], folder: Path) -> list[System]:
         encoder = encoders.load_encoder(model)
         found.setdefault(encoder.model_id, (encoder.name, model))
     names = [name for name, _ in found.values()]
-    is_library = (folder / "catalogue.sqlite").is_file() and len(found) == 1
-    return [
-        System(
-            name if names.count(name) == 1 else model_id,
-            model,
-            model_id,
-            folder if is_library else folder / model_id,
-        )
-        for model_id, (name, model) in found.items()
-    ]
+    is_library = (folder / "catalogue.sqlite").is_file() and len(found) == 1 and len(storages) <= 1
+    out = []
+    for model_id, (name, model) in found.items():
+        plain = name if names.count(name) == 1 else model_id
+        for storage in dict.fromkeys(storages) or (None,):
+            place = model_id if storage is None else f"{model_id}-{storage}"
+            for index in dict.fromkeys(indexes):
+                words = [storage or "", index if len(set(indexes)) > 1 else ""]
+                label = " ".join([plain, *filter(None, words)])
+                library = folder if is_library else folder / place
+                out.append(System(label, model, model_id, library, storage, index))
+    return out
 
 
 class Reader:
@@ -102,9 +128,12 @@ class Reader:
         self._encoder = encoders.load_encoder(system.model, threads)
         catalogue = Catalogue(system.library, create=False)
         try:
-            self._view = build_view(*catalogue.live(), system.library / "segments", {})
+            snapshot = catalogue.snapshot()
+            folder = system.library / "segments"
+            self._view = build_view(snapshot.tracks, snapshot.segments, folder, Opened(), snapshot.meta)
         finally:
             catalogue.close()
+        self._storage = storage_of(self._encoder, snapshot.meta, system.library)
         if self._view.damaged:
             raise LibraryError(
                 f"{system.library}: {len(self._view.damaged)} recordings are damaged; run `earprint repair`"
@@ -116,20 +145,21 @@ class Reader:
             return []
         began = time.perf_counter()
         asked = [self._encoder.encode([audio], query=True) for _, audio in questions]
-        index = self._view.index
+        index = self._view.index(self._storage, self.system.index)
         ratio = round(self._encoder.reference_hop_s / self._encoder.query_hop_s)
         paper = self._method == "paper"
         if index is not None:
             on_grid = [one.vectors[one.beyond if paper else 0 :: ratio if paper else 1] for one in asked]
             rows = np.concatenate([one[one.any(axis=1)] for one in on_grid])
-            prefetched = Prefetched(index, rows, HITS_PER_SEGMENT if paper else HITS_PER_ROW)
+            if isinstance(index, ExactIndex):
+                index = Prefetched(index, rows, HITS_PER_SEGMENT if paper else HITS_PER_ROW)
         outcomes = []
         for (query, _), one in zip(questions, asked, strict=True):
             if index is None:
                 alignments = []
             else:
-                alignments = search(one, prefetched, self._view.table, ratio=ratio, method=self._method)
-            threshold = AGREEMENT if paper else self._encoder.threshold(one.duration_s)
+                alignments = search(one, index, self._view.table, ratio=ratio, method=self._method)
+            threshold = AGREEMENT if paper else threshold_of(self._encoder, self._storage, one.duration_s)
             tracks = [self._view.tracks[alignment.track].id for alignment in alignments[:TOP]]
             right = bool(tracks) and tracks[0] == self._expected.get(query.path)
             score = alignments[0].score if alignments else 0.0

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 RADIUS_FRAMES = 50
 """Frames on either side that the local statistics cover, 500 ms."""
 
+FRAMES_AT_ONCE = 768
+"""Frames that a stream gathers before it goes on: each step computes 200 more, as context."""
+
 RELATIVE_FLOOR = 1e-5
 """Power added to every band, as a share of the neighbourhood's mean power (-50 dB)."""
 
@@ -41,17 +44,19 @@ def normalise(log_mel: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def normalise_stream(chunks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
     """Normalise consecutive chunks of frames; the parts yielded concatenate to `normalise` of the whole."""
-    held: NDArray[np.float32] | None = None
-    done = 0  # frames of `held` that have been yielded; they remain as context
+    held: list[NDArray[np.float32]] = []
+    n_held, done = 0, 0  # frames held, and those of them that have been yielded and remain as context
     for chunk in chunks:
-        held = chunk if held is None else np.concatenate((held, chunk))
-        ready = len(held) - 2 * RADIUS_FRAMES
-        if ready > done:
-            yield _normalise_part(held, done, ready)
+        held.append(chunk)
+        n_held += len(chunk)
+        ready = n_held - 2 * RADIUS_FRAMES
+        if ready - done >= FRAMES_AT_ONCE:
+            frames = np.concatenate(held)
+            yield _normalise_part(frames, done, ready)
             cut = max(0, ready - 2 * RADIUS_FRAMES)
-            held, done = held[cut:], ready - cut
-    if held is not None and done < len(held):
-        yield _normalise_part(held, done, len(held))
+            held, n_held, done = [frames[cut:].copy()], n_held - cut, ready - cut
+    if done < n_held:
+        yield _normalise_part(np.concatenate(held), done, n_held)
 
 
 def _normalise_part(frames: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
@@ -60,15 +65,18 @@ def _normalise_part(frames: NDArray[np.float32], start: int, stop: int) -> NDArr
     The statistics reach `RADIUS_FRAMES` and the floor under them as far again.
     """
     first, last = max(0, start - RADIUS_FRAMES), min(len(frames), stop + RADIUS_FRAMES)
-    power = _local_mean(np.exp(frames).mean(axis=1), first, last)
-    floor = np.log(np.maximum(RELATIVE_FLOOR * power, SMALLEST)).astype(np.float32)
-    wide = np.logaddexp(frames[first:last], floor[:, None])
+    power = np.exp(frames, dtype=np.float32)
+    floor = np.maximum(RELATIVE_FLOOR * _local_mean(power.mean(axis=1), first, last), SMALLEST)
+    wide = power[first:last] + floor.astype(np.float32)[:, None]
+    np.log(wide, out=wide)
     start, stop = start - first, stop - first
     mean = _local_mean(wide.mean(axis=1), start, stop)
-    square = _local_mean(np.square(wide).mean(axis=1), start, stop)
+    square = _local_mean(np.einsum("ij,ij->i", wide, wide) / wide.shape[1], start, stop)
     deviation = np.sqrt(np.maximum(square - mean**2, 0.0) + MIN_DEVIATION**2)
-    scaled = (wide[start:stop] - mean[:, None]) / deviation[:, None]
-    return scaled.astype(np.float32)
+    scaled = wide[start:stop]
+    scaled -= mean.astype(np.float32)[:, None]
+    scaled /= deviation.astype(np.float32)[:, None]
+    return scaled
 
 
 def _local_mean(values: NDArray[np.floating], start: int, stop: int) -> NDArray[np.float64]:

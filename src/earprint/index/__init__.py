@@ -1,6 +1,18 @@
 """Finding the stored fingerprints nearest to a query's."""
 
 from earprint.index.base import Index
+from earprint.index.choice import IndexName, make_index
 from earprint.index.exact import ExactIndex
+from earprint.index.inverted import InvertedIndex, SegmentLists, Span
+from earprint.index.rows import Rows
 
-__all__ = ["ExactIndex", "Index"]
+__all__ = [
+    "ExactIndex",
+    "Index",
+    "IndexName",
+    "InvertedIndex",
+    "Rows",
+    "SegmentLists",
+    "Span",
+    "make_index",
+]

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 
 class Index(Protocol):
-    """A searchable row space of fingerprints."""
+    """A searchable row space of fingerprints.
+
+    Attributes
+    ----------
+    proposing_rows : int
+        Query rows, evenly spread over a query, that are worth a search at most. What they hit only proposes
+        places; the whole query is compared there.
+    """
+
+    proposing_rows: int
 
     def __len__(self) -> int:
         """Rows in the row space."""
@@ -42,4 +51,8 @@ class Index(Protocol):
 
     def vectors(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return the vectors of rows ``start`` to ``stop`` (exclusive), (stop - start, dim)."""
+        ...
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the vectors of any rows, in the order asked for, (len(rows), dim)."""
         ...

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from earprint.audio import resample, stream_audio
 from earprint.audio.sources import name_of
 from earprint.encoder.base import AudioBlocks, Encoder
+from earprint.encoder.model import threshold_at
+from earprint.encoder.storage import CompactStorage, Storage
+from earprint.index import IndexName
 from earprint.library.records import Identification, Match
 from earprint.library.view import View
 from earprint.matching import AGREEMENT, Method, leads, search
@@ -24,7 +27,8 @@ def identify(
     source: Source,
     *,
     encoder: Encoder,
-    current_view: Callable[[], View],
+    current_view: Callable[[], tuple[View, Storage]],
+    index: IndexName,
     sample_rate: int,
     top: int,
     threshold: float | None,
@@ -37,7 +41,8 @@ def identify(
     source : path, binary file, or ndarray of shape (n,) or (n, channels)
     encoder : Encoder
     current_view : callable
-        Gives what is to be searched, once the query's fingerprints are made.
+        Gives what is to be searched, and how it is stored, once the query's fingerprints are made.
+    index : {"auto", "exact", "lsh", "inverted"}
     sample_rate : int
         Of an array, in Hz.
     top : int
@@ -68,16 +73,15 @@ def identify(
         name = "the query" if isinstance(source, np.ndarray) else name_of(source)
         warnings.append(f"{name}: is silent throughout; there is nothing to recognise it by")
     ratio = round(encoder.reference_hop_s / encoder.query_hop_s)
-    view = current_view()
+    view, storage = current_view()
     if view.damaged:
         count, noun = len(view.damaged), "recording is" if len(view.damaged) == 1 else "recordings are"
         warnings.append(f"the library: {count} {noun} damaged and not searched; run `earprint repair`")
-    if view.index is None:
-        alignments = []
-    else:
-        alignments = search(query, view.index, view.table, ratio=ratio, method=method)
+    searched = view.index(storage, index)
+    alignments = [] if searched is None else search(query, searched, view.table, ratio=ratio, method=method)
     if threshold is None:
-        threshold = AGREEMENT if method == "paper" else encoder.threshold(query.duration_s)
+        paper = method == "paper"
+        threshold = AGREEMENT if paper else threshold_of(encoder, storage, query.duration_s)
     candidates = [
         Match(
             track=view.tracks[alignment.track],
@@ -97,6 +101,21 @@ def identify(
         seconds=time.perf_counter() - began,
         warnings=warnings,
     )
+
+
+def threshold_of(encoder: Encoder, storage: Storage, duration_s: float) -> float:
+    """Score of a match for a query of some length: the codebook's for compact rows, or else the model's.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    storage : Storage
+    duration_s : float
+        Length of the query, in seconds.
+    """
+    if isinstance(storage, CompactStorage) and storage.codebook.thresholds:
+        return threshold_at(storage.codebook.thresholds, duration_s)
+    return encoder.threshold(duration_s)
 
 
 def _blocks(source: Source, sample_rate: int, warnings: list[str]) -> AudioBlocks:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from earprint.library.database import FILE_NAME, FORMAT_VERSION, Database
+from earprint.library.database import FILE_NAME, FORMAT_VERSION, OLDEST_FORMAT, Database
 from earprint.library.records import Track
 from earprint.library.segments import Segment
 
@@ -24,6 +24,7 @@ __all__ = [
     "StoredTrack",
     "enter_segment",
     "has_table",
+    "mark_format",
     "timestamp",
 ]
 
@@ -265,13 +266,21 @@ class Catalogue(Database):
 
 def _note(connection: sqlite3.Connection, facts: dict[str, str]) -> None:
     connection.executemany("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", facts.items())
+    mark_format(connection)
+
+
+def mark_format(connection: sqlite3.Connection) -> None:
+    """Say within a transaction which programs may open the catalogue, by how its fingerprints are stored."""
+    found = connection.execute("SELECT value FROM meta WHERE key = 'storage'").fetchone()
+    version = OLDEST_FORMAT if found is None or found[0] == "half" else FORMAT_VERSION
+    connection.execute(f"PRAGMA user_version = {version}")
 
 
 def enter_segment(connection: sqlite3.Connection, segment: Segment, table: str = "segments") -> None:
     """Enter a segment within a transaction."""
     connection.execute(
         f"INSERT INTO {table} (id, file, rows, dim, checksum, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-        (segment.id, segment.file, segment.rows, segment.dim, segment.checksum, timestamp()),
+        (segment.id, segment.file, segment.rows, segment.width, segment.checksum, timestamp()),
     )
 
 

@@ -13,7 +13,6 @@ from earprint.library.catalogue import Catalogue, Snapshot, StoredTrack
 from earprint.library.relocation import Placement, forget_unneeded, relocate
 from earprint.library.reports import CompactReport
 from earprint.library.segments import (
-    STORED,
     checksum_of,
     delete_strays,
     open_segment,
@@ -21,11 +20,11 @@ from earprint.library.segments import (
     write_segment,
 )
 
-SEGMENT_ROWS = 262_144
-"""Vectors of a merged segment, at most, unless one track has more: 64 MiB of 128-d vectors."""
+SEGMENT_BYTES = 64 * 2**20
+"""Size of a merged segment, at most, unless one track has more: a day of half precision, ten days compact.
 
-SMALL_ROWS = SEGMENT_ROWS // 2
-"""Segments with fewer vectors are merged; any two of them fit into one."""
+Segments of less than half of it are merged; any two of them fit into one.
+"""
 
 MANY_SMALL = 16
 """Small segments that have adding merge them. A vector is copied few times whatever the library's size."""
@@ -75,13 +74,19 @@ def compact(
     return CompactReport(len(before.segments), len(after.segments), dropped, freed, list(left.values()))
 
 
+def rows_of_segment(row_bytes: int) -> int:
+    """Rows of a merged segment, at most, by the size of a row in bytes."""
+    return max(1, SEGMENT_BYTES // row_bytes)
+
+
 def _next_group(snapshot: Snapshot, left: Collection[int], thorough: bool) -> list[int]:
     """Choose segments to copy into one; none if there is nothing worth doing."""
     live = dict.fromkeys(snapshot.segments, 0)
     for track in snapshot.tracks:
         live[track.segment_id] += track.n_rows
     usable = [s for s in snapshot.segments.values() if s.id not in left and live[s.id]]
-    small = {s.id for s in usable if live[s.id] < SMALL_ROWS}
+    most = max((rows_of_segment(s.width * s.dtype.itemsize) for s in usable), default=1)
+    small = {s.id for s in usable if live[s.id] < most // 2}
     if not thorough and len(small) < MANY_SMALL:
         small = set()
     least = 0.0 if thorough else MOSTLY_DEAD
@@ -89,7 +94,7 @@ def _next_group(snapshot: Snapshot, left: Collection[int], thorough: bool) -> li
     group: list[int] = []
     rows = 0
     for number in sorted(small | dirty):
-        if group and rows + live[number] > SEGMENT_ROWS:
+        if group and rows + live[number] > most:
             if len(group) > 1 or group[0] in dirty:
                 return group
             group, rows = [], 0
@@ -112,4 +117,4 @@ def _rewrite(catalogue: Catalogue, folder: Path, tracks: list[StoredTrack]) -> N
 
 def _rows_and_bytes(snapshot: Snapshot) -> tuple[int, int]:
     segments = snapshot.segments.values()
-    return sum(s.rows for s in segments), sum(s.rows * s.dim * STORED.itemsize for s in segments)
+    return sum(s.rows for s in segments), sum(s.size_bytes for s in segments)

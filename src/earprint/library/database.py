@@ -12,8 +12,14 @@ from pathlib import Path
 
 from earprint.errors import LibraryError
 
-FORMAT_VERSION = 1
-"""Version of the library's layout on disk, kept in SQLite's ``user_version``; see docs/library.md."""
+FORMAT_VERSION = 2
+"""Newest version of the library's layout on disk, kept in SQLite's ``user_version``; see docs/library.md.
+
+1: fingerprints in half precision. 2: compact, as codes of a codebook.
+"""
+
+OLDEST_FORMAT = 1
+"""Version that a library begins with: it stays as old as what is in it, for older programs to read."""
 
 FILE_NAME = "catalogue.sqlite"
 
@@ -100,7 +106,7 @@ class Database:
                 if self._version() == 0:  # nobody else has made it meanwhile
                     for statement in schema:
                         self._connection.execute(statement)
-                    self._connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+                    self._connection.execute(f"PRAGMA user_version = {OLDEST_FORMAT}")
         version = self._version()
         if version == 0:
             raise LibraryError(f"{self._file}: is empty; add recordings to the library first")
@@ -161,6 +167,11 @@ class Database:
             raise
 
     # Facts
+
+    def format_version(self) -> int:
+        """Return the version of this library's layout."""
+        with self._reporting():
+            return self._version()
 
     def data_version(self) -> int:
         """Return a number that changes whenever another connection has changed the file."""

@@ -1,7 +1,7 @@
 """What adding does: find files, leave out what is known, fingerprint the rest, commit in batches.
 
 Files are decoded and encoded by a few threads (PyAV, NumPy and onnxruntime release Python's
-lock), at most `QUEUED_FILES` ahead of the results being taken, in the order of the files. What is
+lock most of the time), at most `QUEUED_FILES` ahead of the results being taken, in the order of the files. What is
 finished is committed after `COMMIT_ROWS` rows or some seconds, at the end, and on the way out of any
 interruption, so that a killed run loses little and the next one goes on from there. The seconds
 double from `FIRST_COMMIT_S` to `COMMIT_SECONDS`: a short run loses little too, and a long one leaves few
@@ -23,16 +23,17 @@ from numpy.typing import NDArray
 
 from earprint.audio import content_hash, read_tags, stream_audio, survey
 from earprint.encoder.base import Encoder, Fingerprints
+from earprint.encoder.storage import Storage, Stored
 from earprint.errors import AudioError, EarprintError
 from earprint.library.catalogue import NewTrack
 from earprint.library.paths import path_text
 from earprint.library.records import AddEvent, AddReport, EventKind, Failure, Track
-from earprint.library.segments import STORED, checksum_of
+from earprint.library.segments import checksum_of
 
-WORKERS = 2
-"""Files decoded and encoded at a time."""
+WORKERS = max(2, min(4, os.cpu_count() or 1))
+"""Files decoded and encoded at a time; Python's lock is held a quarter of the time, so more would wait."""
 
-QUEUED_FILES = 4
+QUEUED_FILES = 2 * WORKERS
 """Files begun or finished ahead of the one whose result is taken next; bounds memory."""
 
 COMMIT_ROWS = 65_536
@@ -44,8 +45,8 @@ FIRST_COMMIT_S = 2.0
 COMMIT_SECONDS = 20.0
 """Time after which any batch is committed, however small, in seconds."""
 
-Finished = tuple[NewTrack, NDArray[np.float16]]
-"""A track and its vectors, shape (n_rows, dim)."""
+Finished = tuple[NewTrack, Stored]
+"""A track and its stored rows, shape (n_rows, width)."""
 
 Commit = Callable[[Sequence[Finished]], tuple[list[Track], list[Track]]]
 """Stores a batch; returns the tracks added and those they replace."""
@@ -65,8 +66,8 @@ class _Result:
     warnings: list[str]
 
 
-def pack(fingerprints: Fingerprints) -> NDArray[np.float16]:
-    """Return a recording's vectors in half precision, as they are stored.
+def pack(fingerprints: Fingerprints, storage: Storage) -> Stored:
+    """Return a recording's fingerprints as they are stored, shape (n_rows, width).
 
     Raises
     ------
@@ -75,14 +76,14 @@ def pack(fingerprints: Fingerprints) -> NDArray[np.float16]:
     """
     if fingerprints.silent.all():
         raise AudioError("is silent throughout; there is nothing to recognise it by")
-    packed: NDArray[np.float16] = fingerprints.vectors.astype(STORED)
-    return packed
+    return storage.pack(fingerprints.vectors)
 
 
 def ingest(
     paths: Iterable[str | os.PathLike[str]],
     *,
     encoder: Encoder,
+    storage: Storage,
     known: Iterable[str],
     commit: Commit,
     on_event: OnEvent | None = None,
@@ -95,6 +96,8 @@ def ingest(
     paths : iterable of path
         Files, and folders to search.
     encoder : Encoder
+    storage : Storage
+        How the fingerprints are to be stored.
     known : iterable of str
         Content hashes to leave out.
     commit : callable
@@ -108,7 +111,7 @@ def ingest(
     -------
     AddReport
     """
-    return _Ingestion(encoder, known, commit, on_event, expected).run(paths)
+    return _Ingestion(encoder, storage, known, commit, on_event, expected).run(paths)
 
 
 class _Ingestion:
@@ -117,12 +120,14 @@ class _Ingestion:
     def __init__(
         self,
         encoder: Encoder,
+        storage: Storage,
         known: Iterable[str],
         commit: Commit,
         on_event: OnEvent | None,
         expected: Mapping[Path, str] | None,
     ) -> None:
         self._encoder = encoder
+        self._storage = storage
         self._commit = commit
         self._on_event = on_event
         self._expected = expected
@@ -192,7 +197,7 @@ class _Ingestion:
     def _fingerprint_new(self, path: Path, digest: str) -> _Result:
         warnings: list[str] = []
         fingerprints = self._encoder.encode(self._blocks(path, warnings))
-        vectors = pack(fingerprints)
+        vectors = pack(fingerprints, self._storage)
         tags = read_tags(path)
         new = NewTrack(
             path=path_text(path),

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from earprint.audio import resample
 from earprint.constants import SAMPLE_RATE
 from earprint.encoder.base import Encoder
+from earprint.encoder.storage import Storage
 from earprint.errors import AudioError, LibraryError
-from earprint.library.catalogue import FORMAT_VERSION, NewTrack
+from earprint.library.catalogue import NewTrack
 from earprint.library.ingest import Finished, OnEvent, ingest, pack
 from earprint.library.paths import path_text, storable
 from earprint.library.rebuilding import facts_of
@@ -45,6 +46,10 @@ class Library(KeptLibrary):
         Name of the model, loaded when first needed.
     encoder : Encoder, optional
         Used in place of `model`.
+    storage : {"half", "compact"}, optional
+        How a new library stores its fingerprints: compact if the model has a codebook, unless told otherwise.
+    index : {"auto", "exact", "lsh", "inverted"}
+        How it is searched; auto is by its size and storage, see `earprint.index.make_index`.
     on_wait : callable, optional
         Gets one line that says for whom, when a change must wait for another process's.
 
@@ -54,7 +59,7 @@ class Library(KeptLibrary):
         If there is no library, or its catalogue is damaged or cannot be read.
     ModelError
         If the library was made by another model than `encoder`. With `model`, this is found when
-        the model is first needed.
+        the model is first needed; so is another storage than `storage`, as a `LibraryError`.
     """
 
     # Changing
@@ -87,10 +92,11 @@ class Library(KeptLibrary):
         """
         encoder = self._load_encoder()
         with self._writing():
-            self._bind_model(encoder)
+            storage = self._bind_model(encoder)
             report = ingest(
                 paths,
                 encoder=encoder,
+                storage=storage,
                 known=self._catalogue.live_hashes(),
                 commit=self._commit,
                 on_event=on_event,
@@ -127,13 +133,13 @@ class Library(KeptLibrary):
         audio = resample(samples, sample_rate)
         digest = hashlib.blake2b(np.ascontiguousarray(audio).tobytes(), digest_size=16).hexdigest()
         with self._writing():
-            self._bind_model(encoder)
+            storage = self._bind_model(encoder)
             known = self._catalogue.find("content_hash", digest)
             if known:
                 return known[0]
             fingerprints = encoder.encode([audio])
             try:
-                vectors = pack(fingerprints)
+                vectors = pack(fingerprints, storage)
             except AudioError as error:
                 raise AudioError(f"{title}: {error}") from None
             new = NewTrack(
@@ -181,11 +187,11 @@ class Library(KeptLibrary):
 
     # Within
 
-    def _bind_model(self, encoder: Encoder) -> None:
-        """Note which model makes this library; the caller holds the writer lock."""
-        facts = {**facts_of(encoder), "format_version": str(FORMAT_VERSION)}
-        self._catalogue.set_meta(facts)
-        self._check_model(encoder, self._catalogue.meta())
+    def _bind_model(self, encoder: Encoder) -> Storage:
+        """Note which model makes this library, and how it is stored; the caller holds the writer lock."""
+        storage = self._check_model(encoder, self._catalogue.meta())
+        self._catalogue.set_meta(facts_of(encoder, storage))
+        return self._check_model(encoder, self._catalogue.meta())
 
     def _commit(self, batch: Sequence[Finished]) -> tuple[list[Track], list[Track]]:
         """Store a batch as one segment; the caller holds the writer lock."""

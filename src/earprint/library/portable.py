@@ -2,11 +2,12 @@
 
 The file is an uncompressed ``.npz`` (a zip of ``.npy`` arrays, read by `numpy.load` without pickle):
 
-- ``header`` : uint8, the bytes of a JSON object with ``format`` ("earprint fingerprints"), ``version`` (1),
+- ``header`` : uint8, the bytes of a JSON object with ``format`` ("earprint fingerprints"), ``version``,
   ``model_id``, ``dim``, ``reference_hop_s``, and ``tracks``, a list of objects with ``title``, ``artist``,
   ``album``, ``duration_s``, ``content_hash``, ``n_rows``, ``checksum`` and, if asked for, ``path``.
-- ``vectors`` : float16, little-endian, shape (sum of ``n_rows``, dim): the tracks' vectors one after another,
-  unit length, or zeros where a recording is silent.
+- ``vectors`` : in version 1, float16, little-endian, shape (sum of ``n_rows``, dim): the tracks' vectors one
+  after another, unit length, or zeros where a recording is silent. In version 2, whose header also has
+  ``storage`` and ``width``, uint8, shape (sum of ``n_rows``, width): codes of the model's codebook.
 
 Both sides read and write one track at a time, so that memory stays flat.
 """
@@ -26,14 +27,15 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from earprint.encoder.storage import Stored
 from earprint.errors import LibraryError
 from earprint.library.catalogue import NewTrack
-from earprint.library.segments import STORED, checksum_of, sync_folder
+from earprint.library.segments import TYPES, checksum_of, sync_folder
 
 FORMAT = "earprint fingerprints"
 
-VERSION = 1
-"""Version of the file's layout."""
+VERSION = 2
+"""Newest version of the file's layout; a file of half precision has the first."""
 
 _FAULTS = (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged or foreign file may raise."""
@@ -55,17 +57,29 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Contents:
-    """What a source of fingerprints holds: the model that made them, their shape, and the tracks."""
+    """What a source of fingerprints holds: the model that made them, how they are stored, and the tracks.
+
+    ``storage`` is the `earprint.encoder.storage.Storage.key`, ``width`` the columns of a stored row.
+    """
 
     model_id: str
     dim: int
     reference_hop_s: float
     tracks: list[NewTrack]
+    storage: str = "half"
+    width: int = 0
+
+    def __post_init__(self) -> None:
+        if self.storage == "half":
+            object.__setattr__(self, "width", self.dim)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a column."""
+        return TYPES[".f16" if self.storage == "half" else ".u8"]
 
 
-def write_portable(
-    file: Path, contents: Contents, rows: Iterable[NDArray[np.float16]], *, with_paths: bool
-) -> None:
+def write_portable(file: Path, contents: Contents, rows: Iterable[Stored], *, with_paths: bool) -> None:
     """Write a portable file, whole or not at all.
 
     Parameters
@@ -73,8 +87,8 @@ def write_portable(
     file : Path
         Must not exist.
     contents : Contents
-    rows : iterable of ndarray of float16, shape (n_rows, dim)
-        Each track's vectors, in the order of ``contents.tracks``.
+    rows : iterable of ndarray of float16 or uint8, shape (n_rows, width)
+        Each track's stored rows, in the order of ``contents.tracks``.
     with_paths : bool
         Tell where the recordings' files lie.
 
@@ -86,6 +100,9 @@ def write_portable(
     if file.exists():
         raise LibraryError(f"{file}: exists already; name another file, or delete it first")
     header = {"format": FORMAT, "version": VERSION, **asdict(contents)}
+    if contents.storage == "half":  # older programs can read these
+        header["version"] = 1
+        del header["storage"], header["width"]
     for track in header["tracks"]:
         if not with_paths:
             del track["path"]
@@ -98,10 +115,14 @@ def write_portable(
                 with archive.open("header.npy", "w") as member:
                     npy.write_array(member, encoded, allow_pickle=False)
                 with archive.open("vectors.npy", "w", force_zip64=True) as member:
-                    shape = {"descr": STORED.str, "fortran_order": False, "shape": (total, contents.dim)}
+                    shape = {
+                        "descr": contents.dtype.str,
+                        "fortran_order": False,
+                        "shape": (total, contents.width),
+                    }
                     npy.write_array_header_1_0(member, shape)
                     for part in rows:
-                        member.write(np.ascontiguousarray(part, dtype=STORED).tobytes())
+                        member.write(np.ascontiguousarray(part, dtype=contents.dtype).tobytes())
             out.flush()
             os.fsync(out.fileno())
         temporary.replace(file)
@@ -139,25 +160,25 @@ class PortableFile:
             encoded = npy.read_array(member, allow_pickle=False)
         self.contents = self._parse(encoded)
 
-    def rows(self) -> Iterator[tuple[NewTrack, NDArray[np.float16]]]:
-        """Yield each track with its vectors, checked, shape (n_rows, dim).
+    def rows(self) -> Iterator[tuple[NewTrack, Stored]]:
+        """Yield each track with its stored rows, checked, shape (n_rows, width).
 
         Raises
         ------
         LibraryError
             If the vectors are not those that were written.
         """
-        dim = self.contents.dim
+        width, stored = self.contents.width, self.contents.dtype
         with self._member("vectors.npy") as member:
             if npy.read_magic(member) != (1, 0):
                 raise ValueError("the vectors are of an unknown kind")
             shape, fortran, dtype = npy.read_array_header_1_0(member)
             total = sum(track.n_rows for track in self.contents.tracks)
-            if (shape, fortran, dtype) != ((total, dim), False, STORED):
+            if (shape, fortran, dtype) != ((total, width), False, stored):
                 raise ValueError(f"the vectors have shape {shape} and type {dtype}")
             for track in self.contents.tracks:
-                data = member.read(track.n_rows * dim * STORED.itemsize)
-                vectors = np.frombuffer(data, STORED).reshape(-1, dim)
+                data = member.read(track.n_rows * width * stored.itemsize)
+                vectors = np.frombuffer(data, stored).reshape(-1, width)
                 if fault := fault_of(track, vectors):
                     raise ValueError(f"{track.title}: {fault}")
                 yield track, vectors
@@ -175,11 +196,12 @@ class PortableFile:
             tracks = [_track(entry) for entry in header["tracks"]]
             model_id, dim = str(header["model_id"]), int(header["dim"])
             hop_s = float(header["reference_hop_s"])
-            if not model_id or dim < 1 or not 0 < hop_s < math.inf:
+            storage, width = str(header.get("storage", "half")), int(header.get("width", dim))
+            if not model_id or dim < 1 or width < 1 or not 0 < hop_s < math.inf:
                 raise ValueError("an impossible model")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._foreign(error) from error
-        return Contents(model_id, dim, hop_s, tracks)
+        return Contents(model_id, dim, hop_s, tracks, storage, width)
 
     @contextmanager
     def _member(self, name: str) -> Iterator[IO[bytes]]:
@@ -201,12 +223,14 @@ class PortableFile:
         )
 
 
-def fault_of(track: NewTrack, vectors: NDArray[np.float16]) -> str | None:
-    """Tell what is wrong with a track's vectors, if anything is."""
+def fault_of(track: NewTrack, vectors: Stored) -> str | None:
+    """Tell what is wrong with a track's stored rows, if anything is."""
     if len(vectors) != track.n_rows:
         return f"has {len(vectors)} fingerprints instead of {track.n_rows}"
     if track.checksum is not None and checksum_of(vectors) != track.checksum:
         return "its checksum is wrong"
+    if vectors.dtype.kind == "u":  # codes: any are some fingerprint's
+        return None
     with np.errstate(invalid="ignore", over="ignore"):
         norms = np.linalg.norm(vectors.astype(np.float32), axis=1)
     if not np.all((norms == 0) | (np.abs(norms - 1) < NORM_TOLERANCE)):

@@ -4,7 +4,6 @@ Readers need no lock: each question is answered from a `View`, an immutable pict
 state, which is taken anew when another process has committed something. All times are in seconds.
 """
 
-import math
 import os
 import threading
 from collections.abc import Callable
@@ -14,14 +13,17 @@ from typing import Self
 
 from earprint.constants import SAMPLE_RATE
 from earprint.encoder.base import Encoder
-from earprint.errors import LibraryError, ModelError
+from earprint.encoder.storage import Storage, StorageName
+from earprint.errors import LibraryError
+from earprint.index import IndexName
 from earprint.library import asking
 from earprint.library.asking import Source
-from earprint.library.catalogue import FORMAT_VERSION, Catalogue, Snapshot
+from earprint.library.catalogue import Catalogue, Snapshot
 from earprint.library.folder import check_folder, folder_size
 from earprint.library.rebuilding import unfinished
 from earprint.library.records import Identification, LibraryInfo, Track
-from earprint.library.view import Mapped, View, build_view
+from earprint.library.storing import new_storage, storage_of
+from earprint.library.view import Opened, View, build_view
 from earprint.matching import Method
 
 
@@ -35,6 +37,8 @@ class OpenLibrary:
         create: bool = True,
         model: str = "dense",
         encoder: Encoder | None = None,
+        storage: StorageName | None = None,
+        index: IndexName = "auto",
         on_wait: Callable[[str], None] | None = None,
     ) -> None:
         if not os.fspath(path):
@@ -43,10 +47,12 @@ class OpenLibrary:
         self._on_wait = on_wait
         self._model = model
         self._encoder: Encoder | None = None
+        self._wanted_storage = storage
+        self._index = index
         self._lock = threading.RLock()
         self._view: View | None = None
         self._view_version = -1
-        self._mapped: Mapped = {}
+        self._opened = Opened()
         check_folder(self.path, create=create)
         self._catalogue = Catalogue(self.path, create=create)
         try:
@@ -63,7 +69,7 @@ class OpenLibrary:
         self._catalogue.close()
         with self._lock:
             self._view = None
-            self._mapped = {}
+            self._opened.forget()
 
     def __enter__(self) -> Self:
         return self
@@ -115,15 +121,16 @@ class OpenLibrary:
         """
         encoder = self._load_encoder()
 
-        def current_view() -> View:
+        def current_view() -> tuple[View, Storage]:
             view = self._refresh()
-            self._check_model(encoder, view.meta)  # a rebuild may have switched while the query was encoded
-            return view
+            # A rebuild may have switched while the query was encoded.
+            return view, self._check_model(encoder, view.meta)
 
         return asking.identify(
             source,
             encoder=encoder,
             current_view=current_view,
+            index=self._index,
             sample_rate=sample_rate,
             top=top,
             threshold=threshold,
@@ -150,7 +157,8 @@ class OpenLibrary:
             model_id=meta.get("model_id"),
             dim=int(meta["dim"]) if "dim" in meta else None,
             reference_hop_s=float(meta["reference_hop_s"]) if "reference_hop_s" in meta else None,
-            format_version=FORMAT_VERSION,
+            storage=meta.get("storage", "half").partition("-")[0] if "model_id" in meta else None,
+            format_version=self._catalogue.format_version(),
             damaged=len(view.damaged),
             unfinished_rebuild=unfinished(self._catalogue),
         )
@@ -183,22 +191,13 @@ class OpenLibrary:
             self._encoder = encoder
             return encoder
 
-    def _check_model(self, encoder: Encoder, meta: dict[str, str]) -> None:
-        made_by = meta.get("model_id")
-        if made_by is None:
-            return
-        if made_by != encoder.model_id:
-            raise ModelError(
-                f"{self.path}: was made by model {made_by}, not {encoder.model_id}; open it with that model, "
-                "or run `earprint rebuild` to make its fingerprints again from the files"
-            )
-        hop_s = float(meta["reference_hop_s"])
-        if int(meta["dim"]) != encoder.dim or not math.isclose(hop_s, encoder.reference_hop_s):
-            raise ModelError(
-                f"{self.path}: stores {meta['dim']} numbers each {hop_s:g} s, and model {made_by} now makes "
-                f"{encoder.dim} each {encoder.reference_hop_s:g} s; run `earprint rebuild` to make its "
-                "fingerprints again from the files"
-            )
+    def _new_storage(self, encoder: Encoder) -> Storage:
+        """Return how a new library of this model stores its fingerprints, see `new_storage`."""
+        return new_storage(encoder, self._wanted_storage)
+
+    def _check_model(self, encoder: Encoder, meta: dict[str, str]) -> Storage:
+        """Return how the library, or else a new one, stores its fingerprints, see `storage_of`."""
+        return storage_of(encoder, meta, self.path, self._wanted_storage)
 
     def _forget_view(self) -> None:
         """Have the next question see a change of our own, which SQLite does not report to us.
@@ -207,7 +206,7 @@ class OpenLibrary:
         """
         with self._lock:
             self._view = None
-            self._mapped.clear()
+            self._opened.forget()
 
     def _refresh(self) -> View:
         """Return a view of the last committed state."""
@@ -216,7 +215,7 @@ class OpenLibrary:
             while self._view is None or version != self._view_version:
                 snapshot = self._catalogue.snapshot()
                 self._view = build_view(
-                    snapshot.tracks, snapshot.segments, self._segments_folder, self._mapped, snapshot.meta
+                    snapshot.tracks, snapshot.segments, self._segments_folder, self._opened, snapshot.meta
                 )
                 self._view_version = version
                 if self._view.damaged:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from earprint.encoder.base import Encoder
+from earprint.encoder.storage import Storage
 from earprint.errors import LibraryError
-from earprint.library.catalogue import Catalogue, enter_segment, has_table
+from earprint.library.catalogue import Catalogue, enter_segment, has_table, mark_format
 from earprint.library.ingest import OnEvent
 from earprint.library.recomputing import Recomputed, recompute
 from earprint.library.relocation import Placement, place, remember_last_segment
@@ -39,6 +40,7 @@ def rebuild(
     folder: Path,
     *,
     encoder: Encoder,
+    storage: Storage,
     drop_missing: bool,
     on_change: Callable[[], None],
     on_event: OnEvent | None = None,
@@ -52,6 +54,8 @@ def rebuild(
         Where the segments lie.
     encoder : Encoder
         Makes the new fingerprints.
+    storage : Storage
+        How they are to be stored.
     drop_missing : bool
         Remove tracks without a readable file of the same content; otherwise, if there are any, the library
         stays as it is, and what was made is kept for the next rebuild.
@@ -65,7 +69,7 @@ def rebuild(
     LibraryError
         If the library cannot be written, or no track at all could be made again.
     """
-    _begin(catalogue, facts_of(encoder))
+    _begin(catalogue, facts_of(encoder, storage))
     _drop_damaged(catalogue, folder)
     made = _made(catalogue)
     tracks = [stored.track for stored in catalogue.snapshot().tracks]
@@ -75,7 +79,11 @@ def rebuild(
         _keep(catalogue, segment, batch)
 
     missing, warnings = recompute(
-        [track for track in tracks if track.id not in made], encoder=encoder, store=store, on_event=on_event
+        [track for track in tracks if track.id not in made],
+        encoder=encoder,
+        storage=storage,
+        store=store,
+        on_event=on_event,
     )
     resumed = sum(track.id in made for track in tracks)
     rebuilt = len(tracks) - len(missing)
@@ -86,7 +94,7 @@ def rebuild(
             "with the recordings is there"
         )
     if switched:
-        _switch(catalogue, encoder)
+        _switch(catalogue, encoder, storage)
         on_change()
         delete_strays(folder, catalogue.segment_files())
     return RebuildReport(encoder.model_id, rebuilt, resumed, missing, switched, warnings)
@@ -108,12 +116,13 @@ def unfinished(catalogue: Catalogue) -> str | None:
     return catalogue.meta().get("rebuild_model_id")
 
 
-def facts_of(encoder: Encoder) -> dict[str, str]:
-    """Return what a library remembers of its model."""
+def facts_of(encoder: Encoder, storage: Storage) -> dict[str, str]:
+    """Return what a library remembers of its model and storage."""
     return {
         "model_id": encoder.model_id,
         "dim": str(encoder.dim),
         "reference_hop_s": repr(encoder.reference_hop_s),
+        "storage": storage.key,
     }
 
 
@@ -160,7 +169,7 @@ def _keep(catalogue: Catalogue, segment: Segment, batch: Sequence[Recomputed]) -
             first_row += len(vectors)
 
 
-def _switch(catalogue: Catalogue, encoder: Encoder) -> None:
+def _switch(catalogue: Catalogue, encoder: Encoder, storage: Storage) -> None:
     """Have the library consist of the new vectors, in one transaction."""
     with catalogue.changing() as connection:
         assert has_table(connection, "rebuild_segments")
@@ -178,7 +187,10 @@ def _switch(catalogue: Catalogue, encoder: Encoder) -> None:
         connection.execute("DELETE FROM segments WHERE id NOT IN (SELECT id FROM rebuild_segments)")
         connection.execute("DELETE FROM track_checks WHERE track_id NOT IN (SELECT id FROM tracks)")
         remember_last_segment(connection)
-        connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts_of(encoder).items())
+        connection.executemany(
+            "INSERT OR REPLACE INTO meta VALUES (?, ?)", facts_of(encoder, storage).items()
+        )
         connection.execute("DELETE FROM meta WHERE key LIKE 'rebuild\\_%' ESCAPE '\\'")
         connection.execute("DROP TABLE rebuild_segments")
         connection.execute("DROP TABLE rebuild_tracks")
+        mark_format(connection)

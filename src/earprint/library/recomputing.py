@@ -6,18 +6,16 @@ lend it to the old title.
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from earprint.encoder.base import Encoder
+from earprint.encoder.storage import Storage, Stored
 from earprint.library.catalogue import NewTrack
 from earprint.library.ingest import Finished, OnEvent, ingest
 from earprint.library.paths import stored_path
 from earprint.library.records import Track
 from earprint.library.reports import Trouble
 
-Recomputed = tuple[Track, NewTrack, NDArray[np.float16]]
-"""A track, what was found in its file now, and its vectors, shape (n_rows, dim)."""
+Recomputed = tuple[Track, NewTrack, Stored]
+"""A track, what was found in its file now, and its stored rows, shape (n_rows, width)."""
 
 NO_FILE = "was added from memory or from another library and has no file"
 
@@ -26,6 +24,7 @@ def recompute(
     tracks: Sequence[Track],
     *,
     encoder: Encoder,
+    storage: Storage,
     store: Callable[[Sequence[Recomputed]], None],
     on_event: OnEvent | None = None,
 ) -> tuple[list[Trouble], list[str]]:
@@ -35,6 +34,7 @@ def recompute(
     ----------
     tracks : sequence of Track
     encoder : Encoder
+    storage : Storage
     store : callable
         Called in this thread with each batch of finished tracks; see `earprint.library.ingest`.
     on_event : callable, optional
@@ -60,6 +60,7 @@ def recompute(
     report = ingest(
         list(files),
         encoder=encoder,
+        storage=storage,
         known=(),
         commit=commit,
         on_event=on_event,

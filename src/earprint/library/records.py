@@ -215,6 +215,8 @@ class LibraryInfo:
         Components of a fingerprint.
     reference_hop_s : float or None
         Distance of two stored vectors of a track.
+    storage : str or None
+        How a fingerprint is stored, "half" or "compact"; None while nothing has been added.
     format_version : int
         Version of the library's layout on disk.
     damaged : int
@@ -233,6 +235,7 @@ class LibraryInfo:
     model_id: str | None
     dim: int | None
     reference_hop_s: float | None
+    storage: str | None
     format_version: int
     damaged: int = 0
     unfinished_rebuild: str | None = None

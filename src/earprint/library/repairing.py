@@ -8,15 +8,13 @@ the next.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from earprint.encoder.base import Encoder
+from earprint.encoder.storage import Storage, Stored
 from earprint.library.catalogue import Catalogue
 from earprint.library.ingest import OnEvent
 from earprint.library.recomputing import Recomputed, recompute
 from earprint.library.relocation import Placement, forget_unneeded, mark_damage, relocate
-from earprint.library.reports import RepairReport
+from earprint.library.reports import RepairReport, Trouble
 from earprint.library.segments import (
     checksum_of,
     delete_strays,
@@ -31,7 +29,7 @@ def repair(
     catalogue: Catalogue,
     folder: Path,
     *,
-    load_encoder: Callable[[], Encoder],
+    load_encoder: Callable[[], tuple[Encoder, Storage]],
     drop_lost: bool,
     on_change: Callable[[], None],
     on_event: OnEvent | None = None,
@@ -44,7 +42,7 @@ def repair(
     folder : Path
         Where the segments lie.
     load_encoder : callable
-        Gives the library's encoder, if it is needed.
+        Gives the library's encoder and storage, if they are needed.
     drop_lost : bool
         Remove tracks that are damaged and cannot be made again.
     on_change : callable
@@ -67,9 +65,10 @@ def repair(
         _write(catalogue, folder, [(track.id, vectors) for track, _, vectors in batch])
         on_change()
 
-    lost, _ = (
-        recompute(damaged, encoder=load_encoder(), store=store, on_event=on_event) if damaged else ([], [])
-    )
+    lost: list[Trouble] = []
+    if damaged:
+        encoder, storage = load_encoder()
+        lost, _ = recompute(damaged, encoder=encoder, storage=storage, store=store, on_event=on_event)
     lost_ids = {trouble.track.id for trouble in lost}
     if drop_lost and lost:
         catalogue.remove([trouble.track for trouble in lost])
@@ -101,7 +100,7 @@ def _move_sound_tracks(catalogue: Catalogue, folder: Path, damaged: set[int]) ->
     return moved
 
 
-def _write(catalogue: Catalogue, folder: Path, parts: Sequence[tuple[int, NDArray[np.float16]]]) -> None:
-    """Write vectors of tracks as a new segment and place the tracks there."""
+def _write(catalogue: Catalogue, folder: Path, parts: Sequence[tuple[int, Stored]]) -> None:
+    """Write rows of tracks as a new segment and place the tracks there."""
     segment = write_segment(folder, catalogue.next_segment_id(), [rows for _, rows in parts])
     relocate(catalogue, segment, [Placement(number, len(rows), checksum_of(rows)) for number, rows in parts])

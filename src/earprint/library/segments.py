@@ -1,7 +1,8 @@
 """Files of fingerprints, written once and never changed.
 
-A segment is the bare rows of an array of shape (rows, dim), little-endian float16, in C order;
-how many rows, and the checksum, are in the catalogue. It is written under a temporary name,
+A segment is the bare rows of an array of shape (rows, width) in C order: little-endian float16 in a file
+``NNNNNN.f16``, codes of one byte in ``NNNNNN.u8`` (`earprint.encoder.storage`); how many rows, and the
+checksum, are in the catalogue. It is written under a temporary name,
 flushed to the disk and renamed, and only then entered in the catalogue: whatever interrupts this
 leaves either a whole segment or a file that the catalogue does not know, which the next writer
 deletes. A segment that nobody needs any more is deleted after the catalogue has forgotten it: a reader that
@@ -14,14 +15,15 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from earprint.encoder.storage import Stored
 from earprint.errors import LibraryError
 
-STORED: np.dtype[np.float16] = np.dtype("<f2")
-"""Type of a stored component: half precision, little-endian."""
+TYPES: Final[dict[str, np.dtype[Any]]] = {".f16": np.dtype("<f2"), ".u8": np.dtype(np.uint8)}
+"""Type of a segment's columns, by the ending of its file."""
 
 ADVICE = "run `earprint repair`, or restore it from a copy"
 
@@ -33,21 +35,44 @@ class Segment:
     id: int
     file: str
     rows: int
-    dim: int
+    width: int
     checksum: str
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a column.
 
-def checksum_of(rows: NDArray[np.float16]) -> str:
-    """Return the digest of some vectors, BLAKE2b of 128 bits as 32 hexadecimal digits.
+        Raises
+        ------
+        LibraryError
+            If this earprint knows no such files.
+        """
+        suffix = Path(self.file).suffix
+        if suffix not in TYPES:
+            raise LibraryError(f"{self.file}: is a segment of an unknown kind; upgrade earprint")
+        return TYPES[suffix]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of its file."""
+        return self.rows * self.width * self.dtype.itemsize
+
+
+def checksum_of(rows: Stored) -> str:
+    """Return the digest of some stored rows, BLAKE2b of 128 bits as 32 hexadecimal digits.
 
     Parameters
     ----------
-    rows : ndarray of float16, shape (n, dim)
+    rows : ndarray of float16 or uint8, shape (n, width)
     """
-    return hashlib.blake2b(rows.astype(STORED, copy=False).tobytes(), digest_size=16).hexdigest()
+    return hashlib.blake2b(_bytes_of(rows), digest_size=16).hexdigest()
 
 
-def write_segment(folder: Path, segment_id: int, parts: Sequence[NDArray[np.float16]]) -> Segment:
+def _bytes_of(rows: Stored) -> bytes:
+    return rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def write_segment(folder: Path, segment_id: int, parts: Sequence[Stored]) -> Segment:
     """Write arrays, one after another, as a new segment that survives a power cut.
 
     Parameters
@@ -56,14 +81,16 @@ def write_segment(folder: Path, segment_id: int, parts: Sequence[NDArray[np.floa
         The segments folder; made if missing.
     segment_id : int
         Gives the file its name.
-    parts : sequence of ndarray of float16, each of shape (rows, dim)
+    parts : sequence of ndarray of float16 or uint8, each of shape (rows, width)
+        All of one type.
 
     Raises
     ------
     LibraryError
         If the disk is full or the folder cannot be written.
     """
-    name = f"{segment_id:06d}.f16"
+    suffix = next(suffix for suffix, dtype in TYPES.items() if dtype.kind == parts[0].dtype.kind)
+    name = f"{segment_id:06d}{suffix}"
     temporary = folder / f"{name}.tmp"
     digest = hashlib.blake2b(digest_size=16)
     try:
@@ -72,7 +99,7 @@ def write_segment(folder: Path, segment_id: int, parts: Sequence[NDArray[np.floa
             sync_folder(folder.parent)
         with temporary.open("wb") as file:
             for part in parts:
-                data = np.ascontiguousarray(part, dtype=STORED).tobytes()
+                data = _bytes_of(part)
                 digest.update(data)
                 file.write(data)
             file.flush()
@@ -90,12 +117,12 @@ def write_segment(folder: Path, segment_id: int, parts: Sequence[NDArray[np.floa
     return Segment(segment_id, name, rows, parts[0].shape[1], digest.hexdigest())
 
 
-def open_segment(folder: Path, segment: Segment) -> NDArray[np.float16]:
-    """Map a segment's vectors into memory, without reading them.
+def open_segment(folder: Path, segment: Segment) -> Stored:
+    """Map a segment's rows into memory, without reading them.
 
     Returns
     -------
-    ndarray of float16, shape (rows, dim)
+    ndarray of float16 or uint8, shape (rows, width)
         Read-only.
 
     Raises
@@ -104,31 +131,31 @@ def open_segment(folder: Path, segment: Segment) -> NDArray[np.float16]:
         If the file is missing, cannot be read or has another size than it was written with.
     """
     path = folder / segment.file
-    expected = segment.rows * segment.dim * STORED.itemsize
+    expected = segment.size_bytes
     try:
         size = path.stat().st_size
         if size != expected:
             raise LibraryError(f"{path}: holds {size} bytes instead of {expected}; {ADVICE}")
-        mapped = np.memmap(path, dtype=STORED, mode="r", shape=(segment.rows, segment.dim))
+        mapped = np.memmap(path, dtype=segment.dtype, mode="r", shape=(segment.rows, segment.width))
     except OSError as error:
         raise LibraryError(f"{path}: cannot be read ({error.strerror}); {ADVICE}") from error
     return np.asarray(mapped)  # a plain view of the map: slicing it is several times cheaper
 
 
-def salvage_segment(folder: Path, segment: Segment) -> NDArray[np.float16]:
+def salvage_segment(folder: Path, segment: Segment) -> Stored:
     """Read what there is of a damaged segment, with zeros for what there is not.
 
     Returns
     -------
-    ndarray of float16, shape (rows, dim)
+    ndarray of float16 or uint8, shape (rows, width)
     """
-    size = segment.rows * segment.dim
     found = b""
     with suppress(OSError), (folder / segment.file).open("rb") as file:
-        found = file.read(size * STORED.itemsize)
-    rows = np.zeros(size, dtype=STORED)
-    rows[: len(found) // STORED.itemsize] = np.frombuffer(found, STORED, len(found) // STORED.itemsize)
-    return rows.reshape(segment.rows, segment.dim)
+        found = file.read(segment.size_bytes)
+    rows = np.zeros(segment.rows * segment.width, dtype=segment.dtype)
+    there = len(found) // segment.dtype.itemsize
+    rows[:there] = np.frombuffer(found, segment.dtype, there)
+    return rows.reshape(segment.rows, segment.width)
 
 
 def segment_damage(folder: Path, segment: Segment) -> str | None:
@@ -140,7 +167,7 @@ def segment_damage(folder: Path, segment: Segment) -> str | None:
         The file and its damage, in one line; None if it is sound.
     """
     path = folder / segment.file
-    expected = segment.rows * segment.dim * STORED.itemsize
+    expected = segment.size_bytes
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -157,7 +184,8 @@ def segment_damage(folder: Path, segment: Segment) -> str | None:
 def strays(folder: Path, known: Iterable[str]) -> list[Path]:
     """List segment files that the catalogue does not know, sorted: what interrupted writers left."""
     keep = set(known)
-    return sorted(path for path in folder.glob("*.f16*") if path.name not in keep)
+    found = (path for suffix in TYPES for path in folder.glob(f"*{suffix}*"))
+    return sorted(path for path in found if path.name not in keep)
 
 
 def delete_strays(folder: Path, known: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from earprint.encoder.base import Encoder
+from earprint.encoder.storage import Storage
 from earprint.errors import LibraryError
 from earprint.library import compaction, rebuilding, repairing, transfer, verifying
 from earprint.library.ingest import OnEvent
@@ -92,11 +93,16 @@ class KeptLibrary(OpenLibrary):
         LibraryError
             If the catalogue itself is damaged, or the library cannot be written.
         """
+
+        def load_encoder() -> tuple[Encoder, Storage]:
+            encoder = self._load_encoder()
+            return encoder, self._check_model(encoder, self._catalogue.meta())
+
         with self._writing():
             return repairing.repair(
                 self._catalogue,
                 self._segments_folder,
-                load_encoder=self._load_encoder,
+                load_encoder=load_encoder,
                 drop_lost=drop_lost,
                 on_change=self._forget_view,
                 on_event=on_event,
@@ -111,8 +117,10 @@ class KeptLibrary(OpenLibrary):
     ) -> RebuildReport:
         """Make all fingerprints again from the files, with the model that the library was opened with.
 
-        Numbers, titles and dates of the tracks stay. Until all is done, the library answers with the old
-        fingerprints; then all are switched at once. What an interrupted call made is kept for the next one.
+        Numbers, titles and dates of the tracks stay. The new fingerprints are stored as those of a new
+        library would be: compact if the model has a codebook, unless the library was opened with another
+        `storage`. Until all is done, the library answers with the old fingerprints; then all are switched
+        at once. What an interrupted call made is kept for the next one.
 
         Parameters
         ----------
@@ -137,6 +145,7 @@ class KeptLibrary(OpenLibrary):
                 self._catalogue,
                 self._segments_folder,
                 encoder=encoder,
+                storage=self._new_storage(encoder),
                 drop_missing=drop_missing,
                 on_change=self._forget_view,
                 on_event=on_event,
@@ -172,10 +181,13 @@ class KeptLibrary(OpenLibrary):
     def import_file(self, file: str | os.PathLike[str]) -> ImportReport:
         """Add the recordings of an exported file, leaving out those already there; all or none.
 
+        An empty library takes over how they are stored, unless it was opened with another `storage`. What is
+        stored in half precision can come into a compact library, not the other way round.
+
         Raises
         ------
         ModelError
-            If another model made them.
+            If another model or codebook made them, or they are compact and this library is not.
         LibraryLockedError
             If another process is changing the library.
         LibraryError
@@ -183,15 +195,18 @@ class KeptLibrary(OpenLibrary):
         """
         source = PortableFile(Path(file))
         with self._writing():
-            return transfer.take_in(self._catalogue, self.path, source, on_change=self._forget_view)
+            return self._take_in(source)
 
     def merge(self, other: str | os.PathLike[str]) -> ImportReport:
         """Add the recordings of another library, leaving out those already there; all or none.
 
+        Either library is stored as told at `import_file`: merging a library of half precision into a new one
+        opened with ``storage="compact"`` makes it compact without its audio.
+
         Raises
         ------
         ModelError
-            If another model made them.
+            If another model or codebook made them, or they are compact and this library is not.
         LibraryLockedError
             If another process is changing this library.
         LibraryError
@@ -202,9 +217,20 @@ class KeptLibrary(OpenLibrary):
         with OpenLibrary(other, create=False) as opened:
             source = transfer.LibrarySource(Path(other), opened.snapshot())
             with self._writing():
-                return transfer.take_in(self._catalogue, self.path, source, on_change=self._forget_view)
+                return self._take_in(source)
 
     # Within
+
+    def _take_in(self, source: transfer.Source) -> ImportReport:
+        """Add what a source has; the caller holds the writer lock."""
+        return transfer.take_in(
+            self._catalogue,
+            self.path,
+            source,
+            wanted_storage=self._wanted_storage,
+            load_encoder=self._load_any_encoder,
+            on_change=self._forget_view,
+        )
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

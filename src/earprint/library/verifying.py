@@ -10,7 +10,7 @@ from pathlib import Path
 
 from earprint.library.catalogue import Catalogue, Snapshot, StoredTrack
 from earprint.library.reports import Trouble, VerifyReport
-from earprint.library.segments import STORED, salvage_segment, segment_damage, strays
+from earprint.library.segments import TYPES, salvage_segment, segment_damage, strays
 from earprint.library.view import is_sound
 
 
@@ -43,7 +43,7 @@ def verify(catalogue: Catalogue, folder: Path) -> VerifyReport:
     return VerifyReport(
         tracks=len(snapshot.tracks),
         segments=len(snapshot.segments),
-        size_bytes=sum(s.rows * s.dim * STORED.itemsize for s in snapshot.segments.values()),
+        size_bytes=sum(s.size_bytes for s in snapshot.segments.values()),
         problems=problems,
         damaged=damaged,
         strays=strays(folder, catalogue.segment_files()),
@@ -53,12 +53,14 @@ def verify(catalogue: Catalogue, folder: Path) -> VerifyReport:
 def _contradictions(snapshot: Snapshot) -> list[str]:
     """Tell where the catalogue contradicts itself."""
     found: list[str] = []
-    dims = {segment.dim for segment in snapshot.segments.values()}
-    if snapshot.segments and ("model_id" not in snapshot.meta or dims != {int(snapshot.meta.get("dim", 0))}):
-        known = ", ".join(map(str, sorted(dims)))
-        found.append(
-            f"the catalogue's model does not fit its segments ({known} components); restore it from a copy"
-        )
+    meta, compact = snapshot.meta, snapshot.meta.get("storage", "half") != "half"
+    shapes = {(segment.width, Path(segment.file).suffix) for segment in snapshot.segments.values()}
+    # How wide codes are is the codebook's business, which need not be here.
+    fits = len(shapes) == 1 if compact else {width for width, _ in shapes} == {int(meta.get("dim", 0))}
+    suffix = next(suffix for suffix, dtype in TYPES.items() if (dtype.kind == "u") == compact)
+    if shapes and ("model_id" not in meta or not fits or {ending for _, ending in shapes} != {suffix}):
+        known = ", ".join(f"{width} columns in *{ending}" for width, ending in sorted(shapes))
+        found.append(f"the catalogue's model does not fit its segments ({known}); restore it from a copy")
     by_segment: dict[int, list[StoredTrack]] = {}
     for track in snapshot.tracks:
         by_segment.setdefault(track.segment_id, []).append(track)

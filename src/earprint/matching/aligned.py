@@ -16,29 +16,25 @@
    stored rows under the query and within `BACKGROUND_S` of it. The result is
    ``(s - w b) / (1 - w b)`` with w = `BACKGROUND_WEIGHT`: 1 stays 1, and what is alike in step only
    gains on what is alike anyway.
-4. Refine. Per track the best alignment stays; the parabola through its score and its two
-   neighbours' puts the start between grid points. Of the few best tracks it is then asked whether the
-   query fits better at another speed, see `earprint.matching.speed`.
+4. Refine. Per track the best alignment stays, and climbs to the best mean cosine nearby; the parabola
+   through it and its two neighbours' puts the start between grid points. Of the few best tracks it is then
+   asked whether the query fits better at another speed, see `earprint.matching.speed`.
 
 A score of 1 means identical fingerprints throughout, about 0 means unrelated ones. An excerpt may
 begin before the track or run past its end, and scores less for what lies outside.
 """
 
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
 
 from earprint.index.base import Index
-from earprint.matching.rows import WINDOW_S, QueryRows, contrast, peak_of_parabola, row_weights
-from earprint.matching.speed import LONGEST_S, SHORTEST_S, find_speed
+from earprint.matching.rows import WINDOW_S, QueryRows, peak_of_parabola, row_weights
+from earprint.matching.scoring import Stretches, cosines_around, rows_under, scores
+from earprint.matching.speed import LONGEST_S, SHORTEST_S, find_speeds
 from earprint.matching.tracks import Alignment, TrackTable
 
 HITS_PER_ROW = 16
 """Nearest stored rows that each query row proposes."""
-
-PROPOSING_ROWS = 512
-"""Query rows, evenly spread, that propose at most; scoring uses all of them."""
 
 MAX_CANDIDATES = 256
 """Alignments that are scored, besides their neighbours."""
@@ -48,6 +44,9 @@ NEIGHBOURS = 2
 
 MAX_SPEEDS_FOUND = 3
 """Best tracks for which other speeds are tried."""
+
+CHUNK_ROWS = 16_384
+"""Stored rows read at a time, besides those of the last track: 8 MB of 128-d float32."""
 
 MAX_STEPS = 8
 """Offsets that the refinement may climb beyond those scored, in query hops."""
@@ -85,28 +84,19 @@ def search_aligned(
     """
     query = QueryRows.split(queries, ratio, row_weights(queries, query_hop_s, beyond), query_hop_s)
     tracks, offsets = _propose(queries, query.weights, index, table, ratio)
-    scores = np.empty(len(tracks))
-    for begin, end in _runs(tracks, offsets):
-        scores[begin:end] = _scores(query, index, table, int(tracks[begin]), offsets[begin:end])
-
-    alignments = []
-    for track in np.unique(tracks[~np.isnan(scores)]):
-        mine = tracks == track
-        best = int(offsets[mine][np.nanargmax(scores[mine])])
-        offset, score = _refine(query, index, table, int(track), best)
-        alignments.append((score, int(track), offset))
-    alignments.sort(key=lambda alignment: -alignment[0])
+    if not len(tracks):
+        return []
+    tracks, starts, scored = _best_of_tracks(query, index, table, tracks, offsets)
+    speeds = np.ones(len(tracks))
     duration_s = (len(queries) - 2 * beyond) * query_hop_s + WINDOW_S
-    speeds_found = MAX_SPEEDS_FOUND if SHORTEST_S <= duration_s <= LONGEST_S else 0
-    answers = []
-    for number, (score, track, offset) in enumerate(alignments):
-        speed = 1.0
-        if number < speeds_found:
-            found = find_speed(query, index, table, track, offset)
-            if found is not None:
-                score, offset, speed = found.score, found.offset, found.speed
-        answers.append(Alignment(track, (offset + speed * beyond) * query_hop_s, score, speed))
-    return sorted(answers, key=lambda alignment: -alignment.score)
+    if len(tracks) and SHORTEST_S <= duration_s <= LONGEST_S:
+        found = find_speeds(query, index, table, tracks[:MAX_SPEEDS_FOUND], starts[:MAX_SPEEDS_FOUND])
+        for number, better in enumerate(found):
+            if better is not None:
+                starts[number], speeds[number], scored[number] = better.offset, better.speed, better.score
+    begins_s = (starts + speeds * beyond) * query_hop_s
+    fields = zip(tracks.tolist(), begins_s.tolist(), scored.tolist(), speeds.tolist(), strict=True)
+    return sorted((Alignment(*each) for each in fields), key=lambda alignment: -alignment.score)
 
 
 def _propose(
@@ -114,10 +104,10 @@ def _propose(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Tracks and offsets to score, sorted, without repetition, shape (m,) each."""
     places = np.flatnonzero(weights)
-    if len(places) > PROPOSING_ROWS:
-        spread = np.linspace(0, len(places) - 1, PROPOSING_ROWS).round().astype(np.int64)
+    if len(places) > index.proposing_rows:
+        spread = np.linspace(0, len(places) - 1, index.proposing_rows).round().astype(np.int64)
         places = places[spread]
-    scores, rows = index.search(queries[places], HITS_PER_ROW)
+    similarities, rows = index.search(queries[places], HITS_PER_ROW)
     track, place = table.locate(rows)
     hit = track >= 0
     if not hit.any():
@@ -128,7 +118,7 @@ def _propose(
     low = int(offset.min()) - NEIGHBOURS
     span = int(offset.max()) - low + NEIGHBOURS + 1
     keys, which = np.unique(track[hit] * span + (offset - low), return_inverse=True)
-    votes = np.bincount(which, weights=(scores * weights[places, None])[hit])
+    votes = np.bincount(which, weights=(similarities * weights[places, None])[hit])
     pooled = votes.copy()
     adjacent = np.flatnonzero(np.diff(keys) == 1)
     pooled[adjacent] += votes[adjacent + 1]
@@ -139,84 +129,51 @@ def _propose(
     return around // span, around % span + low
 
 
-def _runs(tracks: NDArray[np.int64], offsets: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Ranges of consecutive offsets in one track; they share the stored rows that are read."""
-    if not len(tracks):
-        return []
-    cuts = np.flatnonzero((np.diff(tracks) != 0) | (np.diff(offsets) != 1)) + 1
-    bounds = [0, *cuts.tolist(), len(tracks)]
-    return list(pairwise(bounds))
-
-
-def _scores(
-    query: QueryRows,
-    index: Index,
-    table: TrackTable,
-    track: int,
-    offsets: NDArray[np.int64],
-    *,
-    common: bool = False,
-) -> NDArray[np.float64]:
-    """Score at each of some nearby offsets in one track; NaN where too little is inside.
-
-    With `common`, it is the mean cosine over the query rows that are inside at every offset, however few.
-    """
-    ratio = query.ratio
-    n_rows = int(table.n_rows[track])
-    n_query, n_whole = len(query.whole) - 1, int(query.whole[-1])
-    # A part's rows never outnumber rows[0]; a little more than is needed may be read at the end.
-    reach = 0 if common else query.reach
-    low = min(n_rows, max(0, int(offsets.min()) // ratio - reach))
-    high = max(low, min(n_rows, int(offsets.max()) // ratio + 1 + len(query.rows[0]) + reach))
-    first = int(table.first_row[track])
-    stored = index.vectors(first + low, first + high)
-    summed = np.concatenate(([0.0], np.cumsum(stored @ query.mean, dtype=np.float64)))
-
-    scores = np.full(len(offsets), np.nan)
-    for position, offset in enumerate(offsets.tolist()):
-        part = -offset % ratio
-        rows, weight = query.rows[part], query.weight[part]
-        shift = (offset + part) // ratio  # stored row under the part's first row
-        begin, end = max(0, -shift), min(len(rows), n_rows - shift)
-        if common:  # of query rows i = part + m * ratio, those with 0 <= offset + i < n_rows * ratio
-            begin = max(begin, -((int(offsets.min()) + part) // ratio))
-            end = min(end, (n_rows * ratio - 1 - int(offsets.max()) - part) // ratio + 1)
-        if end <= begin:
-            continue
-        weighs = float(weight[end] - weight[begin])
-        if not weighs:
-            continue
-        first_inside = min(max(0, -offset), n_query)
-        inside = int(query.whole[max(first_inside, min(n_query, n_rows * ratio - offset))])
-        inside -= int(query.whole[first_inside])
-        if not common and (not inside or 2 * inside < n_whole):
-            continue
-        under = stored[begin + shift - low : end + shift - low]
-        agreement = float(np.dot(rows[begin:end].ravel(), under.ravel()))
-        if common:
-            scores[position] = agreement / weighs
-            continue
-        nearby = slice(max(0, begin + shift - reach - low), min(len(stored), end + shift + reach - low))
-        background = (summed[nearby.stop] - summed[nearby.start]) / (nearby.stop - nearby.start)
-        scores[position] = contrast(agreement / weighs * np.sqrt(inside / n_whole), background)
-    return scores
+def _best_of_tracks(
+    query: QueryRows, index: Index, table: TrackTable, tracks: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Score what was proposed; the tracks, best first, each with its refined offset and the score there."""
+    low, high = rows_under(query, table, tracks, offsets - MAX_STEPS, offsets + MAX_STEPS)
+    # Tracks are taken some at a time, by the stored rows that each alignment needs besides those before it.
+    needed = np.cumsum(np.minimum(high - low, np.diff(table.first_row[tracks] + high, prepend=0)))
+    begins = np.flatnonzero(np.diff(tracks, prepend=-1))
+    cuts = begins[1:][np.diff(needed[begins] // CHUNK_ROWS) > 0]
+    parts = []
+    for some in np.split(np.arange(len(tracks)), cuts):
+        stretches = Stretches.read(query, index, table, tracks[some], low[some], high[some])
+        scored = scores(query, stretches, np.arange(len(some)), offsets[some])
+        inside = np.flatnonzero(~np.isnan(scored))
+        inside = inside[np.lexsort((-scored[inside], tracks[some][inside]))]
+        found, first = np.unique(tracks[some][inside], return_index=True)
+        best = inside[first]
+        parts.append((found, *_refine(query, stretches, best, offsets[some][best], scored[best])))
+    found = np.concatenate([part[0] for part in parts])
+    starts, scored = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
+    order = np.argsort(-scored, kind="stable")
+    return found[order], starts[order], scored[order]
 
 
 def _refine(
-    query: QueryRows, index: Index, table: TrackTable, track: int, offset: int
-) -> tuple[float, float]:
-    """Climb to the best offset nearby; that offset, with its fraction of a hop, and its score.
-
-    Neighbours are compared over the same query rows: at the ends of a track, a row that is inside
-    at one offset only would tip the balance.
-    """
-    steps = np.arange(-1, 2)
+    query: QueryRows,
+    stretches: Stretches,
+    which: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    scored: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Climb from scored offsets to the best nearby; these, with fractions of a hop, and their scores."""
+    offsets, scored = offsets.copy(), scored.copy()
+    around = np.empty((len(which), 3))
+    climbing = np.arange(len(which))
     for _ in range(MAX_STEPS):
-        around = _scores(query, index, table, track, offset + steps, common=True)
-        step = int(np.argmax(np.nan_to_num(around, nan=-1.0))) - 1
-        beyond = _scores(query, index, table, track, np.array([offset + step]))[0]
-        if not around[step + 1] > around[1] or np.isnan(beyond):
+        around[climbing] = cosines_around(query, stretches, which[climbing], offsets[climbing])
+        step = np.argmax(np.nan_to_num(around[climbing], nan=-1.0), axis=1) - 1
+        higher = around[climbing, step + 1] > around[climbing, 1]
+        climbing, step = climbing[higher], step[higher]
+        there = scores(query, stretches, which[climbing], offsets[climbing] + step)
+        inside = ~np.isnan(there)
+        climbing = climbing[inside]
+        if not len(climbing):
             break
-        offset += step
-    score = float(_scores(query, index, table, track, np.array([offset]))[0])
-    return offset + peak_of_parabola(*around.tolist()), score
+        offsets[climbing] += step[inside]
+        scored[climbing] = there[inside]
+    return offsets + np.array([peak_of_parabola(*values) for values in around.tolist()]), scored

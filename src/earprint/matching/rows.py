@@ -47,13 +47,15 @@ class QueryRows:
     ----------
     ratio : int
         Reference hop divided by query hop.
-    rows : list of ndarray of float32
-        ``rows[p]`` are rows p, p + ratio, ... of ``weighted``.
     weighted : ndarray of float32, shape (n, dim)
         All rows times their weights.
     weights : ndarray of float64, shape (n,)
-    weight : list of ndarray of float64
-        ``weight[p][m]`` is what the first m rows of ``rows[p]`` weigh.
+    parted : ndarray of float32, shape (n, dim)
+        ``weighted`` part by part: part p is rows p, p + ratio, ...
+    first : ndarray of int64, shape (ratio + 1,)
+        Part p is rows ``first[p]`` to ``first[p + 1]`` (exclusive) of ``parted``.
+    weighs : ndarray of float64, shape (n + 1,)
+        ``weighs[m]`` is what the first m rows of ``parted`` weigh.
     whole : ndarray of int64, shape (n + 1,)
         ``whole[i]`` counts those of the first i rows that are neither silent nor beyond the query.
     mean : ndarray of float32, shape (dim,)
@@ -63,10 +65,11 @@ class QueryRows:
     """
 
     ratio: int
-    rows: list[NDArray[np.float32]]
     weighted: NDArray[np.float32]
     weights: NDArray[np.float64]
-    weight: list[NDArray[np.float64]]
+    parted: NDArray[np.float32]
+    first: NDArray[np.int64]
+    weighs: NDArray[np.float64]
     whole: NDArray[np.int64]
     mean: NDArray[np.float32]
     reach: int
@@ -77,29 +80,35 @@ class QueryRows:
     ) -> "QueryRows":
         """Part a query (n, dim) with `row_weights`."""
         weighted = np.asarray(queries * weights[:, None], dtype=np.float32)
-        rows = [np.ascontiguousarray(weighted[p::ratio]) for p in range(ratio)]
-        weight = [np.concatenate(([0.0], np.cumsum(weights[p::ratio]))) for p in range(ratio)]
+        part = np.arange(len(queries)) % ratio
+        order = np.argsort(part, kind="stable")
         whole = weights == 1 if (weights == 1).any() else weights > 0
-        mean = weighted.sum(axis=0) / max(float(weights.sum()), 1e-9)
-        reach = round(BACKGROUND_S / (ratio * query_hop_s))
         return cls(
-            ratio, rows, weighted, weights, weight, np.concatenate(([0], np.cumsum(whole))), mean, reach
+            ratio=ratio,
+            weighted=weighted,
+            weights=weights,
+            parted=weighted[order],
+            first=np.searchsorted(part[order], np.arange(ratio + 1)).astype(np.int64),
+            weighs=np.concatenate(([0.0], np.cumsum(weights[order]))),
+            whole=np.concatenate(([0], np.cumsum(whole))),
+            mean=weighted.sum(axis=0) / max(float(weights.sum()), 1e-9),
+            reach=round(BACKGROUND_S / (ratio * query_hop_s)),
         )
 
 
-def contrast(score: float, background: float) -> float:
-    """Take `BACKGROUND_WEIGHT` of the background out of a score; 1 stays 1.
+def contrast(score: NDArray[np.float64], background: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take `BACKGROUND_WEIGHT` of the background out of scores; 1 stays 1.
 
     Parameters
     ----------
-    score : float
+    score : ndarray of float64, any shape
         Mean cosine in step, at most 1.
-    background : float
+    background : ndarray of float64, same shape
         Mean cosine out of step.
 
     Returns
     -------
-    float
+    ndarray of float64, same shape
     """
     share = BACKGROUND_WEIGHT * background
     return (score - share) / (1.0 - share)
@@ -117,4 +126,4 @@ def peak_of_parabola(before: float, centre: float, after: float) -> float:
     curvature = before - 2 * centre + after
     if not curvature < 0:
         return 0.0
-    return float(np.clip(0.5 * (before - after) / curvature, -0.5, 0.5))
+    return min(0.5, max(-0.5, 0.5 * (before - after) / curvature))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from earprint.index.base import Index
 from earprint.matching.rows import QueryRows, contrast, peak_of_parabola
+from earprint.matching.scoring import Stretches
 from earprint.matching.tracks import TrackTable
 
 SPEEDS = tuple(1 + percent / 100 for percent in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5))
@@ -41,67 +42,113 @@ class Stretched:
     score: float
 
 
-def find_speed(
-    query: QueryRows, index: Index, table: TrackTable, track: int, offset: float
-) -> Stretched | None:
-    """Find the speed at which a query fits a track better than at its own.
+def find_speeds(
+    query: QueryRows,
+    index: Index,
+    table: TrackTable,
+    tracks: NDArray[np.int64],
+    offsets: NDArray[np.float64],
+) -> list[Stretched | None]:
+    """Find the speed at which a query fits each of some tracks better than at its own.
 
     Parameters
     ----------
     query : QueryRows
     index : Index
     table : TrackTable
-    track : int
-    offset : float
-        Of the best alignment at the recording's own speed, in query hops.
+    tracks : ndarray of int64, shape (m,)
+        At least one.
+    offsets : ndarray of float64, shape (m,)
+        Of the best alignment with each at the recording's own speed, in query hops.
 
     Returns
     -------
-    Stretched or None
-        None if no other speed is clearly better.
+    list of Stretched or None
+        None where no other speed is clearly better.
     """
-    n, n_rows, first = len(query.weights), int(table.n_rows[track]), int(table.first_row[track])
+    n, n_rows = len(query.weights), table.n_rows[tracks]
     drift = int(n * (max(SPEEDS) - 1)) + NEARBY
-    low = int(np.clip((offset - drift) // query.ratio - query.reach, 0, n_rows))
-    high = int(np.clip((offset + n + drift) // query.ratio + query.reach + 1, low, n_rows))
-    stored = index.vectors(first + low, first + high)
-    times = np.arange(low, high) * query.ratio
-
-    def score(start: float, speed: float) -> float:
-        return _score(query, stored, times, n_rows, start, speed)
-
-    nearby = range(-NEARBY, NEARBY + 1)
-    tried = [
-        (score(start, speed), start, speed)
-        for speed in SPEEDS
-        for start in (offset + (1 - speed) * n / 2 + step for step in nearby)
+    low = np.clip((offsets - drift) // query.ratio - query.reach, 0, n_rows).astype(np.int64)
+    high = np.clip((offsets + n + drift) // query.ratio + query.reach + 1, low, n_rows).astype(np.int64)
+    stretches = Stretches.read(query, index, table, tracks, low, high)
+    return [
+        _find(_Laid.on(query, stretches, number, slice(low[number], high[number])), offset)
+        for number, offset in enumerate(offsets.tolist())
     ]
-    best, start, speed = max(tried)
-    if not best > score(offset, 1.0) + GAIN:
+
+
+def _find(laid: "_Laid", offset: float) -> Stretched | None:
+    """Find the speed at which a query fits a track better than with an offset at its own."""
+    if not len(laid.times):
         return None
-    fraction = peak_of_parabola(score(start - 1, speed), best, score(start + 1, speed))
-    return Stretched(start + fraction, speed, best)
+    steps = np.arange(-NEARBY, NEARBY + 1)
+    speeds = np.repeat(SPEEDS, len(steps))
+    starts = offset + (1 - speeds) * laid.products.shape[1] / 2 + np.tile(steps, len(SPEEDS))
+    tried = laid.scores(np.append(starts, offset), np.append(speeds, 1.0))
+    own, tried = tried[-1], tried[:-1]
+    number = np.lexsort((speeds, starts, tried))[-1]
+    best, start, speed = float(tried[number]), float(starts[number]), float(speeds[number])
+    if not best > own + GAIN:
+        return None
+    before, after = laid.scores(np.array([start - 1, start + 1]), np.array([speed, speed])).tolist()
+    return Stretched(start + peak_of_parabola(before, best, after), speed, best)
 
 
-def _score(
-    query: QueryRows,
-    stored: NDArray[np.float32],
-    times: NDArray[np.int64],
-    n_rows: int,
-    offset: float,
-    speed: float,
-) -> float:
-    """Score of one offset at one speed; -1 where too little is inside."""
-    n = len(query.weights)
-    nearest = np.rint((times - offset) / speed).astype(np.int64)
-    under = np.flatnonzero((nearest >= 0) & (nearest < n))
-    weighs = float(query.weights[nearest[under]].sum())
-    ends = np.rint(np.array([-offset, n_rows * query.ratio - offset]) / speed).astype(np.int64)
-    begin, end = np.clip(ends, 0, n)
-    inside, whole = int(query.whole[end] - query.whole[begin]), int(query.whole[-1])
-    if not weighs or not inside or 2 * inside < whole:
-        return -1.0
-    agreement = float(np.einsum("nd,nd->", query.weighted[nearest[under]], stored[under]))
-    around = stored[max(0, under[0] - query.reach) : under[-1] + 1 + query.reach]
-    background = float((around @ query.mean).mean())
-    return contrast(agreement / weighs * float(np.sqrt(inside / whole)), background)
+@dataclass(frozen=True)
+class _Laid:
+    """A query over a stretch of a track: the inner products of all rows, of which any score is made.
+
+    Attributes
+    ----------
+    query : QueryRows
+    products : ndarray of float32, shape (w, n)
+        Of each stored row and each weighted query row.
+    likeness : ndarray of float64, shape (w + 1,)
+        Inner product of each stored row and the query's mean, and a 0.
+    times : ndarray of int64, shape (w,)
+        Of the stored rows in the track, in query hops.
+    track_hops : int
+        Length of the track in query hops.
+    """
+
+    query: QueryRows
+    products: NDArray[np.float32]
+    likeness: NDArray[np.float64]
+    times: NDArray[np.int64]
+    track_hops: int
+
+    @classmethod
+    def on(cls, query: QueryRows, stretches: Stretches, number: int, rows: slice) -> "_Laid":
+        """Lay a query over the rows that were read for one of some stretches."""
+        read = slice(rows.start + stretches.shift[number], rows.stop + stretches.shift[number])
+        return cls(
+            query,
+            stretches.rows[read] @ query.weighted.T,
+            np.append(stretches.likeness[read], 0),
+            np.arange(rows.start, rows.stop) * query.ratio,
+            int(stretches.n_rows[number]) * query.ratio,
+        )
+
+    def scores(self, offsets: NDArray[np.float64], speeds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Score some offsets, each at its speed, shape (m,); -1 where too little is inside."""
+        query, n, w = self.query, len(self.query.weights), len(self.times)
+        offsets, speeds = offsets[:, None], speeds[:, None]
+        nearest = np.rint((self.times - offsets) / speeds).astype(np.int64)
+        under = (nearest >= 0) & (nearest < n)
+        nearest = np.where(under, nearest, 0)
+        weigh = np.where(under, query.weights[nearest], 0.0).sum(axis=1)
+        agreement = np.where(under, self.products[np.arange(w), nearest], 0.0).sum(axis=1, dtype=np.float64)
+        ends = np.rint(np.concatenate((-offsets, self.track_hops - offsets), axis=1) / speeds)
+        begin, end = np.clip(ends, 0, n).astype(np.int64).T
+        inside, whole = query.whole[end] - query.whole[begin], query.whole[-1]
+        scored = (weigh > 0) & (inside > 0) & (2 * inside >= whole)
+
+        # Stored rows under the query follow one another.
+        first = np.argmax(under, axis=1)
+        last = np.minimum(w, first + under.sum(axis=1) + query.reach)
+        first = np.maximum(0, first - query.reach)
+        summed = np.add.reduceat(self.likeness, np.stack((first, last), axis=1).ravel())[::2]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean_cosine = agreement / weigh
+            score = contrast(mean_cosine * np.sqrt(inside / whole), summed / (last - first))
+        return np.where(scored, score, -1.0)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from earprint.errors import TrainingError
+from earprint.train.codebook_command import HELP as CODEBOOK_HELP
+from earprint.train.codebook_command import codebook
 from earprint.train.pack_command import HELP as PACK_HELP
 from earprint.train.pack_command import pack
 
@@ -27,6 +29,7 @@ Train an encoder on your own music, noises and rooms (needs `pip install 'earpri
   earprint train curves runs/mine --out mine.png
   earprint train held-out store held-out
   earprint train export runs/mine mine.onnx --name mine
+  earprint train codebook mine.onnx store
 """
 
 FIT_HELP = """\
@@ -76,6 +79,7 @@ Example:
 
 train_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 train_app.command("pack", help=PACK_HELP)(pack)
+train_app.command("codebook", help=CODEBOOK_HELP)(codebook)
 
 StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="Made by `earprint train pack`.")]
 

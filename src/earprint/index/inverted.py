@@ -1,0 +1,204 @@
+"""The default of large libraries: inverted lists of codes, of which a search reads a few.
+
+A compact row names one of some thousand lists, the one whose unit vector is nearest to it, and holds the
+codes of its pieces (`earprint.encoder.codebook`). A query row is compared with the lists' vectors, and then
+only with the rows of the `probes` nearest lists, by summing, for each piece, a product looked up in a table
+("IVFADC", Jegou et al. 2011; the scan is that of FAISS). A query is a sequence, of which a few hits are
+enough to propose the right place; what decides is the whole sequence, compared afterwards with the decoded
+rows (`earprint.matching.aligned`). So the lists may be read sparingly.
+
+Each segment has lists of its own, built from its rows when it is first searched and kept while it lives: so a
+library that grows by one segment builds the lists of that one. Rows of removed tracks are passed over.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earprint.encoder.codebook import LIST_BYTES, Codebook
+from earprint.index.exact import best_of, checked
+from earprint.index.rows import Rows
+
+PROBES: Final = 128
+"""Lists read for each query row."""
+
+PROPOSING_ROWS: Final = 40
+"""Query rows that search: reading lists costs the same for each, and one right hit is enough."""
+
+
+def _faiss() -> Any:
+    """FAISS, which is slow to import and only needed here; its type stubs lack what Python code may pass."""
+    import faiss
+
+    return faiss
+
+
+class SegmentLists:
+    """The inverted lists of one segment.
+
+    Parameters
+    ----------
+    rows : ndarray of uint8, shape (n, width)
+        All rows of the segment; copied into the lists.
+    codebook : Codebook
+    like : SegmentLists, optional
+        Lists of another segment and the same codebook, whose vectors are then shared.
+    """
+
+    def __init__(
+        self, rows: NDArray[np.uint8], codebook: Codebook, like: "SegmentLists | None" = None
+    ) -> None:
+        faiss = _faiss()
+        self.n_rows = len(rows)
+        n_lists, rotated = codebook.lists.shape
+        if like is None:
+            self._coarse = faiss.IndexFlatIP(rotated)
+            self._coarse.add(codebook.lists)
+        else:
+            self._coarse = like._coarse
+        index = faiss.IndexIVFPQ(
+            self._coarse, rotated, n_lists, codebook.pieces, 8, faiss.METRIC_INNER_PRODUCT
+        )
+        index.by_residual = False
+        faiss.copy_array_to_vector(codebook.centroids.ravel(), index.pq.centroids)
+        index.is_trained = True
+        # Silent rows name no list; of a damaged file, any number may be read.
+        heard = np.flatnonzero(codebook.lists_of(rows) < n_lists)
+        if len(heard):
+            number_bytes = index.sa_code_size() - codebook.pieces  # one is enough for up to 256 lists
+            codes = np.delete(rows[heard], np.s_[number_bytes:LIST_BYTES], axis=1)
+            index.add_sa_codes(np.ascontiguousarray(codes), heard)
+        self._index: Any = index
+
+    def search(
+        self, rotated: NDArray[np.float32], k: int, probes: int, live: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Find rows with the largest inner products among those of the nearest lists.
+
+        Parameters
+        ----------
+        rotated : ndarray of float32, shape (n, rotated)
+        k : int
+        probes : int
+            Lists to read.
+        live : ndarray of bool, shape (rows of the segment,), optional
+            Rows that may be found; all by default.
+
+        Returns
+        -------
+        scores : ndarray of float32, shape (n, k)
+            Before they are divided by the gain.
+        rows : ndarray of int64, shape (n, k)
+            Of the segment; -1 where there are fewer.
+        """
+        faiss = _faiss()
+        selector = None
+        if live is not None:
+            selector = faiss.IDSelectorBitmap(np.packbits(live, bitorder="little"))
+        settings = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
+        found: tuple[NDArray[np.float32], NDArray[np.int64]] = self._index.search(rotated, k, params=settings)
+        return found
+
+
+@dataclass(frozen=True)
+class Span:
+    """Rows ``first`` to ``stop`` (exclusive) of a segment: live tracks, a part of the row space."""
+
+    segment: int
+    first: int
+    stop: int
+
+
+class InvertedIndex:
+    """Search in the inverted lists of several segments (see `earprint.index.Index`).
+
+    Parameters
+    ----------
+    rows : Rows
+        The row space; its storage is compact.
+    codebook : Codebook
+    spans : sequence of Span
+        What the row space is made of, in its order.
+    lists : mapping of int to SegmentLists
+        Those of each segment.
+    probes : int
+        Lists read for each query row; all if there are fewer.
+    """
+
+    proposing_rows = PROPOSING_ROWS
+
+    def __init__(
+        self,
+        rows: Rows,
+        codebook: Codebook,
+        spans: Sequence[Span],
+        lists: "dict[int, SegmentLists]",
+        probes: int = PROBES,
+    ) -> None:
+        self._rows = rows
+        self._codebook = codebook
+        self._probes = min(probes, len(codebook.lists))
+        starts = np.cumsum([0, *(span.stop - span.first for span in spans)])[:-1]
+        by_segment: dict[int, list[tuple[Span, int]]] = {}
+        for span, start in zip(spans, starts.tolist(), strict=True):
+            by_segment.setdefault(span.segment, []).append((span, start))
+        self._segments = [_Segment(lists[number], mine) for number, mine in by_segment.items()]
+
+    def __len__(self) -> int:
+        """Rows in the row space."""
+        return len(self._rows)
+
+    def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Find rows with large inner products, see `Index.search`; those of lists not read are missed."""
+        queries = checked(queries, k, self._rows.dim)
+        scores = np.zeros((len(queries), k), dtype=np.float32)
+        rows = np.full((len(queries), k), -1, dtype=np.int64)
+        if not len(queries) or not self._segments:
+            return scores, rows
+        rotated = self._codebook.rotate(queries)
+        for segment in self._segments:
+            found, places = segment.search(rotated, k, self._probes)
+            found /= np.float32(self._codebook.gain)
+            scores, rows = best_of(
+                np.concatenate((scores, found), axis=1), np.concatenate((rows, places), axis=1), k
+            )
+        scores[~queries.any(axis=1)] = 0.0
+        return scores, np.where(scores > 0, rows, -1)
+
+    def vectors(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return the decoded vectors of rows ``start`` to ``stop`` (exclusive), see `Rows.vectors`."""
+        return self._rows.vectors(start, stop)
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the decoded vectors of any rows, see `Rows.take`."""
+        return self._rows.take(rows)
+
+
+class _Segment:
+    """A segment's lists, and where its rows are in the row space."""
+
+    def __init__(self, lists: SegmentLists, spans: Sequence[tuple[Span, int]]) -> None:
+        self._lists = lists
+        ordered = sorted(spans, key=lambda pair: pair[0].first)
+        self._first = np.array([span.first for span, _ in ordered], dtype=np.int64)
+        self._stop = np.array([span.stop for span, _ in ordered], dtype=np.int64)
+        self._start = np.array([start for _, start in ordered], dtype=np.int64)
+        self._live: NDArray[np.bool_] | None = None
+        if (self._stop - self._first).sum() < lists.n_rows:
+            live = np.zeros(lists.n_rows, dtype=np.bool_)
+            for first, stop in zip(self._first.tolist(), self._stop.tolist(), strict=True):
+                live[first:stop] = True
+            self._live = live
+
+    def search(
+        self, rotated: NDArray[np.float32], k: int, probes: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """As `SegmentLists.search`, with rows of the row space."""
+        scores, found = self._lists.search(rotated, k, probes, self._live)
+        span = np.maximum(np.searchsorted(self._first, found, side="right") - 1, 0)
+        hit = found >= 0
+        rows = np.where(hit, self._start[span] + found - self._first[span], -1)
+        return np.where(hit, scores, np.float32(0)), rows

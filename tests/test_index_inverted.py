@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codebooks import random_codebook, unit_rows
+from earprint.encoder.storage import CompactStorage, HalfStorage
+from earprint.errors import LibraryError
+from earprint.index import ExactIndex, InvertedIndex, Rows, SegmentLists, Span, choice, make_index
+
+BOOK = random_codebook()
+STORAGE = CompactStorage(BOOK)
+
+
+def make(segments, spans, probes=10**6):
+    """Rows of some spans of packed segments, and their inverted index."""
+    rows = Rows([segments[span.segment][span.first : span.stop] for span in spans], STORAGE)
+    lists = {number: SegmentLists(part, BOOK) for number, part in segments.items()}
+    return rows, InvertedIndex(rows, BOOK, spans, lists, probes)
+
+
+@st.composite
+def libraries(draw):
+    """Segments, and live spans of them in any order of segments."""
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    segments, spans = {}, []
+    for number in range(draw(st.integers(1, 3))):
+        n = draw(st.integers(0, 40))
+        segments[number] = STORAGE.pack(unit_rows(rng, n, silent=0.2))
+        cuts = sorted(draw(st.lists(st.integers(0, n), max_size=5)))
+        bounds = [0, *cuts, n]
+        live = draw(st.lists(st.booleans(), min_size=len(bounds) - 1, max_size=len(bounds) - 1))
+        spans += [
+            Span(number, a, b) for a, b, yes in zip(bounds, bounds[1:], live, strict=False) if yes and b > a
+        ]
+    return segments, spans, unit_rows(rng, 5, silent=0.2)
+
+
+@settings(max_examples=80, deadline=None)
+@given(library=libraries(), k=st.integers(1, 50))
+def test_reading_every_list_finds_what_exact_search_finds(library, k):
+    segments, spans, queries = library
+    rows, index = make(segments, spans)
+    scores, found = index.search(queries, k)
+    expected, _ = ExactIndex(rows).search(queries, k)
+    assert len(index) == len(rows)
+    assert scores.shape == found.shape == (5, k)
+    assert np.allclose(scores, expected, atol=1e-5)
+    assert np.array_equal(found == -1, scores == 0)
+    for query, hits, values in zip(queries, found, scores, strict=True):
+        hits = hits[hits >= 0]
+        assert len(set(hits.tolist())) == len(hits)
+        if len(hits):
+            assert np.allclose(rows.take(hits) @ query, values[: len(hits)], atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(library=libraries(), probes=st.integers(1, 12))
+def test_few_probes_find_the_rows_of_the_nearest_lists_and_no_others(library, probes):
+    segments, spans, queries = library
+    rows, index = make(segments, spans, probes)
+    codes = [segments[span.segment][span.first : span.stop] for span in spans]
+    mine = BOOK.lists_of(np.concatenate([np.zeros((0, STORAGE.width), np.uint8), *codes]))
+    _, found = index.search(queries, 200)
+    for query, hits in zip(queries, found, strict=True):
+        if not query.any():
+            assert (hits == -1).all()
+            continue
+        nearness = BOOK.rotate(query[None])[0] @ BOOK.lists.T
+        read = np.argsort(-nearness)[:probes]
+        products = rows.vectors(0, len(rows)) @ query if len(rows) else np.zeros(0)
+        expected = np.flatnonzero(np.isin(mine, read) & (products > 1e-5))
+        assert set(expected) <= set(hits.tolist())
+        assert np.isin(mine[hits[hits >= 0]], read).all()
+
+
+def test_codes_of_a_damaged_file_that_name_no_list_are_passed_over():
+    packed = STORAGE.pack(unit_rows(np.random.default_rng(1), 10, silent=0))
+    packed[4, :2] = [200, 7]
+    rows, index = make({0: packed}, [Span(0, 0, 10)])
+    _, found = index.search(rows.vectors(0, 10), 10)
+    assert 4 not in found
+    assert {*range(10)} - {4} <= set(found[:, 0].tolist()) | {4}
+
+
+def test_choice_by_size_and_name(monkeypatch):
+    rng = np.random.default_rng(0)
+    vectors = unit_rows(rng, 30)
+    packed = STORAGE.pack(vectors)
+    spans, lists = [Span(7, 0, 30)], {}
+
+    def chosen(name, storage, part):
+        return type(make_index(name, Rows([part], storage), spans, {7: part}, lists)).__name__
+
+    assert chosen("auto", STORAGE, packed) == "ExactIndex"
+    assert not lists
+    monkeypatch.setattr(choice, "EXACT_ROWS", 29)
+    assert chosen("auto", STORAGE, packed) == "InvertedIndex"
+    assert list(lists) == [7]
+    kept = lists[7]
+    assert chosen("inverted", STORAGE, packed) == "InvertedIndex"
+    assert lists[7] is kept
+    assert chosen("exact", STORAGE, packed) == "ExactIndex"
+    half = vectors.astype(np.float16)
+    assert chosen("auto", HalfStorage(16), half) == "ExactIndex"
+    assert chosen("lsh", HalfStorage(16), half) == "LshIndex"
+    with pytest.raises(LibraryError, match="half precision"):
+        chosen("inverted", HalfStorage(16), half)
+
+
+def test_rows_refuse_parts_of_another_kind():
+    with pytest.raises(ValueError, match="does not hold compact rows"):
+        Rows([np.zeros((3, 16), np.float16)], STORAGE)
+    rows = Rows([STORAGE.pack(unit_rows(np.random.default_rng(0), 3))], STORAGE)
+    for wrong in ([3], [-1]):
+        with pytest.raises(IndexError, match="leave the row space"):
+            rows.take(np.array(wrong))
