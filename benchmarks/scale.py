@@ -8,8 +8,7 @@ excerpts one by one, embedding included, and tells times and memory. Brute force
 vectors by FAISS, and exact search of half precision, answer some of the same questions beside it.
 
     earprint evaluate --references REFERENCES --distractors TRAIN --augment-distractors 19 --keep-library BIG
-    python benchmarks/scale.py BIG/dense-4839140e --references REFERENCES --noise NOISE --rir ROOMS \\
-        --work FOLDER
+    python benchmarks/scale.py BIG/MODEL --references REFERENCES --noise NOISE --rir ROOMS --work FOLDER
 """
 
 import argparse

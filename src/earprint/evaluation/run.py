@@ -23,6 +23,7 @@ from earprint.evaluation.query import Query
 from earprint.evaluation.repeats import mark_repeats
 from earprint.evaluation.systems import System
 from earprint.evaluation.versus import ask_peer, fill_peer
+from earprint.library import Library, LibraryInfo
 
 
 @dataclass
@@ -90,7 +91,7 @@ def run(
         filled = fill(
             stack, systems, material.references, material.distractors, copies, left_out, on_progress
         )
-        infos = {name: library.info() for name, library in filled.libraries.items()}
+    infos = {system.name: _info(system) for system in systems}
     for number, peer in enumerate(peers):
         on_progress(f"adding to {peer.name}", number, len(peers))
         fill_peer(peer, [path for path, _ in filled.recordings] + filled.others, copies)
@@ -154,6 +155,12 @@ def _ask(
         for number, peer in enumerate(peers if questions and answers.complete else ()):
             on_progress(f"{what}, {peer.name}", number, len(peers))
             results.outcomes += ask_peer(peer, questions, expected)
+
+
+def _info(system: System) -> LibraryInfo:
+    """Describe a system's library once its changes are written into place, so that its size is what stays."""
+    with Library(system.library, model=system.model, create=False) as library:
+        return library.info()
 
 
 def _time(

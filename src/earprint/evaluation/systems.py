@@ -94,6 +94,8 @@ def systems_of(
         for storage in dict.fromkeys(storages) or (None,):
             place = model_id if storage is None else f"{model_id}-{storage}"
             for index in dict.fromkeys(indexes):
+                if (storage, index) == ("half", "inverted") and len(storages) > 1:
+                    continue  # there is no such thing, and the other storage has it
                 words = [storage or "", index if len(set(indexes)) > 1 else ""]
                 label = " ".join([plain, *filter(None, words)])
                 library = folder if is_library else folder / place

@@ -1,7 +1,7 @@
 """What adding does: find files, leave out what is known, fingerprint the rest, commit in batches.
 
 Files are decoded and encoded by a few threads (PyAV, NumPy and onnxruntime release Python's
-lock most of the time), at most `QUEUED_FILES` ahead of the results being taken, in the order of the files. What is
+lock), at most `QUEUED_FILES` ahead of the results being taken, in the order of the files. What is
 finished is committed after `COMMIT_ROWS` rows or some seconds, at the end, and on the way out of any
 interruption, so that a killed run loses little and the next one goes on from there. The seconds
 double from `FIRST_COMMIT_S` to `COMMIT_SECONDS`: a short run loses little too, and a long one leaves few
