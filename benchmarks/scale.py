@@ -225,7 +225,10 @@ def measure(library: str, questions: str, model: str, index: str, queries: int) 
         first_s = time.perf_counter() - began - open_s
         seconds: dict[str, list[float]] = {}
         right: dict[str, list[bool]] = {}
-        some = asked[:: max(1, len(asked) // (3 * queries))] if queries else asked
+        some = asked
+        if queries:  # evenly spread, so many of each length
+            by_length = [[one for one in asked if one[0][2] == length] for length in {q[2] for q, _ in asked}]
+            some = [one for mine in by_length for one in mine[:: max(1, len(mine) // queries)][:queries]]
         for (digest, condition, length, _), audio in some:
             start = time.perf_counter()
             found = answer(audio)

@@ -7,6 +7,7 @@ from codebooks import random_codebook, unit_rows
 from earprint.encoder.storage import CompactStorage, HalfStorage
 from earprint.errors import LibraryError
 from earprint.index import ExactIndex, InvertedIndex, Rows, SegmentLists, Span, choice, make_index
+from earprint.index.rows import let_go
 
 BOOK = random_codebook()
 STORAGE = CompactStorage(BOOK)
@@ -115,3 +116,14 @@ def test_rows_refuse_parts_of_another_kind():
     for wrong in ([3], [-1]):
         with pytest.raises(IndexError, match="leave the row space"):
             rows.take(np.array(wrong))
+
+
+def test_a_map_that_was_let_go_reads_the_same(tmp_path):
+    packed = STORAGE.pack(unit_rows(np.random.default_rng(0), 5000))
+    (tmp_path / "rows").write_bytes(packed.tobytes())
+    mapped = np.asarray(np.memmap(tmp_path / "rows", np.uint8, "r", shape=packed.shape))
+    assert np.array_equal(mapped, packed)
+    let_go(mapped)
+    assert np.array_equal(mapped, packed)
+    let_go(packed)  # no map: nothing happens
+    assert np.array_equal(mapped, packed)

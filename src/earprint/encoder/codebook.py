@@ -41,8 +41,8 @@ SILENT_LIST: Final = 0xFFFF
 CENTROIDS: Final = 256
 """Centroids of a piece: what one byte can name."""
 
-ENCODED_ROWS: Final = 4_096
-"""Rows encoded at a time; bounds memory to some 80 MB."""
+ENCODED_ROWS: Final = 512
+"""Rows encoded at a time: 8 MB of products with the lists, which stay in the cache."""
 
 
 _FAULTS = (

@@ -8,7 +8,7 @@ from earprint.errors import LibraryError
 from earprint.index.base import Index
 from earprint.index.exact import ExactIndex
 from earprint.index.inverted import InvertedIndex, SegmentLists, Span
-from earprint.index.rows import Rows
+from earprint.index.rows import Rows, let_go
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,4 +66,5 @@ def make_index(
     for number in sorted({span.segment for span in spans} - lists.keys()):
         codes = cast("NDArray[np.uint8]", opened[number])
         lists[number] = SegmentLists(codes, storage.codebook, like=next(iter(lists.values()), None))
+        let_go(codes)
     return InvertedIndex(rows, storage.codebook, spans, dict(lists))

@@ -23,7 +23,13 @@ from earprint.index.exact import best_of, checked
 from earprint.index.rows import Rows
 
 PROBES: Final = 128
-"""Lists read for each query row."""
+"""Lists read for each query row, in libraries of up to `PROBED_ROWS`."""
+
+PROBED_ROWS: Final = 1_000_000
+"""In larger ones fewer lists are read, so that a search takes the same time, down to `FEWEST_PROBES`."""
+
+FEWEST_PROBES: Final = 64
+"""Lists read for each query row at least."""
 
 PROPOSING_ROWS: Final = 40
 """Query rows that search: reading lists costs the same for each, and one right hit is enough."""
@@ -124,8 +130,8 @@ class InvertedIndex:
         What the row space is made of, in its order.
     lists : mapping of int to SegmentLists
         Those of each segment.
-    probes : int
-        Lists read for each query row; all if there are fewer.
+    probes : int, optional
+        Lists read for each query row, all if there are fewer; by the size of the library by default.
     """
 
     proposing_rows = PROPOSING_ROWS
@@ -136,10 +142,12 @@ class InvertedIndex:
         codebook: Codebook,
         spans: Sequence[Span],
         lists: "dict[int, SegmentLists]",
-        probes: int = PROBES,
+        probes: int | None = None,
     ) -> None:
         self._rows = rows
         self._codebook = codebook
+        if probes is None:
+            probes = int(np.clip(PROBES * PROBED_ROWS // max(1, len(rows)), FEWEST_PROBES, PROBES))
         self._probes = min(probes, len(codebook.lists))
         starts = np.cumsum([0, *(span.stop - span.first for span in spans)])[:-1]
         by_segment: dict[int, list[tuple[Span, int]]] = {}

@@ -4,7 +4,9 @@ The parts are arrays, usually memory maps, of half-precision vectors or of codes
 Nothing is read before it is asked for.
 """
 
+import mmap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,3 +87,18 @@ class Rows:
             mine = part == number
             packed[mine] = self._parts[number][rows[mine] - int(self._bounds[number])]
         return self.storage.unpack(packed)
+
+
+def let_go(rows: Stored) -> None:
+    """Have the system take back the memory of a mapped file that was read throughout; it stays mapped.
+
+    Parameters
+    ----------
+    rows : ndarray of float16 or uint8
+        Left alone if it is no memory map, or if the system has no such call.
+    """
+    base: Any = rows
+    while isinstance(base, np.ndarray | memoryview):
+        base = base.base if isinstance(base, np.ndarray) else base.obj
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
