@@ -19,6 +19,9 @@ from earprint.train.quantise import calibration_features
 from earprint.train.recipes import recipe_for
 from earprint.train.sampler import Sampler
 from earprint.train.store import Pack, open_pack
+from earprint.train.thresholds import parse_thresholds
+
+__all__ = ["DEFAULT_THRESHOLD", "export_run", "parse_thresholds"]
 
 DEFAULT_THRESHOLD = {"5": 0.5}
 """Used until thresholds have been chosen on held-out audio."""
@@ -115,24 +118,6 @@ def _calibration(store: Path, config: dict[str, Any], dim: int) -> list[NDArray[
     )  # fmt: skip
     recipe = recipe_for(config["network"], dim, config.get("query_beyond_steps", 0))
     return calibration_features(recipe, sampler, max(config["lengths_s"]))
-
-
-def parse_thresholds(pairs: list[str]) -> dict[str, float]:
-    """Read ``SECONDS=SCORE`` pairs, such as ``5=0.5``.
-
-    Raises
-    ------
-    TrainingError
-        If a pair is not two numbers.
-    """
-    out = {}
-    for pair in pairs:
-        seconds, _, score = pair.partition("=")
-        try:
-            out[f"{float(seconds):g}"] = float(score)
-        except ValueError as error:
-            raise TrainingError(f"{pair}: not SECONDS=SCORE; write it like 5=0.5") from error
-    return out
 
 
 def _last_validation(run: Path) -> dict[str, Any]:

@@ -4,15 +4,13 @@ Rotation and centroids by FAISS (optimised product quantisation), the lists by s
 fingerprints of the store's training part. How much the codes keep is measured on its held-out part.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio import resample
-from earprint.constants import SAMPLE_RATE
 from earprint.encoder.base import Encoder
 from earprint.encoder.codebook import Codebook
 from earprint.errors import TrainingError
@@ -69,7 +67,7 @@ def fingerprints_of(
     """
     parts = [np.zeros((0, encoder.dim), np.float16)]
     for done, item in enumerate(pack.items, 1):
-        made = encoder.encode([resample(pack.audio(item), SAMPLE_RATE)], query=True)
+        made = encoder.encode([pack.audio(item)], query=True)
         rows = made.vectors[made.beyond : len(made.vectors) - made.beyond]
         parts.append(rows[rows.any(axis=1)].astype(np.float16))
         on_progress(done)
@@ -152,18 +150,6 @@ def what_is_kept(book: Codebook, rows: NDArray[np.float16]) -> Kept:
     products = np.einsum("nd,nd->n", decoded, exact)
     lengths = np.linalg.norm(decoded, axis=1) * np.linalg.norm(exact, axis=1)
     return Kept(len(rows), float((products / lengths).mean()))
-
-
-def parse_pairs(pairs: Sequence[str]) -> dict[float, float]:
-    """Read ``SECONDS=SCORE`` pairs as numbers, see `earprint.train.card.parse_thresholds`."""
-    out: dict[float, float] = {}
-    for pair in pairs:
-        seconds, _, score = pair.partition("=")
-        try:
-            out[float(seconds)] = float(score)
-        except ValueError as error:
-            raise TrainingError(f"{pair}: not SECONDS=SCORE; write it like 5=0.5") from error
-    return out
 
 
 def _halved(values: NDArray[Any]) -> NDArray[np.float32]:

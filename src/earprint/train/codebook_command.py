@@ -53,12 +53,13 @@ def codebook(
     """Learn a codebook, or set its thresholds."""
     from earprint.encoder.codebook import read_codebook, write_codebook
     from earprint.encoder.registry import find_model, load_encoder
-    from earprint.train.codebook import fingerprints_of, learn_codebook, parse_pairs, what_is_kept
+    from earprint.train.codebook import fingerprints_of, learn_codebook, what_is_kept
     from earprint.train.store import open_pack
+    from earprint.train.thresholds import parse_thresholds
 
     name = str(model)
     file = find_model(name).codebook_path
-    thresholds = parse_pairs(threshold or [])
+    thresholds = {float(length): score for length, score in parse_thresholds(threshold or []).items()}
     if store is None:
         if not thresholds:
             raise TrainingError("nothing to do: name a store to learn from, or a --threshold to set")
