@@ -25,7 +25,9 @@ from earprint import Library
 from earprint.audio import content_hash, find_audio_files, load_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.encoder import load_encoder
+from earprint.encoder.registry import DENSE_NETWORKS, find_model
 from earprint.features import DENSE_FRONT_END, PAPER_FRONT_END, normalise
+from earprint.library.storing import new_storage
 
 
 def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -60,10 +62,17 @@ def main() -> None:
     rows.append(("log-mel, the paper's", cpu_seconds(lambda: [PAPER_FRONT_END.log_mel(a) for a in audio])[0]))
     spent, _ = cpu_seconds(lambda: [normalise(part) for part in frames])
     rows.append(("local normalisation", spent))
+    dense = find_model(options.model).network in DENSE_NETWORKS
     encode_s, made = cpu_seconds(lambda: [encoder.encode([samples]) for samples in audio])
-    front_s = rows[2][1] + rows[4][1] if encoder.name == "dense" else rows[3][1]
+    front_s = rows[2][1] + rows[4][1] if dense else rows[3][1]
     rows.append((f"network ({encoder.name}; encode less front end)", encode_s - front_s))
-    with tempfile.TemporaryDirectory() as folder, Library(Path(folder) / "library") as library:
+    storage = new_storage(encoder, None)
+    spent, _ = cpu_seconds(lambda: [storage.pack(fingerprints.vectors) for fingerprints in made])
+    rows.append((f"packing ({storage.name})", spent))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Library(Path(folder) / "library", model=options.model) as library,
+    ):
         all_s, _ = cpu_seconds(lambda: library.add(*files))
     rows.append(("earprint add, everything", all_s))
 

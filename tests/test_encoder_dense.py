@@ -195,6 +195,13 @@ def test_a_sparser_reference_grid_keeps_some_of_the_rows(encoder, reaching, musi
     np.testing.assert_allclose(every_eighth.vectors, every_second.vectors[::4], atol=2e-5)
 
 
+@pytest.mark.parametrize("chunk_frames", [147, 160, 300, 2048])
+def test_every_chunk_begins_on_the_reference_grid(encoder, reaching, music, chunk_frames):
+    expected = encode(encoder, music, query=True).vectors[::8]
+    chunked = DenseEncoder(reaching.model, threads=1, chunk_frames=chunk_frames)
+    np.testing.assert_allclose(chunked.encode([music]).vectors, expected, atol=1e-5)
+
+
 def test_a_query_shorter_than_a_window_reaches_beyond_it(reaching, music):
     short = reaching.encode([music[:8000]], query=True)
     assert len(short.vectors) == 25

@@ -108,7 +108,8 @@ def test_a_stored_row_finds_itself_first_and_its_copies_with_it(n, tables, bits,
     once = unit_rows(rng, n).astype(np.float16)
     index = LshIndex(stored(once, once[::-1]), tables=tables, bits=bits, probes=probes)
     scores, rows = index.search(once.astype(np.float32), 2)
-    assert np.array_equal(rows, np.stack((np.arange(n), 2 * n - 1 - np.arange(n)), axis=1))
+    # Either first: a matrix product may round equal rows differently, as they stand in different places.
+    assert np.array_equal(np.sort(rows, axis=1), np.stack((np.arange(n), 2 * n - 1 - np.arange(n)), axis=1))
     assert np.allclose(scores, 1, atol=0.002)
 
 

@@ -133,7 +133,7 @@ def test_curves_of_runs(tmp_path):
     assert "no log.csv in it" in missing.output
 
 
-@pytest.mark.parametrize("verb", ["pack", "fit", "curves", "export", "held-out"])
+@pytest.mark.parametrize("verb", ["pack", "calls", "fit", "curves", "export", "held-out"])
 def test_every_option_is_explained(verb):
     import typer
 

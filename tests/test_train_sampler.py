@@ -7,6 +7,7 @@ import pytest
 
 from earprint.demo.composer import write_wav
 from earprint.demo.degrade import rir
+from earprint.train.nested import Nested
 from earprint.train.packing import pack_rooms
 from earprint.train.store import Pack
 from trainstore import pack_of
@@ -18,7 +19,7 @@ CPU = torch.device("cpu")
 CONTEXT = round(CONTEXT_S * 16_000)
 NONE = Distortions(
     snr_db=(200.0, 200.0), measured=0.0, simulated=0.0, device=0.0, second_noise=0.0, band_limit=0.0,
-    clip=0.0, mask=0.0, speed=0.0, shift_s=0.0, gain_db=(0.0, 0.0),
+    clip=0.0, mask=0.0, speed=0.0, pace=0.0, call=0.0, shift_s=0.0, gain_db=(0.0, 0.0),
 )  # fmt: skip
 
 
@@ -40,8 +41,8 @@ def room(at, n=2_000):
 ROOMS = pack_of([room(0), room(1_000)], np.float32, ["device/a", "room/b"])
 
 
-def sampler(distortions=NONE, seed=1, music=MUSIC, noise=NOISE):
-    return Sampler(music, noise, ROOMS, distortions, CPU, seed)
+def sampler(distortions=NONE, seed=1, music=MUSIC, noise=NOISE, rooms=ROOMS, calls=None):
+    return Sampler(music, noise, rooms, distortions, CPU, seed, calls)
 
 
 def middle(batch):
@@ -79,7 +80,7 @@ def test_tracks_of_a_batch_are_distinct(size):
 
 def test_every_track_comes_before_any_comes_again():
     drawing = sampler()
-    order = drawing._distinct(4) + drawing._distinct(2)
+    order = drawing.drawing.distinct(4) + drawing.drawing.distinct(2)
     assert sorted(order) == list(range(6))
 
 
@@ -394,3 +395,96 @@ def test_a_store_without_twins_draws_as_before():
     a = sampler(replace(Distortions(), codec=1.0)).draw(4, 1.0)
     b = sampler(replace(Distortions(), codec=0.0)).draw(4, 1.0)
     assert torch.equal(a.distorted, b.distorted)
+
+
+def test_both_sides_are_played_at_one_pace():
+    t = np.arange(160_000)
+    tones = pack_of([20_000 * np.sin(2 * np.pi * 500 * t / 16_000) for _ in range(6)])
+    drawing = sampler(replace(NONE, pace=1.0, pace_range=0.2), music=tones)
+    seen = []
+    for _ in range(6):
+        batch = drawing.draw(6, 1.0)
+        # The filters' edges are left out.
+        np.testing.assert_allclose(batch.distorted[:, 99:-99], middle(batch)[:, 99:-99], atol=2e-3)
+        spectrum = torch.fft.rfft(middle(batch) * torch.hann_window(16_000), dim=1).abs()
+        seen += spectrum.argmax(dim=1).tolist()
+    assert min(seen) < 0.85 * 500
+    assert max(seen) > 1.15 * 500
+    assert min(seen) >= 0.79 * 500
+    assert max(seen) <= 1.21 * 500
+
+
+def test_interpolation_is_close_between_samples():
+    t = np.arange(8_000)
+    pack = pack_of([20_000 * np.sin(2 * np.pi * 1_000 * t / 16_000)])
+    at = torch.linspace(100, 7_000, 999, dtype=torch.float64)[None]
+    device_pack = sampler(music=pack).music
+    got = device_pack.interpolate(torch.tensor([0]), torch.tensor([8_000]), at)
+    expected = 20_000 / 32_768 * np.sin(2 * np.pi * 1_000 * at.numpy() / 16_000)
+    np.testing.assert_allclose(got, expected, atol=3e-3)
+
+
+def test_power_is_that_of_the_samples():
+    rng = np.random.default_rng(0)
+    loud = np.repeat(rng.uniform(0, 9_000, 50), 1_600)
+    pack = pack_of([loud * rng.standard_normal(80_000), np.zeros(3_000)])
+    known = sampler(music=pack).music
+    expected = np.mean((np.trunc(pack.samples[16_000:32_000]) / 32_768) ** 2)
+    np.testing.assert_allclose(known.power(np.array([0]), np.array([16_000]), 16_000), expected, rtol=1e-6)
+    assert known.power(np.array([1]), np.array([0]), 16_000) == 0
+
+
+def test_a_device_is_heard_through_after_a_room():
+    first, second = np.zeros(2_000), np.zeros(2_000)
+    first[300], second[100] = 1.0, 0.5
+    rooms = pack_of([first, second], np.float32, ["room/a", "device/b"])
+    batch = sampler(replace(NONE, measured=1.0, device=1.0), rooms=rooms).draw(6, 1.0)
+    late = batch.clean[:, CONTEXT - 400 : CONTEXT - 400 + 16_000]
+    np.testing.assert_allclose(batch.distorted, 0.5 * late, atol=5e-4)
+
+
+def calls_of(music, count=3, length=20_000):
+    """Calls that are their recordings at a tenth of the level."""
+    places = [(item, 9_000 * (k + 1)) for item in music.items for k in range(count)]
+    calls = pack_of(
+        [music.samples[i.start + at : i.start + at + length] / 10 for i, at in places],
+        names=[i.name for i, _ in places],
+    )
+    items = [replace(call, at=at) for call, (_, at) in zip(calls.items, places, strict=True)]
+    return Pack(calls.samples, items)
+
+
+@pytest.mark.parametrize("shift_s", [0.0, 0.02])
+def test_a_call_lies_in_step_with_its_recording(shift_s):
+    calls = calls_of(MUSIC)
+    options = replace(NONE, call=1.0, shift_s=shift_s, measured=0.5, speed=1.0, pace=1.0, snr_db=(0.0, 0.0))
+    for _ in range(3):
+        batch = sampler(options, calls=calls).draw(6, 1.0)
+        for clean, heard in zip(batch.clean.numpy(), batch.distorted.numpy(), strict=True):
+            likeness = np.correlate(clean, heard, "valid")
+            place = int(likeness.argmax())
+            assert abs(place - CONTEXT) <= shift_s * 16_000 + 1
+            np.testing.assert_allclose(heard, clean[place : place + 16_000] / 10, atol=1e-3)
+
+
+def test_calls_come_as_often_as_said_and_only_where_there_are_any():
+    calls = calls_of(MUSIC)
+    only_first = Pack(calls.samples, calls.items[:3])
+    options = replace(NONE, call=0.5)
+    for some, expected in ((calls, 0.5), (only_first, 0.5 / 6), (None, 0.0)):
+        drawing = sampler(options, calls=some)
+        called = [(drawing.drawing.draw(6, 16_000, 1).call >= 0).mean() for _ in range(200)]
+        assert np.mean(called) == pytest.approx(expected, abs=0.06)
+    too_short = calls_of(MUSIC, length=15_000)
+    assert (sampler(options, calls=too_short).drawing.draw(6, 16_000, 1).call == -1).all()
+
+
+def test_no_source_is_drawn_more_often_for_being_large():
+    names = ["a/x__1", "a/x__2", "a/x__3", "a/y__1", "b/z__1"]
+    pack = pack_of(noises(5, 100), names=names)
+    items = [replace(item, group=item.name.partition("__")[0]) for item in pack.items]
+    drawn = Nested(items).draw(np.random.default_rng(1), 6_000)
+    shares = np.bincount(drawn, minlength=5) / 6_000
+    np.testing.assert_allclose(shares, [1 / 12, 1 / 12, 1 / 12, 1 / 4, 1 / 2], atol=0.02)
+    assert len(Nested(items, ["b"])) == 1
+    assert len(Nested(items, ["c"])) == 0

@@ -77,6 +77,30 @@ def test_bad_files_are_left_out_and_told(music, tmp_path):
     assert str(music / "broken.mp3") in problems["broken.mp3"]
 
 
+def test_the_same_store_whatever_the_jobs(music, tmp_path, monkeypatch):
+    monkeypatch.setattr("earprint.train.packing.FILES_PER_PROCESS", 1)
+    (music / "album" / "broken.mp3").write_bytes(b"nothing")
+    write_wav(music / "silent.wav", np.zeros(16_000, np.float32))
+    told = [[], []]
+    one, two = (
+        pack_audio(
+            [music, music / "one.wav"], tmp_path / str(jobs), "music", jobs=jobs,
+            on_file=lambda path, why, jobs=jobs: told[jobs - 1].append((path, why)),
+        )
+        for jobs in (1, 2)
+    )  # fmt: skip
+    assert told[0] == told[1]
+    assert one.items == two.items
+    np.testing.assert_array_equal(one.samples, two.samples)
+
+
+def test_rooms_are_the_same_whatever_the_jobs(music, tmp_path, monkeypatch):
+    monkeypatch.setattr("earprint.train.packing.FILES_PER_PROCESS", 1)
+    one, two = (pack_rooms([music], [], tmp_path / str(jobs), jobs=jobs) for jobs in (1, 2))
+    assert one.items == two.items
+    np.testing.assert_array_equal(one.samples, two.samples)
+
+
 def test_nothing_usable_is_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(TrainingError, match="music: no usable audio"):
@@ -182,7 +206,7 @@ def test_indexes_without_twins_are_read(music, tmp_path):
     index = tmp_path / "store" / "music.json"
     described = json.loads(index.read_text(encoding="utf-8"))
     for item in described["items"]:
-        del item["twin"]  # as the first version wrote them
+        del item["twin"], item["at"]  # as the first version wrote them
     index.write_text(json.dumps(described), encoding="utf-8")
     assert open_pack(tmp_path / "store", "music").items == packed.items
 

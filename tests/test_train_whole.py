@@ -28,7 +28,7 @@ STEPS = 50
 DIM = 64
 LIGHT = Distortions(
     snr_db=(20.0, 30.0), measured=0.0, simulated=0.0, device=0.0, second_noise=0.0, band_limit=0.0,
-    clip=0.0, mask=0.0, speed=0.0, shift_s=0.005,
+    clip=0.0, mask=0.0, speed=0.0, pace=0.0, shift_s=0.005,
 )  # fmt: skip
 
 
@@ -44,8 +44,13 @@ class ToyNafp(networks.NafpNetwork):
     CHANNELS = (4, 4, 8, 8, 8, 8, 16, 64)
 
 
+def toy_dense(dim, *, attention=False):
+    return networks.DenseNetwork(channels=(4, 8, 8, 16, 32), dim=dim, branch=2, attention=attention)
+
+
 TOYS = {
-    "dense": lambda dim: networks.DenseNetwork(channels=(4, 8, 8, 16, 32), dim=dim, branch=2),
+    "dense": toy_dense,
+    "dense-attention": lambda dim: toy_dense(dim, attention=True),
     "attention": lambda dim: ToyAttention(dim, branch=2),
     "plain": lambda dim: ToyPlain(dim, branch=2),
     "nafp": lambda dim: ToyNafp(dim, branch=2),

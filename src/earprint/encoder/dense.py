@@ -31,6 +31,9 @@ CONTEXT_LEFT: Final = 25
 CONTEXT_RIGHT: Final = 26
 """Frames after a window that the network also sees."""
 
+EVERY_NTH: Final = "every_{}"
+"""Optional input of a model: set, it computes only every so manieth row of what it is given."""
+
 CHUNK_FRAMES: Final = 2048
 """Frames given to the network at once, context included, 20 s."""
 
@@ -54,14 +57,15 @@ class DenseEncoder(ModelEncoder):
         gives silent rows.
         """
         stream = LogMelStream(DENSE_FRONT_END, blocks)
-        session = self._session if query else self._reference_session
         steps, beyond = (1, self._query_beyond) if query else (self._reference_steps, 0)
-        parts, done = [], 0
-        for chunk in self._chunks(normalise_stream(stream), beyond * STEP_FRAMES):
-            rows = session.run(chunk)[0]
+        chunks = self._chunks(normalise_stream(stream), beyond * STEP_FRAMES, steps)
+        if query:
+            parts = [self._session.run(chunk)[0] for chunk in chunks]
+        elif self._reference_session.switched:
+            parts = [self._reference_session.run(chunk)[0] for chunk in chunks]
+        else:
             # Only the rows of the grid are kept: copied, or a view would hold the others in memory.
-            parts.append(rows[-done % steps :: steps].copy())
-            done += len(rows)
+            parts = [self._reference_session.run(chunk)[0, ::steps].copy() for chunk in chunks]
         vectors = np.concatenate(parts)
         silent = silent_windows(
             stream.energies,
@@ -82,12 +86,18 @@ class DenseEncoder(ModelEncoder):
     @cached_property
     def _reference_session(self) -> Session:
         """The network on one thread for each call: references are fingerprinted several at a time."""
-        return Session(self.model, threads=1)
+        return Session(self.model, threads=1, switch=EVERY_NTH.format(self._reference_steps))
 
-    def _chunks(self, frames: Iterable[NDArray[np.float32]], beyond: int) -> Iterator[NDArray[np.float32]]:
-        """Cut a track's frames, with ``beyond`` more on either side, into overlapping inputs (1, n, 64)."""
+    def _chunks(
+        self, frames: Iterable[NDArray[np.float32]], beyond: int, steps: int
+    ) -> Iterator[NDArray[np.float32]]:
+        """Cut a track's frames, with ``beyond`` more on either side, into overlapping inputs (1, n, 64).
+
+        Each but the last gives a multiple of ``steps`` rows: every chunk begins with a row of that grid.
+        """
         window = CONTEXT_LEFT + SEGMENT_FRAMES + CONTEXT_RIGHT
         rows_per_chunk = (self._chunk_frames - window) // STEP_FRAMES + 1
+        rows_per_chunk = max(steps, rows_per_chunk - rows_per_chunk % steps)
         size = window + (rows_per_chunk - 1) * STEP_FRAMES
         held = np.zeros((CONTEXT_LEFT + beyond, N_MELS), np.float32)
         n_frames = 0

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 
 import numpy as np
 import onnxruntime
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 from earprint.encoder.codebook import Codebook, read_codebook
 from earprint.errors import ModelError
+
+BATCH: Final = 64
+"""Windows given to the network at once."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,22 @@ def open_model(path: Path) -> ModelFile:
         ) from error
 
 
+class NetworkSession(Protocol):
+    """Whatever runs a model's network; calls from several threads at once are safe.
+
+    Attributes
+    ----------
+    batch : int
+        Windows that it is best given at once, by encoders that cut a recording into windows.
+    """
+
+    batch: int
+
+    def run(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Evaluate the network."""
+        ...
+
+
 class Session:
     """The model in onnxruntime, one float32 input and one float32 output.
 
@@ -155,6 +174,15 @@ class Session:
     model : ModelFile
     threads : int
         Threads for one call; 0 for one per core. Calls from several threads at once are safe.
+    switch : str, optional
+        An optional input of the model to set in every call, if the model has it; see `switched`.
+
+    Attributes
+    ----------
+    switched : bool
+        Whether the model has the switch.
+    batch : int
+        See `NetworkSession`.
 
     Raises
     ------
@@ -162,7 +190,9 @@ class Session:
         If onnxruntime does not accept the file.
     """
 
-    def __init__(self, model: ModelFile, threads: int = 0) -> None:
+    batch = BATCH
+
+    def __init__(self, model: ModelFile, threads: int = 0, switch: str | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or os.cpu_count() or 1
         options.inter_op_num_threads = 1
@@ -179,10 +209,12 @@ class Session:
                 f"{model.path}: onnxruntime cannot load it ({reason}); reinstall earprint"
             ) from error
         self._input = self._session.get_inputs()[0].name
+        self.switched = switch in {known.name for known in self._session.get_overridable_initializers()}
+        self._also = {switch: np.array(True)} if self.switched else {}
 
     def run(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Evaluate the network."""
-        output: NDArray[np.float32] = self._session.run(None, {self._input: features})[0]
+        output: NDArray[np.float32] = self._session.run(None, {self._input: features, **self._also})[0]
         return output
 
 
@@ -194,11 +226,13 @@ class ModelEncoder:
     model : ModelFile
     threads : int
         See `Session`.
+    session : NetworkSession, optional
+        Runs the network in place of onnxruntime.
     """
 
-    def __init__(self, model: ModelFile, threads: int = 0) -> None:
+    def __init__(self, model: ModelFile, threads: int = 0, session: NetworkSession | None = None) -> None:
         self.model = model
-        self._session = Session(model, threads)
+        self._session: NetworkSession = Session(model, threads) if session is None else session
 
     @property
     def name(self) -> str:

@@ -1,21 +1,29 @@
 """Models by name: those in the package, or one of your own by the path of its ONNX file."""
 
 import functools
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
 from earprint.encoder.base import Encoder
 from earprint.encoder.dense import DenseEncoder
-from earprint.encoder.model import ModelFile, open_model
+from earprint.encoder.model import ModelFile, NetworkSession, open_model
 from earprint.encoder.windowed import WindowedEncoder
 from earprint.errors import ModelError
 
 DEFAULT_MODEL = "dense"
 """The model that is used where none is named."""
 
+DENSE_NETWORKS = ("dense", "dense-attention")
+"""Networks that run once over a recording, without and with attention."""
 
 WINDOWED_NETWORKS = ("attention", "plain", "nafp")
 """Networks that see one segment at a time: the paper's, the same without attention, its baseline's."""
+
+SessionMaker = Callable[[ModelFile], NetworkSession | None]
+"""Makes what runs a model's network; None leaves it to onnxruntime."""
+
+_make_session: SessionMaker = lambda _model: None  # noqa: E731
 
 
 def weights_folder() -> Path:
@@ -69,16 +77,31 @@ def load_encoder(name: str = DEFAULT_MODEL, threads: int = 0) -> Encoder:
     return _load(name, threads)
 
 
+def use_sessions(make: SessionMaker | None) -> None:
+    """Have the networks of encoders that see windows run by something else, in this process from now on.
+
+    Encoders that were loaded before are kept by whoever has them, and are loaded anew when asked for again.
+
+    Parameters
+    ----------
+    make : callable or None
+        None goes back to onnxruntime.
+    """
+    global _make_session
+    _make_session = (lambda _model: None) if make is None else make
+    _load.cache_clear()
+
+
 @functools.lru_cache(maxsize=4)
 def _load(name: str, threads: int) -> Encoder:
     model = find_model(name)
-    if model.network == "dense":
+    if model.network in DENSE_NETWORKS:
         return DenseEncoder(model, threads)
     if model.network in WINDOWED_NETWORKS:
-        return WindowedEncoder(model, threads)
+        return WindowedEncoder(model, threads, _make_session(model))
     raise ModelError(
         f"{model.path}: unknown network {model.network!r}; this earprint knows "
-        f"{', '.join(('dense', *WINDOWED_NETWORKS))}, a newer one may know it"
+        f"{', '.join((*DENSE_NETWORKS, *WINDOWED_NETWORKS))}, a newer one may know it"
     )
 
 

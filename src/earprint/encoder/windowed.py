@@ -5,7 +5,8 @@ from every frame; it is known only at the end of the recording, so the decibel f
 (23 MB per hour) and only the windows are made in batches.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -22,11 +23,17 @@ HOP_FRAMES: Final = 10
 FRONT_END: Final = replace(PAPER_FRONT_END, floor=1e-20)
 """The paper's, with its floor left to `decibels_of_full_scale`, which knows the peak."""
 
-BATCH: Final = 64
-"""Windows given to the network at once."""
-
 DECIBELS_PER_NEPER: Final = 10.0 / np.log(10.0)
 """10 log10(x) / ln(x): decibels from a natural logarithm of power."""
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """A recording's windows, shape (n, 96, 64), which of them are silent, shape (n,), and its length in s."""
+
+    windows: NDArray[np.float32]
+    silent: NDArray[np.bool_]
+    duration_s: float
 
 
 class WindowedEncoder(ModelEncoder):
@@ -37,24 +44,40 @@ class WindowedEncoder(ModelEncoder):
 
     def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:
         """Fingerprint one recording; see `earprint.encoder.Encoder`. Both grids are the same here."""
-        stream = LogMelStream(FRONT_END, blocks)
-        frames = np.concatenate([np.zeros((0, N_MELS), np.float32), *stream])
-        frames = decibels_of_full_scale(frames, stream.peak)
-        if len(frames) < SEGMENT_FRAMES:
-            missing = SEGMENT_FRAMES - len(frames)
-            quiet = np.float32(10 * np.log10(PAPER_FRONT_END.floor))
-            frames = np.pad(frames, ((0, missing), (0, 0)), constant_values=quiet)
-        windows = np.lib.stride_tricks.sliding_window_view(frames, SEGMENT_FRAMES, axis=0)
-        windows = windows[::HOP_FRAMES].transpose(0, 2, 1)
-        vectors = np.concatenate(
-            [
-                self._session.run(np.ascontiguousarray(windows[i : i + BATCH]))
-                for i in range(0, len(windows), BATCH)
-            ]
-        )
-        silent = silent_windows(stream.energies, stream.peak, len(vectors), HOP_FRAMES, SEGMENT_FRAMES)
-        vectors[silent] = 0.0
-        return Fingerprints(vectors, self.query_hop_s, stream.n_samples / SAMPLE_RATE)
+        return self.encode_many([blocks], query=query)[0]
+
+    def encode_many(self, recordings: Sequence[AudioBlocks], *, query: bool = False) -> list[Fingerprints]:
+        """Fingerprint several recordings, all of them together in memory, in as few calls of the network."""
+        heard = [_listen(blocks) for blocks in recordings]
+        windows = [window for one in heard for window in one.windows]
+        batch = self._session.batch
+        parts = [
+            self._session.run(np.stack(windows[start : start + batch]))
+            for start in range(0, len(windows), batch)
+        ]
+        vectors = np.concatenate([np.zeros((0, self.dim), np.float32), *parts])
+        out, start = [], 0
+        for one in heard:
+            mine = vectors[start : start + len(one.windows)]
+            mine[one.silent] = 0.0
+            out.append(Fingerprints(mine, self.query_hop_s, one.duration_s))
+            start += len(mine)
+        return out
+
+
+def _listen(blocks: AudioBlocks) -> _Heard:
+    """Cut a recording's decibel frames into windows; a shorter one is filled up with quiet ones."""
+    stream = LogMelStream(FRONT_END, blocks)
+    frames = np.concatenate([np.zeros((0, N_MELS), np.float32), *stream])
+    frames = decibels_of_full_scale(frames, stream.peak)
+    if len(frames) < SEGMENT_FRAMES:
+        missing = SEGMENT_FRAMES - len(frames)
+        quiet = np.float32(10 * np.log10(PAPER_FRONT_END.floor))
+        frames = np.pad(frames, ((0, missing), (0, 0)), constant_values=quiet)
+    windows = np.lib.stride_tricks.sliding_window_view(frames, SEGMENT_FRAMES, axis=0)
+    windows = windows[::HOP_FRAMES].transpose(0, 2, 1)
+    silent = silent_windows(stream.energies, stream.peak, len(windows), HOP_FRAMES, SEGMENT_FRAMES)
+    return _Heard(windows, silent, stream.n_samples / SAMPLE_RATE)
 
 
 def decibels_of_full_scale(log_mel: NDArray[np.float32], peak: float) -> NDArray[np.float32]:

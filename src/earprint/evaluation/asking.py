@@ -5,29 +5,27 @@ render once and put to every system. Workers are processes, as much of the match
 chunks depend on the questions alone, so that the answers do not depend on the number of workers.
 """
 
-import os
-import signal
+import functools
+import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import CancelledError, Future, as_completed, wait
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from earprint.demo.composer import write_wav
+from earprint.evaluation import compute
 from earprint.evaluation.outcomes import Outcome
 from earprint.evaluation.query import Query
 from earprint.evaluation.rendering import render
 from earprint.evaluation.systems import Question, Reader, System
+from earprint.evaluation.workers import Workers, finished
 from earprint.matching import Method
 
 CHUNK = 64
 """Questions rendered and put at a time."""
-
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Set to 1 for workers: there is one for each core."""
 
 Chunk = list[tuple[int, Query]]
 """Queries with their numbers in the manifest."""
@@ -72,6 +70,7 @@ def ask_all(
     jobs: int = 1,
     keep: Path | None = None,
     on_progress: Callable[[int], None] = lambda _done: None,
+    workers: Workers | None = None,
 ) -> Answers:
     """Render queries and put them to all systems.
 
@@ -88,6 +87,8 @@ def ask_all(
         Folder to write the questions to as WAV files, for peers.
     on_progress : callable, optional
         Gets the number of queries that are done.
+    workers : Workers, optional
+        Processes to use again; by default they are begun here and ended.
 
     Returns
     -------
@@ -97,7 +98,12 @@ def ask_all(
     answers = Answers()
     chunks = _chunks(queries)
     done = 0
-    with _asked(chunks, systems, expected, method, jobs, keep) as results:
+    with ExitStack() as stack:
+        if jobs <= 1 or len(chunks) <= 1:
+            workers = None
+        elif workers is None:
+            workers = stack.enter_context(Workers(min(jobs, len(chunks)), compute.here().name))
+        results = stack.enter_context(_asked(chunks, systems, expected, method, workers, keep))
         try:
             for result, size in results:
                 answers.take(result)
@@ -123,62 +129,41 @@ def _asked(
     systems: Sequence[System],
     expected: Expected,
     method: Method,
-    jobs: int,
+    workers: Workers | None,
     keep: Path | None,
 ) -> Iterator[Iterator[tuple[Answers, int]]]:
     """Give the answers to chunks as they come, with the sizes of the chunks."""
-    if jobs <= 1 or len(chunks) <= 1:
+    if workers is None:
         readers = _readers(systems, expected, method, threads=0)
         yield ((_answer(readers, chunk, keep), len(chunk)) for chunk in chunks)
         return
-    with _one_thread_each():
-        pool = ProcessPoolExecutor(
-            min(jobs, len(chunks)),
-            mp_context=get_context("spawn"),  # forked threads of onnxruntime would hang
-            initializer=_begin_worker,
-            initargs=(systems, expected, method),
-        )
-        try:
-            futures = {pool.submit(_work, chunk, keep): len(chunk) for chunk in chunks}
-            yield _completed(futures)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    asked_of = pickle.dumps((systems, expected, method))
+    futures = {workers.submit(_work, asked_of, chunk, keep): len(chunk) for chunk in chunks}
+    try:
+        yield _completed(futures)
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)
 
 
 def _completed(futures: Mapping[Future[Answers], int]) -> Iterator[tuple[Answers, int]]:
     for future in as_completed(futures):
         try:
-            yield future.result(), futures[future]
+            yield finished(future), futures[future]
         except CancelledError:
             continue
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Have processes that are started meanwhile use one thread for matrix products."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+@functools.lru_cache(maxsize=1)
+def _worker_readers(asked_of: bytes) -> list[Reader]:
+    """Make a worker process's own readers when it gets its first chunk."""
+    systems, expected, method = pickle.loads(asked_of)
+    return _readers(systems, expected, method, threads=1)
 
 
-_worker_readers: list[Reader] = []
-"""A worker process's own."""
-
-
-def _begin_worker(systems: Sequence[System], expected: Expected, method: Method) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
-    _worker_readers.extend(_readers(systems, expected, method, threads=1))
-
-
-def _work(chunk: Chunk, keep: Path | None) -> Answers:
-    return _answer(_worker_readers, chunk, keep)
+def _work(asked_of: bytes, chunk: Chunk, keep: Path | None) -> Answers:
+    return _answer(_worker_readers(asked_of), chunk, keep)
 
 
 def _readers(systems: Sequence[System], expected: Expected, method: Method, threads: int) -> list[Reader]:

@@ -164,12 +164,22 @@ def evaluate(
     jobs: Annotated[
         int, typer.Option(metavar="N", min=0, help="Processes that ask; 0 for one per core.")
     ] = 0,
+    compute: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What runs the paper's networks and the exact search: cpu, or with torch (pip install "
+            "'earprint[train]') cuda or cuda:N, a GPU, or torch, the CPU. A model X.onnx then needs its "
+            "torch weights as X.pt beside it: the weights.pt of its training run.",
+        ),
+    ] = "cpu",
 ) -> None:
     """Run the evaluation and print its tables; ends with exit code 2 if nothing can be asked."""
     kinds = list(dict.fromkeys(condition)) if condition else None
     lengths_s, snrs_db = _distinct("--lengths", lengths or [5.0]), _distinct("--snr", snr or [10.0])
     speeds = _distinct("--speed", speed or [])
     _check_conditions(kinds, bool(noise), bool(rir), snr, speeds)
+    from earprint.evaluation.compute import computing
     from earprint.evaluation.left_out import LeftOut
     from earprint.evaluation.measure import summarise
     from earprint.evaluation.peers import parse_peer
@@ -199,6 +209,7 @@ def evaluate(
         prepare_folder(out)
     left_out = LeftOut(_say)
     with ExitStack() as stack:
+        settings["compute"] = stack.enter_context(computing(compute)).described
         folder = keep_library or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="earprint-")))
         systems = systems_of(
             model or ["dense"],

@@ -6,8 +6,10 @@ are written to a temporary folder a few at a time, under the title that they get
 as files, which keeps all cores busy and survives an interruption: titles that are there are passed over.
 """
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +21,7 @@ from earprint.audio import load_audio
 from earprint.demo.composer import write_wav
 from earprint.errors import AudioError
 from earprint.evaluation.rendering import change_speed
+from earprint.evaluation.workers import Workers
 
 SLOWEST: Final = 0.8
 FASTEST: Final = 1.25
@@ -32,6 +35,9 @@ NAME_BYTES: Final = 200
 
 AT_A_TIME: Final = 48
 """Copies on the disk at a time: about 80 MB of tracks of 50 s."""
+
+_Written = tuple[list[Path], list[tuple[Path, AudioError]]]
+"""Files that were written, and sources that could not be decoded."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ def written(
     *,
     at_a_time: int = AT_A_TIME,
     on_left_out: Callable[[Path, AudioError], None] = lambda _path, _error: None,
+    workers: Workers | None = None,
 ) -> Iterator[list[Path]]:
     """Write copies as WAV files, some at a time; those are gone when the next ones come.
 
@@ -89,31 +96,51 @@ def written(
     at_a_time : int
     on_left_out : callable, optional
         Gets each source that cannot be decoded.
+    workers : Workers, optional
+        Write them, several batches ahead; by default one thread is one batch ahead.
 
     Yields
     ------
     list of Path
         Files named by their titles.
     """
-    batches = [copies[i : i + at_a_time] for i in range(0, len(copies), at_a_time)]
+    with ExitStack() as stack:
+        writer = workers or stack.enter_context(ThreadPoolExecutor(1))
+        ahead = 1 if workers is None else max(1, workers.jobs // 2)
+        # The next batches are written while this one is being added.
+        queue: deque[tuple[TemporaryDirectory[str], Future[_Written]]] = deque()
+        try:
+            for begin in range(0, len(copies), at_a_time):
+                folder = TemporaryDirectory(prefix="earprint-copies-")
+                batch = copies[begin : begin + at_a_time]
+                queue.append((folder, writer.submit(_write, batch, Path(folder.name))))
+                if len(queue) > ahead:
+                    yield from _take(*queue.popleft(), on_left_out)
+            while queue:
+                yield from _take(*queue.popleft(), on_left_out)
+        finally:
+            for folder, future in queue:
+                if not future.cancel():
+                    wait([future])
+                folder.cleanup()
 
-    def write(batch: Sequence[Copy]) -> tuple[TemporaryDirectory[str], list[Path]]:
-        folder = TemporaryDirectory(prefix="earprint-copies-")
-        return folder, list(_write(batch, Path(folder.name), on_left_out))
 
-    with ThreadPoolExecutor(1) as pool:  # the next batch is written while this one is being added
-        ahead = pool.submit(write, batches[0]) if batches else None
-        for number in range(len(batches)):
-            assert ahead is not None
-            folder, paths = ahead.result()
-            ahead = pool.submit(write, batches[number + 1]) if number + 1 < len(batches) else None
-            with folder:
-                yield paths
+def _take(
+    folder: TemporaryDirectory[str],
+    future: Future[_Written],
+    on_left_out: Callable[[Path, AudioError], None],
+) -> Iterator[list[Path]]:
+    """Hand a batch over, and delete it."""
+    with folder:
+        paths, failures = future.result()
+        for path, error in failures:
+            on_left_out(path, error)
+        yield paths
 
 
-def _write(
-    batch: Sequence[Copy], folder: Path, on_left_out: Callable[[Path, AudioError], None]
-) -> Iterator[Path]:
+def _write(batch: Sequence[Copy], folder: Path) -> _Written:
+    paths: list[Path] = []
+    failures: list[tuple[Path, AudioError]] = []
     source, audio = None, np.zeros(0, np.float32)
     for copy in batch:
         try:
@@ -122,11 +149,12 @@ def _write(
             played = change_speed(audio, copy.factor)
         except AudioError as error:
             source = None
-            on_left_out(copy.source, error)
+            failures.append((copy.source, error))
             continue
         path = folder / f"{copy.title}.wav"
         write_wav(path, played / max(1.0, float(np.abs(played).max(initial=0.0))))
-        yield path
+        paths.append(path)
+    return paths, failures
 
 
 def missing(copies: Sequence[Copy], titles: Collection[str]) -> list[Copy]:

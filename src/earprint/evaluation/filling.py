@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from earprint.audio import content_hash, stream_audio
@@ -16,6 +17,7 @@ from earprint.errors import AudioError
 from earprint.evaluation.distractors import Copy, missing, written
 from earprint.evaluation.left_out import LeftOut
 from earprint.evaluation.systems import System
+from earprint.evaluation.workers import FilesByWorkers, Workers, each
 from earprint.library import AddEvent, Library
 
 OnProgress = Callable[[str, float, float], None]
@@ -43,6 +45,8 @@ class Filled:
         Files of the tracks that are not asked about.
     hashes : set of str
         Content of all tracks of all libraries.
+    elsewhere : dict of str to FilesByWorkers
+        By system, whoever fingerprints its files if it is not this process.
     """
 
     libraries: dict[str, Library] = field(default_factory=dict)
@@ -52,6 +56,7 @@ class Filled:
     tracks: dict[str, dict[Path, int]] = field(default_factory=dict)
     others: list[Path] = field(default_factory=list)
     hashes: set[str] = field(default_factory=set)
+    elsewhere: dict[str, FilesByWorkers] = field(default_factory=dict)
 
 
 def fill(
@@ -62,6 +67,7 @@ def fill(
     copies: Sequence[Copy],
     left_out: LeftOut,
     on_progress: OnProgress,
+    workers: Workers | None = None,
 ) -> Filled:
     """Open the systems' libraries and add what they lack.
 
@@ -76,6 +82,8 @@ def fill(
     left_out : LeftOut
         Learns what could not be added.
     on_progress : callable
+    workers : Workers, optional
+        Fingerprint the files; by default this process does.
 
     Raises
     ------
@@ -87,13 +95,15 @@ def fill(
         system.library.mkdir(parents=True, exist_ok=True)
         library = stack.enter_context(Library(system.library, model=system.model, storage=system.storage))
         filled.libraries[system.name] = library
+        if workers is not None:
+            filled.elsewhere[system.name] = FilesByWorkers(workers, system.model)
         filled.added_s[system.name] = filled.add_seconds[system.name] = 0.0
 
         def on_event(event: AddEvent, name: str = system.name) -> None:
             on_progress(f"adding to {name}", event.bytes_done, event.bytes_total)
 
         _add(filled, system.name, [*references, *distractors], left_out, on_event)
-    _add_copies(filled, copies, left_out, on_progress)
+    _add_copies(filled, copies, left_out, on_progress, workers)
     _note_known(filled, references)
     return filled
 
@@ -106,7 +116,7 @@ def _add(
     on_event: Callable[[AddEvent], None] | None = None,
 ) -> None:
     began = time.perf_counter()
-    report = filled.libraries[name].add(*paths, on_event=on_event)
+    report = filled.libraries[name].add(*paths, on_event=on_event, elsewhere=filled.elsewhere.get(name))
     if report.added:
         filled.add_seconds[name] += time.perf_counter() - began
         filled.added_s[name] += sum(track.duration_s for track in report.added)
@@ -114,13 +124,19 @@ def _add(
         left_out.file(failure.path, failure.cause)
 
 
-def _add_copies(filled: Filled, copies: Sequence[Copy], left_out: LeftOut, on_progress: OnProgress) -> None:
+def _add_copies(
+    filled: Filled,
+    copies: Sequence[Copy],
+    left_out: LeftOut,
+    on_progress: OnProgress,
+    workers: Workers | None,
+) -> None:
     """Add the copies that any library lacks; each is made once for all of them."""
     titles = {name: {t.title for t in library.tracks()} for name, library in filled.libraries.items()}
     there = set.intersection(*titles.values()) if titles else set()
     lacking = missing(copies, there)
     done = len(copies) - len(lacking)
-    for paths in written(lacking, on_left_out=left_out.file):
+    for paths in written(lacking, on_left_out=left_out.file, workers=workers):
         for name in filled.libraries:
             on_progress(f"adding copies to {name}", done, len(copies))
             mine = [path for path in paths if path.stem not in titles[name]]
@@ -157,7 +173,11 @@ def _note_known(filled: Filled, references: Sequence[Path]) -> None:
 
 
 def absent_recordings(
-    files: Sequence[Path], held: set[str], left_out: LeftOut, on_progress: OnProgress
+    files: Sequence[Path],
+    held: set[str],
+    left_out: LeftOut,
+    on_progress: OnProgress,
+    workers: Workers | None = None,
 ) -> Recordings:
     """Measure the recordings that are asked about and that no library holds.
 
@@ -168,16 +188,26 @@ def absent_recordings(
         Content of the libraries' tracks.
     left_out : LeftOut
     on_progress : callable
+    workers : Workers, optional
+        Measure them; by default this process does.
     """
     recordings: Recordings = []
+    measured = each(workers, partial(_measure, held), files)
     for done, path in enumerate(files):
         on_progress("measuring absent recordings", done, len(files))
-        try:
-            if content_hash(path) in held:
-                left_out.file(path, "is in the library, so it is not absent")
-            else:
-                duration_s = sum(len(block) for block in stream_audio(path)) / SAMPLE_RATE
-                recordings.append((path, duration_s))
-        except AudioError as error:
-            left_out.file(path, error)
+        duration_s, cause = next(measured)
+        if cause is None:
+            recordings.append((path, duration_s))
+        else:
+            left_out.file(path, cause)
     return recordings
+
+
+def _measure(held: set[str], path: Path) -> tuple[float, AudioError | str | None]:
+    """Give a recording's length in seconds, or say why it cannot be asked about as absent."""
+    try:
+        if content_hash(path) in held:
+            return 0.0, "is in the library, so it is not absent"
+        return sum(len(block) for block in stream_audio(path)) / SAMPLE_RATE, None
+    except AudioError as error:
+        return 0.0, error

@@ -52,6 +52,8 @@ Examples:
   earprint evaluate --references music/ --distractors more-music/ --augment-distractors 8 \\
       --noise noises/ --rir rooms/ --lengths 1 --snr 0 --model dense --model mine.onnx \\
       --peer audfprint=../audfprint --keep-library libraries/ --out comparison/
+  cp run/weights.pt paper.pt && earprint evaluate --compute cuda --model paper.onnx --method paper \\
+      --references music/ --distractors more-music/ --augment-distractors 40 --noise noises/ --snr 0
 
 \b
 Exit code: 0 all fine, 2 there was nothing to ask, or an error, 130 interrupted.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from earprint.audio import load_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.evaluation.outcomes import Outcome
+from earprint.evaluation.workers import Workers, each
 
 TOLERANCE_S = 0.1
 """Answers within this are at the place itself; repeats lie as near to the answer, in seconds."""
@@ -24,12 +25,14 @@ SAME_CORRELATION = 0.8
 """Normalised correlation from which two passages are the same sound; lossy coding takes some away."""
 
 
-def mark_repeats(outcomes: Sequence[Outcome]) -> list[Outcome]:
+def mark_repeats(outcomes: Sequence[Outcome], workers: Workers | None = None) -> list[Outcome]:
     """Find the answers that name another place of the right recording where the same sound is.
 
     Parameters
     ----------
     outcomes : sequence of Outcome
+    workers : Workers, optional
+        Look at the recordings; by default this process does.
 
     Returns
     -------
@@ -41,12 +44,17 @@ def mark_repeats(outcomes: Sequence[Outcome]) -> list[Outcome]:
         if _is_elsewhere(outcome):
             elsewhere[outcome.query.path].append(number)
     marked = list(outcomes)
-    for path, numbers in elsewhere.items():
-        audio = load_audio(path)
-        for number in numbers:
-            if _same_sound(audio, marked[number]):
-                marked[number] = replace(marked[number], repeat=True)
+    of_recordings = [[outcomes[number] for number in numbers] for numbers in elsewhere.values()]
+    for numbers, repeats in zip(elsewhere.values(), each(workers, _are_repeats, of_recordings), strict=True):
+        for number, repeat in zip(numbers, repeats, strict=True):
+            marked[number] = replace(marked[number], repeat=repeat)
     return marked
+
+
+def _are_repeats(outcomes: Sequence[Outcome]) -> list[bool]:
+    """Tell of each of one recording's outcomes whether the same sound is at the answer."""
+    audio = load_audio(outcomes[0].query.path)
+    return [_same_sound(audio, outcome) for outcome in outcomes]
 
 
 def _is_elsewhere(outcome: Outcome) -> bool:

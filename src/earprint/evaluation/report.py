@@ -104,10 +104,11 @@ def circumstances() -> dict[str, Any]:
 def provenance(settings: dict[str, Any]) -> str:
     """Say in one line where the numbers come from: method, date, version, machine, command."""
     machine = settings["platform"]
+    computed = f", {settings['compute']}" if settings.get("compute") else ""
     return (
         f"method {settings['method']}, seed {settings['seed']}; {settings['date']}, "
         f"earprint {settings['earprint']}, Python {settings['python']}, "
-        f"{machine['system']} {machine['machine']}, {machine['cpus']} CPUs; `{settings['command']}`"
+        f"{machine['system']} {machine['machine']}, {machine['cpus']} CPUs{computed}; `{settings['command']}`"
     )
 
 

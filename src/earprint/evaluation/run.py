@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from earprint.errors import EvaluationError
+from earprint.evaluation import compute
 from earprint.evaluation.asking import ask_all
 from earprint.evaluation.costs import describe_library, time_answers, timed_questions
 from earprint.evaluation.distractors import plan_copies
@@ -23,6 +24,7 @@ from earprint.evaluation.query import Query
 from earprint.evaluation.repeats import mark_repeats
 from earprint.evaluation.systems import System
 from earprint.evaluation.versus import ask_peer, fill_peer
+from earprint.evaluation.workers import Workers
 from earprint.library import Library, LibraryInfo
 
 
@@ -87,30 +89,44 @@ def run(
     """
     left_out = LeftOut() if left_out is None else left_out
     copies = plan_copies(material.distractors, plan.copies) if plan.copies else []
-    with ExitStack() as stack:
-        filled = fill(
-            stack, systems, material.references, material.distractors, copies, left_out, on_progress
-        )
-    infos = {system.name: _info(system) for system in systems}
-    for number, peer in enumerate(peers):
-        on_progress(f"adding to {peer.name}", number, len(peers))
-        fill_peer(peer, [path for path, _ in filled.recordings] + filled.others, copies)
-    absent = absent_recordings(material.absent, filled.hashes, left_out, on_progress)
-    if plan.manifest is None:
-        queries = drawn(filled.recordings, absent, material, plan, left_out)
-    else:
-        queries = of_manifest(plan.manifest, filled.recordings, absent, left_out)
-    on_manifest(queries)
-    results = Results(queries=len(queries))
-    try:
-        for length_s in dict.fromkeys(query.length_s for query in queries):
-            mine = [query for query in queries if query.length_s == length_s]
-            _ask(results, systems, peers, filled, mine, plan, left_out, on_progress)
-            if not results.complete:
-                break
-        results.outcomes = mark_repeats(results.outcomes)
-    except KeyboardInterrupt:
-        results.complete = False
+    results = Results()
+    with ExitStack() as running:
+        workers = None
+        if plan.jobs > 1:
+            workers = running.enter_context(Workers(plan.jobs, compute.here().name))
+        # Onnxruntime and NumPy let threads of one process do these as fast.
+        helping = workers if compute.here().in_torch else None
+        with ExitStack() as stack:
+            filled = fill(
+                stack,
+                systems,
+                material.references,
+                material.distractors,
+                copies,
+                left_out,
+                on_progress,
+                helping,
+            )
+        infos = {system.name: _info(system) for system in systems}
+        for number, peer in enumerate(peers):
+            on_progress(f"adding to {peer.name}", number, len(peers))
+            fill_peer(peer, [path for path, _ in filled.recordings] + filled.others, copies)
+        absent = absent_recordings(material.absent, filled.hashes, left_out, on_progress, helping)
+        if plan.manifest is None:
+            queries = drawn(filled.recordings, absent, material, plan, left_out)
+        else:
+            queries = of_manifest(plan.manifest, filled.recordings, absent, left_out)
+        on_manifest(queries)
+        results.queries = len(queries)
+        try:
+            for length_s in dict.fromkeys(query.length_s for query in queries):
+                mine = [query for query in queries if query.length_s == length_s]
+                _ask(results, systems, peers, filled, mine, plan, left_out, on_progress, workers)
+                if not results.complete:
+                    break
+            results.outcomes = mark_repeats(results.outcomes, helping)
+        except KeyboardInterrupt:
+            results.complete = False
     if not results.outcomes and results.complete:
         raise EvaluationError(why_nothing(filled.recordings + absent, plan))
     for system in systems:
@@ -130,6 +146,7 @@ def _ask(
     plan: Plan,
     left_out: LeftOut,
     on_progress: OnProgress,
+    workers: Workers | None,
 ) -> None:
     """Put the queries of one length to all systems and peers."""
     what = f"asking, {queries[0].length_s:g} s"
@@ -143,6 +160,7 @@ def _ask(
             jobs=plan.jobs,
             keep=Path(folder) if peers else None,
             on_progress=lambda done: on_progress(what, done, len(queries)),
+            workers=workers,
         )
         results.complete = answers.complete
         for query, cause in answers.left_out:

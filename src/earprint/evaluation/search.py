@@ -6,12 +6,16 @@ is kept. The k nearest rows lie in the k groups with the largest of these, so th
 those groups alone gives what comparing with all would. Shapes: queries (n, dim), answers (n, k).
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earprint.index.base import Index
+
+Nearest = Callable[[Index, NDArray[np.float32], int], tuple[NDArray[np.float32], NDArray[np.int64]]]
+"""What `nearest` does, wherever it does it."""
 
 GROUP: Final = 64
 """Stored rows that share one largest value."""
@@ -114,13 +118,15 @@ class Prefetched:
         Rows that will be asked.
     k : int
         Most hits that will be asked for.
+    search : callable
+        Finds them.
     """
 
-    def __init__(self, index: Index, queries: NDArray[np.float32], k: int) -> None:
+    def __init__(self, index: Index, queries: NDArray[np.float32], k: int, search: Nearest = nearest) -> None:
         self._index = index
         self.proposing_rows = index.proposing_rows
         self._k = k
-        self._scores, self._rows = nearest(index, queries, k)
+        self._scores, self._rows = search(index, queries, k)
         self._places = {row.tobytes(): number for number, row in enumerate(queries)}
 
     def __len__(self) -> int:

@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint import encoder as encoders
+from earprint.encoder.base import Fingerprints
 from earprint.encoder.storage import StorageName
+from earprint.encoder.windowed import WindowedEncoder
 from earprint.errors import LibraryError
+from earprint.evaluation import compute
 from earprint.evaluation.outcomes import TOP, Outcome
 from earprint.evaluation.query import Query
 from earprint.evaluation.search import Prefetched
@@ -141,12 +144,17 @@ class Reader:
                 f"{system.library}: {len(self._view.damaged)} recordings are damaged; run `earprint repair`"
             )
 
+    def _encode(self, audio: Sequence[NDArray[np.float32]]) -> list[Fingerprints]:
+        if compute.here().in_torch and isinstance(self._encoder, WindowedEncoder):
+            return self._encoder.encode_many([[one] for one in audio], query=True)  # few calls of a GPU
+        return [self._encoder.encode([one], query=True) for one in audio]
+
     def answer(self, questions: Sequence[Question]) -> list[Outcome]:
         """Answer questions, in order."""
         if not questions:
             return []
         began = time.perf_counter()
-        asked = [self._encoder.encode([audio], query=True) for _, audio in questions]
+        asked = self._encode([audio for _, audio in questions])
         index = self._view.index(self._storage, self.system.index)
         ratio = round(self._encoder.reference_hop_s / self._encoder.query_hop_s)
         paper = self._method == "paper"
@@ -154,7 +162,8 @@ class Reader:
             on_grid = [one.vectors[one.beyond if paper else 0 :: ratio if paper else 1] for one in asked]
             rows = np.concatenate([one[one.any(axis=1)] for one in on_grid])
             if isinstance(index, ExactIndex):
-                index = Prefetched(index, rows, HITS_PER_SEGMENT if paper else HITS_PER_ROW)
+                k = HITS_PER_SEGMENT if paper else HITS_PER_ROW
+                index = Prefetched(index, rows, k, compute.here().nearest)
         outcomes = []
         for (query, _), one in zip(questions, asked, strict=True):
             if index is None:

@@ -21,8 +21,11 @@ from earprint.constants import FRAME_HOP, N_MELS, SAMPLE_RATE
 FRAMES_PER_BLOCK = 256
 """Frames yielded at once, at most."""
 
-FRAMES_PER_TRANSFORM = 32
-"""Frames transformed at once: with their spectra they take half a megabyte, and stay in a core's cache."""
+FRAMES_PER_TRANSFORM = 64
+"""Frames transformed at once: few enough for a core's cache, and enough for each call of NumPy to pay."""
+
+BANDS_AT_ONCE = N_MELS // 2
+"""Bands made by one product: the lower half stands on a third of the spectrum, the upper on the rest."""
 
 
 def hz_to_mel(hz: NDArray[np.float64] | float) -> NDArray[np.float64]:
@@ -71,6 +74,17 @@ class FrontEnd:
         falling = (upper - bins_hz[:, None]) / (upper - centre)
         return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
 
+    @cached_property
+    def _products(self) -> list[tuple[slice, slice, NDArray[np.float32]]]:
+        """Bins, bands and part of the filterbank, shape (bins, bands), of each matrix product."""
+        products = []
+        for start in range(0, N_MELS, BANDS_AT_ONCE):
+            bands = slice(start, start + BANDS_AT_ONCE)
+            used = np.flatnonzero(self.filterbank[:, bands].any(axis=1))
+            bins = slice(int(used[0]), int(used[-1]) + 1)
+            products.append((bins, bands, np.ascontiguousarray(self.filterbank[bins, bands])))
+        return products
+
     @property
     def pad(self) -> int:
         """Zeros put before and after a recording, in samples."""
@@ -99,7 +113,8 @@ class FrontEnd:
             spectrum = np.fft.rfft(frames[start:stop] * self.window, axis=1)
             power = spectrum.real**2
             power += spectrum.imag**2
-            np.matmul(power, self.filterbank, out=mel[start:stop])
+            for bins, bands, triangles in self._products:
+                mel[start:stop, bands] = power[:, bins] @ triangles
         return mel
 
     def log_mel(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:

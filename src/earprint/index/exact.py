@@ -31,6 +31,11 @@ class ExactIndex:
         """Rows in the row space."""
         return len(self._rows)
 
+    @property
+    def half(self) -> bool:
+        """Whether half precision holds the vectors without loss."""
+        return self._rows.storage.name == "half"
+
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Find the k rows with the largest inner products, see `Index.search`."""
         queries = checked(queries, k, self._rows.dim)

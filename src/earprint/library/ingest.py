@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,10 @@ WORKERS = max(2, min(4, os.cpu_count() or 1))
 """Files decoded and encoded at a time; Python's lock is held a quarter of the time, so more would wait."""
 
 QUEUED_FILES = 2 * WORKERS
-"""Files begun or finished ahead of the one whose result is taken next; bounds memory."""
+"""Files begun or finished ahead of the one whose result is taken next; bounds memory.
+
+Twice as many as are done at once elsewhere, if files are fingerprinted elsewhere.
+"""
 
 COMMIT_ROWS = 65_536
 """Rows after which a batch is committed: 16 MiB of 128-d vectors."""
@@ -52,6 +56,22 @@ Commit = Callable[[Sequence[Finished]], tuple[list[Track], list[Track]]]
 """Stores a batch; returns the tracks added and those they replace."""
 
 OnEvent = Callable[[AddEvent], None]
+
+
+class EncodesFiles(Protocol):
+    """Whoever decodes and encodes files elsewhere, such as in other processes.
+
+    Attributes
+    ----------
+    files_at_once : int
+        So many are worth doing at a time.
+    """
+
+    files_at_once: int
+
+    def encode_file(self, path: Path) -> tuple[Fingerprints, list[str]]:
+        """Fingerprint a file with the library's encoder, and tell what was wrong with it; from any thread."""
+        ...
 
 
 class _Interrupted(Exception):  # noqa: N818 - no error, never seen outside
@@ -88,6 +108,7 @@ def ingest(
     commit: Commit,
     on_event: OnEvent | None = None,
     expected: Mapping[Path, str] | None = None,
+    elsewhere: EncodesFiles | None = None,
 ) -> AddReport:
     """Fingerprint the audio files under some paths.
 
@@ -106,12 +127,14 @@ def ingest(
         Told of every step, in this thread.
     expected : mapping of Path to str, optional
         Content hashes that the files must have, for files that were added before.
+    elsewhere : EncodesFiles, optional
+        Decodes and encodes the files in place of this process.
 
     Returns
     -------
     AddReport
     """
-    return _Ingestion(encoder, storage, known, commit, on_event, expected).run(paths)
+    return _Ingestion(encoder, storage, known, commit, on_event, expected, elsewhere).run(paths)
 
 
 class _Ingestion:
@@ -125,12 +148,14 @@ class _Ingestion:
         commit: Commit,
         on_event: OnEvent | None,
         expected: Mapping[Path, str] | None,
+        elsewhere: EncodesFiles | None,
     ) -> None:
         self._encoder = encoder
         self._storage = storage
         self._commit = commit
         self._on_event = on_event
         self._expected = expected
+        self._elsewhere = elsewhere
         self._known = set(known)
         self._in_work: set[str] = set()
         self._hashes_changed = threading.Condition()  # also the lock of the two sets above
@@ -144,10 +169,13 @@ class _Ingestion:
     def run(self, paths: Iterable[str | os.PathLike[str]]) -> AddReport:
         files = self._discover(paths)
         queue: deque[tuple[Path, Future[_Result]]] = deque()
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="earprint-add") as pool:
+        workers, queued = WORKERS, QUEUED_FILES
+        if self._elsewhere is not None:
+            workers, queued = self._elsewhere.files_at_once, 2 * self._elsewhere.files_at_once
+        with ThreadPoolExecutor(workers, thread_name_prefix="earprint-add") as pool:
             try:
                 for path in files:
-                    if len(queue) >= QUEUED_FILES:
+                    if len(queue) >= queued:
                         self._take(*queue.popleft())
                     self._tell("start", path)
                     queue.append((path, pool.submit(self._fingerprint, path)))
@@ -196,7 +224,10 @@ class _Ingestion:
 
     def _fingerprint_new(self, path: Path, digest: str) -> _Result:
         warnings: list[str] = []
-        fingerprints = self._encoder.encode(self._blocks(path, warnings))
+        if self._elsewhere is None:
+            fingerprints = self._encoder.encode(self._blocks(path, warnings))
+        else:
+            fingerprints, warnings = self._elsewhere.encode_file(path)
         vectors = pack(fingerprints, self._storage)
         tags = read_tags(path)
         new = NewTrack(

@@ -20,7 +20,7 @@ from earprint.encoder.base import Encoder
 from earprint.encoder.storage import Storage
 from earprint.errors import AudioError, LibraryError
 from earprint.library.catalogue import NewTrack
-from earprint.library.ingest import Finished, OnEvent, ingest, pack
+from earprint.library.ingest import EncodesFiles, Finished, OnEvent, ingest, pack
 from earprint.library.paths import path_text, storable
 from earprint.library.rebuilding import facts_of
 from earprint.library.records import AddReport, Track
@@ -64,7 +64,12 @@ class Library(KeptLibrary):
 
     # Changing
 
-    def add(self, *paths: str | os.PathLike[str], on_event: OnEvent | None = None) -> AddReport:
+    def add(
+        self,
+        *paths: str | os.PathLike[str],
+        on_event: OnEvent | None = None,
+        elsewhere: EncodesFiles | None = None,
+    ) -> AddReport:
         """Add audio files, and all audio files in folders, leaving out those already there.
 
         A file whose content the library holds is skipped, whatever its name. A file that has other
@@ -76,6 +81,8 @@ class Library(KeptLibrary):
         *paths : path
         on_event : callable, optional
             Told of every step with an `AddEvent`, in the calling thread.
+        elsewhere : EncodesFiles, optional
+            Decodes and encodes the files with this library's model, in place of this process.
 
         Returns
         -------
@@ -100,6 +107,7 @@ class Library(KeptLibrary):
                 known=self._catalogue.live_hashes(),
                 commit=self._commit,
                 on_event=on_event,
+                elsewhere=elsewhere,
             )
             warnings = [*report.warnings, *self._tidy()] if report.added else report.warnings
             return replace(report, warnings=warnings)

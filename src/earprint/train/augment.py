@@ -61,7 +61,7 @@ def filter_spectra(
     responses : Tensor, shape (batch, m)
         Impulse responses, direct sound at 0.
     curves : Tensor, shape (batch, fft_length(n + m) // 2 + 1), optional
-        Real gains (zero phase) to multiply the spectrum by, see `band_limit_curve`.
+        Gains to multiply the spectrum by: real (zero phase), see `band_limit_curve`, or complex.
     keep : int, optional
         How many of the last of the ``n`` samples to return; the rest was past context that only
         contributes its reverberation. All by default.

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from earprint.constants import FINGERPRINT_DIM
+from earprint.encoder.registry import DENSE_NETWORKS
 from earprint.errors import TrainingError
+from earprint.train.checkpoint import CHECKPOINT, SUMMARY, load_weights
 from earprint.train.distortions import Distortions
 from earprint.train.export import ExportReport, export_network
 from earprint.train.networks import build_network
@@ -62,18 +65,9 @@ def export_run(
     TrainingError
         If the run has no checkpoint or a pair cannot be read.
     """
-    file = run / "checkpoint.pt"
-    if not file.exists():
-        raise TrainingError(f"{file}: no checkpoint; train first with `earprint train fit`")
-    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    network, state = averaged_weights(run)
     config = json.loads(state["config"])
     dim = config.get("dim", FINGERPRINT_DIM)
-    network = build_network(config["network"], dim)
-    average = AveragedModel(network)
-    average.load_state_dict(state["average"])
-    network.load_state_dict(average.module.state_dict())
-    buffers = {key: state["network"][key] for key, _ in network.named_buffers()}
-    network.load_state_dict(buffers, strict=False)
     card = {
         "name": name,
         "network": config["network"],
@@ -91,7 +85,7 @@ def export_run(
             "validation": _last_validation(run),
         },
     }
-    if config["network"] == "dense":
+    if config["network"] in DENSE_NETWORKS:
         card["query_beyond_steps"] = config.get("query_beyond_steps", 0)
         if reference_steps is not None:
             card["reference_steps"] = reference_steps
@@ -100,6 +94,37 @@ def export_run(
         card["precision"] = "int8 convolutions"
         calibration = _calibration(int8_store, config, dim)
     return export_network(network, out, card, calibration)
+
+
+def averaged_weights(run: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The averaged network of a run and how it was trained.
+
+    From its checkpoint, or else from what a finished run also leaves: ``weights.pt`` (half precision) and
+    ``run.json``, which are small enough to be kept and sent.
+
+    Raises
+    ------
+    TrainingError
+        If the run has neither.
+    """
+    file, weights, summary = run / CHECKPOINT, run / "weights.pt", run / SUMMARY
+    if file.exists():
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    elif weights.exists() and summary.exists():
+        state = json.loads(summary.read_text(encoding="utf-8"))
+    else:
+        raise TrainingError(f"{file}: no checkpoint; train first with `earprint train fit`")
+    config = json.loads(state["config"])
+    network = build_network(config["network"], config.get("dim", FINGERPRINT_DIM))
+    if not file.exists():
+        load_weights(network, config["network"], weights, torch.device("cpu"))
+        return network, state
+    average = AveragedModel(network)
+    average.load_state_dict(state["average"])
+    network.load_state_dict(average.module.state_dict())
+    buffers = {key: state["network"][key] for key, _ in network.named_buffers()}
+    network.load_state_dict(buffers, strict=False)
+    return network, state
 
 
 def _calibration(store: Path, config: dict[str, Any], dim: int) -> list[NDArray[np.float32]]:

@@ -11,6 +11,9 @@ from earprint.errors import TrainingError
 CHECKPOINT = "checkpoint.pt"
 """Name of a run's checkpoint."""
 
+SUMMARY = "run.json"
+"""Name of the file that tells, beside the weights of a finished run, how they were trained."""
+
 
 def write_checkpoint(run: Path, state: dict[str, Any]) -> None:
     """Write the checkpoint; an interrupted write leaves the old one."""
@@ -41,7 +44,9 @@ def read_checkpoint(run: Path, device: torch.device) -> dict[str, Any] | None:
 def save_weights(network: nn.Module, file: Path) -> None:
     """Write a network's weights in half precision: a small file for a later run to begin with."""
     weights = network.state_dict()
-    halved = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+    halved = {
+        key: (value.half() if value.is_floating_point() else value).cpu() for key, value in weights.items()
+    }
     torch.save(halved, file)
 
 

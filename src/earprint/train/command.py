@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from earprint.errors import TrainingError
+from earprint.train.calls_command import HELP as CALLS_HELP
+from earprint.train.calls_command import calls
 from earprint.train.codebook_command import HELP as CODEBOOK_HELP
 from earprint.train.codebook_command import codebook
 from earprint.train.pack_command import HELP as PACK_HELP
@@ -25,6 +27,7 @@ Train an encoder on your own music, noises and rooms (needs `pip install 'earpri
 
 \b
   earprint train pack store --music songs/ --noise noises/ --rooms rooms/
+  earprint train calls store --count 20000
   earprint train fit store runs/mine --max-minutes 90
   earprint train curves runs/mine --out mine.png
   earprint train held-out store held-out
@@ -36,10 +39,11 @@ FIT_HELP = """\
 Train, with checkpoints; run it again to resume.
 
 The folder RUN gets checkpoint.pt (every 3 minutes and at the end), config.json, log.csv, validation.jsonl,
-curves.png (with matplotlib) and, at the end, weights.pt. A run that was interrupted, by Ctrl-C or
-otherwise, goes on from its checkpoint when the same command is given again, with the same batches,
-learning rates and losses as if nothing had been. The learning rate falls to zero over the limit, of minutes
-or steps, so plan a run to its end: a larger limit, given later, lifts the rate again.
+curves.png (with matplotlib) and, at the end, weights.pt and run.json, which are all that `export` needs.
+A run that was interrupted, by Ctrl-C or otherwise, goes on from its checkpoint when the same command is
+given again, with the same batches, learning rates and losses as if nothing had been. The learning rate
+falls to zero over the limit, of minutes or steps, so plan a run to its end: a larger limit, given later,
+lifts the rate again.
 
 The line of progress tells the loss, segments per second (pairs of 960 ms windows that the loss compares),
 and the share of the time in which the network waited for a batch to be drawn, distorted and turned into
@@ -79,6 +83,7 @@ Example:
 
 train_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 train_app.command("pack", help=PACK_HELP)(pack)
+train_app.command("calls", help=CALLS_HELP)(calls)
 train_app.command("codebook", help=CODEBOOK_HELP)(codebook)
 
 StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="Made by `earprint train pack`.")]
@@ -88,6 +93,7 @@ class Network(StrEnum):
     """The networks by name; see `earprint.train.networks`."""
 
     dense = "dense"
+    dense_attention = "dense-attention"
     attention = "attention"
     plain = "plain"
     nafp = "nafp"
@@ -116,8 +122,9 @@ def fit(
     network: Annotated[
         Network,
         typer.Option(
-            help="dense: fully convolutional, one pass over a track, the default model's. attention: the "
-            "paper's. plain: the same without attention. nafp: the paper's baseline (Chang et al. 2021)."
+            help="dense: fully convolutional, one pass over a track, the default model's. dense-attention: "
+            "the same with attention over bands and steps. attention: the paper's. plain: the same without "
+            "attention. nafp: the paper's baseline (Chang et al. 2021)."
         ),
     ] = Network.dense,
     dim: Annotated[int, typer.Option(metavar="N", min=1, help="Components of a fingerprint.")] = 128,
@@ -175,7 +182,8 @@ def fit(
         typer.Option(
             metavar="T",
             min=1e-3,
-            help="Of nt-xent; lower weighs the hardest wrong ones more.  [default: 0.07 for dense, else 0.1]",
+            help="Of nt-xent; lower weighs the hardest wrong ones more.  "
+            "[default: 0.05 for dense networks, else 0.1]",
         ),
     ] = None,
     margin: Annotated[
@@ -191,13 +199,16 @@ def fit(
         typer.Option(
             metavar="RATE",
             min=0.0,
-            help="Highest of the schedule, of AdamW.  [default: 0.002 for dense, else 0.0005]",
+            help="Highest of the schedule, of AdamW.  [default: 0.002 for dense networks, else 0.0005]",
         ),
     ] = None,
     start_from: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="weights.pt of an earlier run, for a new run to begin with."),
     ] = None,
+    validation_queries: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Held-out queries of each condition in a validation.")
+    ] = 128,
     device: Annotated[
         str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N; auto takes cuda if there is any.")
     ] = "auto",
@@ -221,7 +232,7 @@ def fit(
     options: dict[str, Any] = {
         "dim": dim, "max_steps": max_steps, "audio_per_step_s": audio_per_step, "chunk": chunk,
         "clips_per_track": clips_per_track, "loss": loss.value, "margin": margin, "threads": threads,
-        "seed": seed,
+        "seed": seed, "validation_queries": validation_queries,
     }  # fmt: skip
     if max_minutes is not None or max_steps is not None:
         options["max_minutes"] = max_minutes
@@ -280,7 +291,9 @@ def export(
     reference_steps: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="For dense: references keep every Nth row of 40 ms; queries keep all."
+            metavar="N",
+            min=1,
+            help="For dense: references keep, and compute, every Nth row of 40 ms only; queries keep all.",
         ),
     ] = None,
 ) -> None:

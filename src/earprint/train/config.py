@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from earprint.constants import FINGERPRINT_DIM
+from earprint.encoder.registry import DENSE_NETWORKS
 from earprint.errors import TrainingError
 from earprint.train.distortions import PAPER_DISTORTIONS, Distortions
 
@@ -19,8 +20,8 @@ class TrainConfig:
     dim : int
         Components of a fingerprint.
     query_beyond_steps : int
-        For ``dense``: rows before and after a query whose windows reach beyond it and are trained too, one
-        each 40 ms; at most 12, half a window.
+        For ``dense`` networks: rows before and after a query whose windows reach beyond it and are trained
+        too, one each 40 ms; at most 12, half a window.
     max_minutes : float or None
         Training time over all resumed runs together, in minutes; also the length of the schedule. None for
         no limit.
@@ -50,6 +51,8 @@ class TrainConfig:
     validation_percent : int
         Share of groups (sources) held out of music, noise and rooms.
     validate_every_minutes : float
+    validation_queries : int
+        Of each condition.
     seed : int
     threads : int
         CPU threads, 0 for torch's choice.
@@ -76,6 +79,7 @@ class TrainConfig:
     frozen_norm_share: float = 0.12
     validation_percent: int = 8
     validate_every_minutes: float = 12.0
+    validation_queries: int = 128
     seed: int = 1
     threads: int = 0
     distortions: Distortions = field(default_factory=Distortions)
@@ -87,8 +91,8 @@ class TrainConfig:
 
 def default_config(network: str, **changes: Any) -> TrainConfig:
     """The configuration a network is best trained with here, with some fields changed."""
-    if network == "dense":
-        changes = {"query_beyond_steps": 12, **changes}
+    if network in DENSE_NETWORKS:
+        changes = {"query_beyond_steps": 12, "temperature": 0.05, "frozen_norm_share": 0.3, **changes}
     else:
         # The paper: single segments, temperature 0.1, its own distortions; the released runs: Adam at 1e-4.
         paper = {"lengths_s": (1.0,), "temperature": 0.1, "learning_rate": 5e-4,

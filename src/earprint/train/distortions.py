@@ -11,8 +11,10 @@ class Distortions:
     ----------
     snr_db : tuple of float
         Range of the signal-to-noise ratio, uniform.
-    measured, simulated, device : float
-        Probability of a measured room's, simulated room's or device's response; else none.
+    measured, simulated : float
+        Probability of a measured or a simulated room's response; else none.
+    device : float
+        Probability of a device's response, with a room or without.
     second_noise : float
         Probability that a second noise sounds too.
     band_limit : float
@@ -23,6 +25,9 @@ class Distortions:
         Probability of a masked stretch of mel bands.
     speed : float
         Probability of another speed, up to ``speed_range`` faster or slower.
+    pace : float
+        Probability that both sides are played at another pace, up to ``pace_range`` faster or slower: so
+        one recording becomes many, with other keys and tempi.
     shift_s : float
         Time offset of the query against the reference grid, uniform in +-shift_s, in seconds.
     gain_db : tuple of float
@@ -32,6 +37,9 @@ class Distortions:
     codec : float
         Probability that a recording whose coded twin is in the store (`earprint train pack --codecs`) is
         heard as that twin.
+    call : float
+        Probability that a query is one of its recording's calls (`earprint train calls`), if there are any:
+        then room, noise and codec are the call's, and only level and masks are drawn here.
     quietest : float
         Mean square, of full scale, that a clip has at least: the energy gate of the paper notes.
     """
@@ -39,23 +47,26 @@ class Distortions:
     snr_db: tuple[float, float] = (-4.0, 20.0)
     measured: float = 0.25
     simulated: float = 0.25
-    device: float = 0.1
+    device: float = 0.25
     second_noise: float = 0.3
     band_limit: float = 0.35
     clip: float = 0.1
     mask: float = 0.2
     speed: float = 0.15
     speed_range: float = 0.04
+    pace: float = 0.4
+    pace_range: float = 0.18
     shift_s: float = 0.022
     gain_db: tuple[float, float] = (-30.0, 3.0)
     noise_with_response: float = 1.0
     codec: float = 0.5
+    call: float = 0.15
     quietest: float = 1e-6
 
 
 PAPER_DISTORTIONS = Distortions(
     snr_db=(0.0, 25.0), measured=1 / 3, simulated=1 / 3, device=0.0, second_noise=0.0, band_limit=0.0,
-    clip=0.0, mask=0.0, speed=0.0, shift_s=0.04, gain_db=(0.0, 0.0), noise_with_response=0.5, codec=0.0,
-    quietest=1e-4,
+    clip=0.0, mask=0.0, speed=0.0, pace=0.0, shift_s=0.04, gain_db=(0.0, 0.0), noise_with_response=0.5,
+    codec=0.0, call=0.0, quietest=1e-4,
 )  # fmt: skip
 """Noise, reverberation, or both, a third each (paper, section 2.2, and its notes)."""

@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from earprint.constants import N_MELS, SEGMENT_FRAMES
+from earprint.encoder.dense import EVERY_NTH
 from earprint.train.networks import DenseNetwork
 from earprint.train.quantise import quantise
+from earprint.train.sparse import BothGrids, make_switch
 
 SMALLEST_HALVED = 256
 """Tensors with fewer elements stay float32."""
@@ -64,7 +66,8 @@ def export_network(
     path : Path
         Ends in ``.onnx``.
     card : dict
-        Must hold ``name``, ``network``, ``dim`` and ``threshold`` (score by query length in s).
+        Must hold ``name``, ``network``, ``dim`` and ``threshold`` (score by query length in s). With
+        ``reference_steps``, a dense model can compute those rows alone, see `earprint.train.sparse`.
     calibration : sequence of ndarray, optional
         Inputs of the network; given, the convolutions become 8-bit. The last is kept to compare with.
 
@@ -80,11 +83,15 @@ def export_network(
     else:
         example = torch.randn(1, 600, N_MELS)
         dynamic = {1: torch.export.Dim("frames", min=147)}
+    every = card.get("reference_steps", 1)
+    whole, outputs = network, ["fingerprints"]
+    if isinstance(network, DenseNetwork) and every > 1:
+        whole, outputs = BothGrids(network, every).eval(), ["fingerprints", "fewer"]
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.onnx"
         program = torch.onnx.export(
-            network, (example,), dynamo=True, dynamic_shapes=(dynamic,), verbose=False,
-            input_names=["features"], output_names=["fingerprints"],
+            whole, (example,), dynamo=True, dynamic_shapes=(dynamic,), verbose=False,
+            input_names=["features"], output_names=outputs,
         )  # fmt: skip
         assert program is not None
         program.save(str(plain))
@@ -103,6 +110,8 @@ def export_network(
         model = onnx.load(str(exact))
         for node in model.graph.node:  # source locations of the exporting machine
             del node.metadata_props[:]
+        if len(outputs) > 1:
+            make_switch(model, EVERY_NTH.format(every))
         store_weights_as_half(model)
         onnx.save(model, str(path))
         before, after = run_onnx(plain, compared), run_onnx(path, compared)
@@ -113,7 +122,9 @@ def export_network(
 
 def run_onnx(path: Path, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Evaluate an ONNX file on the CPU."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it would warn that a switch is not a constant
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     output: NDArray[np.float32] = session.run(None, {session.get_inputs()[0].name: features})[0]
     return output
 

@@ -39,22 +39,27 @@ class Meter:
         One per step.
     segments : int
         Pairs of positions that the losses compared.
-    data_s, total_s : float
-        Time until the batches were there, and of the whole steps, in seconds. Both are measured when the
-        device has finished what it was given.
+    total_s : float
+        Time of the whole steps, in seconds.
+    data_s, measured_s : float
+        Time until the batches were there, and the whole time, of the steps in which the former was measured,
+        in seconds. All are measured when the device has finished what it was given.
     """
 
     losses: list[float] = field(default_factory=list)
     segments: int = 0
-    data_s: float = 0.0
     total_s: float = 0.0
+    data_s: float = 0.0
+    measured_s: float = 0.0
 
-    def add(self, loss: float, segments: int, data_s: float, total_s: float) -> None:
-        """Count one step."""
+    def add(self, loss: float, segments: int, data_s: float | None, total_s: float) -> None:
+        """Count one step, of which it was measured or not how long its data took."""
         self.losses.append(loss)
         self.segments += segments
-        self.data_s += data_s
         self.total_s += total_s
+        if data_s is not None:
+            self.data_s += data_s
+            self.measured_s += total_s
 
     @property
     def loss(self) -> float:
@@ -75,7 +80,7 @@ class Meter:
     @property
     def data_share(self) -> float:
         """Share of the time that went into making batches."""
-        return self.data_s / max(self.total_s, 1e-9)
+        return self.data_s / max(self.measured_s, 1e-9)
 
 
 class RunLog:

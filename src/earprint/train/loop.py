@@ -27,6 +27,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from earprint.errors import TrainingError
 from earprint.train.checkpoint import (
     CHECKPOINT,
+    SUMMARY,
     load_weights,
     read_checkpoint,
     save_weights,
@@ -38,7 +39,7 @@ from earprint.train.loss import loss_named
 from earprint.train.recipes import Recipe, recipe_for
 from earprint.train.sampler import Sampler
 from earprint.train.step import backward_of_batch
-from earprint.train.store import open_pack
+from earprint.train.store import has_pack, open_pack
 from earprint.train.validate import Validation
 
 __all__ = ["TrainConfig", "Trainer", "default_config"]
@@ -48,6 +49,9 @@ CHECKPOINT_EVERY_S = 180.0
 
 GRADIENT_NORM = 5.0
 """Gradients are scaled down to this norm."""
+
+MEASURE_EVERY = 16
+"""Steps on CUDA of which one tells how long the data took."""
 
 MAX_SKIPPED_SHARE = 0.05
 """Share of steps that may be skipped for a gradient that is not finite before the run is given up."""
@@ -92,9 +96,15 @@ class Trainer:
         torch.manual_seed(config.seed)
         if config.threads:
             torch.set_num_threads(config.threads)
+        if device.type == "cuda":
+            torch.set_float32_matmul_precision("high")  # of the loss, whose inputs came from bfloat16
+            # Trying all ways of a convolution pays where they are few: clips of one length.
+            torch.backends.cudnn.benchmark = len(config.lengths_s) == 1
         self.criterion = loss_named(config.loss, config.temperature, config.margin)
         self.recipe: Recipe = recipe_for(config.network, config.dim, config.query_beyond_steps)
         self.network = self.recipe.network.to(device)
+        if device.type == "cuda" and self.recipe.channels_last:
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         averaging = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
         self.started_from: dict[str, str] | None = None
         if start_from is not None:
@@ -103,20 +113,24 @@ class Trainer:
             self.started_from = {"weights": start_from.name, "digest": digest}
         self.average = AveragedModel(self.network, multi_avg_fn=averaging)
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
+            fused=device.type == "cuda",
+        )  # fmt: skip
         splits = {
             kind: open_pack(store, kind).split(config.validation_percent)
             for kind in ("music", "noise", "rooms")
         }
         (music, music_held), (noise, noise_held), (rooms, rooms_held) = splits.values()
-        self.sampler = Sampler(music, noise, rooms, config.distortions, device, config.seed)
+        calls = open_pack(store, "calls") if config.distortions.call and has_pack(store, "calls") else None
+        self.sampler = Sampler(music, noise, rooms, config.distortions, device, config.seed, calls)
         self.validation: Validation | None = None
         if music_held.items and noise_held.items and rooms_held.items:
-            self.validation = Validation(music_held, noise_held, rooms_held)
+            self.validation = Validation(music_held, noise_held, rooms_held, config.validation_queries)
         self.store = {
             kind: {"items": len(a.items), "held_out": len(b.items)} for kind, (a, b) in splits.items()
         }
+        if calls is not None:
+            self.store["calls"] = {"items": len(calls.items), "held_out": 0}
         self.step, self.trained_s, self.validated_s, self.skipped = 0, 0.0, 0.0, 0
         self.meter = Meter()
         self._stopping = False
@@ -169,6 +183,7 @@ class Trainer:
         finished = self.progress >= 1.0
         if finished:
             self.save_weights(self.run / "weights.pt")
+            (self.run / SUMMARY).write_text(json.dumps(self._summary(), indent=1), encoding="utf-8")
             self.validate()
         else:
             self.log.draw()
@@ -186,9 +201,11 @@ class Trainer:
             clips = min(clips, config.clips_per_track * len(self.sampler.music.items))
             batch = self.sampler.draw(clips, length_s, config.clips_per_track)
             clean, distorted = self.recipe.inputs(batch)
-        if self.device.type == "cuda":  # which only queues what it is told: without this the clock would lie
+        # CUDA only queues what it is told, so the clock would lie; waiting costs time: now and then will do.
+        measured = self.device.type != "cuda" or self.step % MEASURE_EVERY == 0
+        if measured and self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        data_s = time.monotonic() - start
+        data_s = time.monotonic() - start if measured else None
 
         network.train()
         if self.progress > 1 - config.frozen_norm_share:
@@ -249,17 +266,23 @@ class Trainer:
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "trained_s": self.trained_s,
             "validated_s": self.validated_s,
             "skipped": self.skipped,
             "sampler": self.sampler.state(),
+            **self._summary(),
+        }
+        write_checkpoint(self.run, state)
+
+    def _summary(self) -> dict[str, Any]:
+        """What a model's card tells of its run."""
+        return {
+            "step": self.step,
+            "trained_s": self.trained_s,
             "config": json.dumps(asdict(self.config)),
             "device": self.device_name(),
             "store": self.store,
             "started_from": self.started_from,
         }
-        write_checkpoint(self.run, state)
 
     def save_weights(self, file: Path) -> None:
         """Write the averaged weights alone, in half precision: a small file for a later run to begin with."""

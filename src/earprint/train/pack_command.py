@@ -88,6 +88,12 @@ def pack(
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="Picks the simulated rooms and the coded music.")
     ] = 1,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Processes that decode; 0 for one per core. The store is the same."
+        ),
+    ] = 0,
 ) -> None:
     """Decode audio once into a store; ends with exit code 2 if any file was left out."""
     from earprint.train.packing import count_files, pack_audio, pack_rooms
@@ -100,16 +106,17 @@ def pack(
         "rooms": count_files(responses, "rooms"),
     }
     simulated = simulate_rooms(simulate, seed, t60) if simulate else iter(())
-    with _Progress() as progress:
+    with Progress() as progress:
         progress.start("music", totals["music"])
-        _sum_up(
-            "music", pack_audio(music, store, "music", on_file=progress.file, coded_share=codecs, seed=seed)
+        packed = pack_audio(
+            music, store, "music", on_file=progress.file, coded_share=codecs, seed=seed, jobs=jobs
         )
+        _sum_up("music", packed)
         progress.start("noise", totals["noise"])
-        _sum_up("noise", pack_audio(noise, store, "noise", on_file=progress.file))
+        _sum_up("noise", pack_audio(noise, store, "noise", on_file=progress.file, jobs=jobs))
         progress.start("rooms", totals["rooms"])
         counted = progress.counted("simulated rooms", simulated, simulate)
-        _sum_up("rooms", pack_rooms(responses, counted, store, on_file=progress.file))
+        _sum_up("rooms", pack_rooms(responses, counted, store, on_file=progress.file, jobs=jobs))
     if progress.failed:
         left_out = messages.count(progress.failed, "file")
         typer.echo(f"{left_out} left out, as named above; mend or remove them", err=True)
@@ -123,7 +130,7 @@ def _sum_up(kind: str, packed: "Pack") -> None:
     typer.echo(f"{kind}: {len(packed.items)} items, {hours:.2f} h{also}")
 
 
-class _Progress:
+class Progress:
     """A bar on a terminal; elsewhere a line every `LINE_EVERY_S` seconds. Bad files are named on both."""
 
     def __init__(self) -> None:
@@ -132,7 +139,7 @@ class _Progress:
         self._task = self._bar.add_task("", total=None)
         self._what, self._done, self._total, self._told = "", 0, 0, time.monotonic()
 
-    def __enter__(self) -> "_Progress":
+    def __enter__(self) -> "Progress":
         self._bar.start()
         return self
 
@@ -149,7 +156,7 @@ class _Progress:
         if problem is not None:
             self.failed += 1
             say(self._bar, messages.failed_file(problem))
-        self._advance()
+        self.advance()
 
     def counted(self, what: str, things: Iterable[T], total: int) -> Iterator[T]:
         """Pass things on and count them."""
@@ -157,11 +164,12 @@ class _Progress:
             self.start(what, total)
         for thing in things:
             yield thing
-            self._advance()
+            self.advance()
 
-    def _advance(self) -> None:
-        self._done += 1
-        self._bar.advance(self._task)
+    def advance(self, count: int = 1) -> None:
+        """Count things that are done."""
+        self._done += count
+        self._bar.advance(self._task, count)
         if self._bar.disable and time.monotonic() - self._told > LINE_EVERY_S:
             self._told = time.monotonic()
             say(self._bar, f"{self._what}: {self._done}/{self._total}")

@@ -6,11 +6,14 @@ low-rate codec, as it sounds in a call, a voice message or a weak broadcast. Enc
 batches on a GPU, so this is done here and once. (In the world the codec comes last, after room and noise;
 here it is the music alone that it wears down.)
 
+Files are decoded in several processes if asked to; the store is the same whatever their number.
+
 A pack is written beside the old one and then takes its place, so that what breaks off leaves the old one.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from earprint.audio.files import survey
 from earprint.constants import SAMPLE_RATE
 from earprint.demo.degrade import align_direct_sound
 from earprint.errors import AudioError, TrainingError
+from earprint.train.parallel import in_order, process_count
 from earprint.train.store import Item, Pack, open_pack
 
 PEAK = 32_000
@@ -34,18 +38,22 @@ GROUP_MARK = "__"
 BIT_RATES = {"opus": (6_000, 8_000, 12_000, 16_000), "amr": (4_750, 7_950, 12_200), "mp3": (8_000, 16_000)}
 """Bit rates that twins are coded at, in bit/s, by codec."""
 
+FILES_PER_PROCESS = 8
+"""No process is started for fewer files than this: it takes as long to start as to decode them."""
+
 OnFile = Callable[[Path, str | None], None]
 """Told of every file when it is done, with the reason if it was left out."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What is to be packed: samples of the store's dtype, and those of its coded twin if it has one."""
+    """What is to be packed: samples of the store's dtype, its coded twin if it has one, and see `Item`."""
 
     name: str
     group: str
     samples: NDArray[np.generic]
     twin: NDArray[np.generic] | None = None
+    at: int | None = None
 
 
 def _tell_nobody(path: Path, problem: str | None) -> None:
@@ -88,6 +96,7 @@ def pack_audio(
     on_file: OnFile = _tell_nobody,
     coded_share: float = 0.0,
     seed: int = 1,
+    jobs: int = 1,
 ) -> Pack:
     """Decode every audio file under some folders into the store.
 
@@ -103,6 +112,8 @@ def pack_audio(
         Share of the recordings that get a coded twin.
     seed : int
         Picks them, their codecs and bit rates.
+    jobs : int
+        Processes that decode, 0 for one per core; 1 for this one. Twins are made in this one.
 
     Returns
     -------
@@ -119,7 +130,7 @@ def pack_audio(
         raise TrainingError("coded twins: FFmpeg has no encoder for them here; leave out --codecs")
 
     def recordings() -> Iterator[Recording]:
-        for path, name, group, audio in _decode_all(folders, on_file):
+        for path, name, group, audio in _decode_all(folders, on_file, jobs):
             levelled = audio * np.float32(PEAK / 32_768 / np.abs(audio).max())
             twin = None
             if rng.random() < coded_share:
@@ -130,7 +141,7 @@ def pack_audio(
                     on_file(path, f"{path}: packed without a coded twin ({error})")
             yield Recording(name, group, _int16(levelled), twin)
 
-    return _write_pack(recordings(), out, kind, "int16")
+    return write_pack(recordings(), out, kind, "int16")
 
 
 def pack_rooms(
@@ -139,6 +150,7 @@ def pack_rooms(
     out: Path,
     *,
     on_file: OnFile = _tell_nobody,
+    jobs: int = 1,
 ) -> Pack:
     """Pack measured and simulated responses as the store's ``rooms``, peak 1, direct sound at 0.
 
@@ -150,6 +162,8 @@ def pack_rooms(
         Become the category ``simulated``, each a group of its own.
     out : Path
     on_file : callable
+    jobs : int
+        Processes that decode, 0 for one per core; 1 for this one.
 
     Raises
     ------
@@ -158,12 +172,12 @@ def pack_rooms(
     """
 
     def responses() -> Iterator[Recording]:
-        for _, name, group, audio in _decode_all(folders, on_file):
+        for _, name, group, audio in _decode_all(folders, on_file, jobs):
             yield Recording(name, group, align_direct_sound(audio / np.abs(audio).max()))
         for number, response in enumerate(simulated):
             yield Recording(f"simulated/{number:05d}", f"simulated-{number:05d}", response)
 
-    return _write_pack(responses(), out, "rooms", "float32")
+    return write_pack(responses(), out, "rooms", "float32")
 
 
 def _int16(audio: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -171,27 +185,50 @@ def _int16(audio: NDArray[np.float32]) -> NDArray[np.int16]:
 
 
 def _decode_all(
-    folders: Iterable[Path], on_file: OnFile
+    folders: Iterable[Path], on_file: OnFile, jobs: int
 ) -> Iterator[tuple[Path, str, str, NDArray[np.float32]]]:
-    for folder in folders:
-        for path, problem in survey([folder]):
+    found = [(folder, path, problem) for folder in folders for path, problem in survey([folder])]
+    files = [path for _, path, problem in found if problem is None]
+    jobs = max(1, min(process_count(jobs), len(files) // FILES_PER_PROCESS))
+    with closing(in_order(_decoder, files, jobs, _deadly)) as results:
+        for folder, path, problem in found:
             if problem is not None:
                 on_file(path, str(problem))
                 continue
-            try:
-                audio = load_audio(path)
-            except AudioError as error:
-                on_file(path, str(error))
-                continue
-            if not audio.any():
-                on_file(path, f"{path}: silent throughout; left out")
+            audio = next(results)
+            if isinstance(audio, str):
+                on_file(path, audio)
                 continue
             name = path.relative_to(folder).as_posix() if path != folder else path.name
             yield path, name, group_of(path, folder), audio
             on_file(path, None)
 
 
-def _write_pack(recordings: Iterable[Recording], out: Path, kind: str, dtype: str) -> Pack:
+def _decoder() -> Callable[[Path], NDArray[np.float32] | str]:
+    return _decode
+
+
+def _decode(path: Path) -> NDArray[np.float32] | str:
+    """Samples of a file, or why there are none."""
+    try:
+        audio = load_audio(path)
+    except AudioError as error:
+        return str(error)
+    return audio if audio.any() else f"{path}: silent throughout; left out"
+
+
+def _deadly(path: Path) -> str:
+    return f"{path}: the process that decoded it died twice; left out"
+
+
+def write_pack(recordings: Iterable[Recording], out: Path, kind: str, dtype: str) -> Pack:
+    """Write recordings into a store, as they come, and open what was written.
+
+    Raises
+    ------
+    TrainingError
+        If there are none.
+    """
     out.mkdir(parents=True, exist_ok=True)
     items: list[Item] = []
     position = 0
@@ -204,7 +241,7 @@ def _write_pack(recordings: Iterable[Recording], out: Path, kind: str, dtype: st
             if recording.twin is not None:
                 recording.twin.astype(dtype).tofile(sink)
                 twin = position + length
-            items.append(Item(recording.name, recording.group, position, length, twin))
+            items.append(Item(recording.name, recording.group, position, length, twin, recording.at))
             position += length if twin is None else 2 * length
     if not items:
         Path(f"{raw}.tmp").unlink()

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from earprint.constants import FINGERPRINT_DIM, FRAME_HOP, FRAME_RATE, SAMPLE_RATE, SEGMENT_FRAMES
+from earprint.encoder.registry import DENSE_NETWORKS
 from earprint.errors import TrainingError
 from earprint.features import DENSE_FRONT_END, PAPER_FRONT_END
 from earprint.train import augment
 from earprint.train.front_end import TorchFrontEnd, normalise_batch
 from earprint.train.loss import Loss
-from earprint.train.networks import build_network
+from earprint.train.networks import AttentionNetwork, build_network
 from earprint.train.networks.dense import CONTEXT_LEFT, CONTEXT_RIGHT, HEAD_STEPS, STEP_FRAMES
 from earprint.train.sampler import CONTEXT_S, CONTEXT_STEPS, Batch
 
@@ -45,6 +46,9 @@ class Recipe:
     loss : callable
         Fingerprints of the distorted and clean side, the clips' length in s, and a loss of
         `earprint.train.loss`; a scalar.
+    channels_last : bool
+        Whether a GPU is faster with the channels of its maps next to each other: not where norms are taken
+        over whole maps.
     """
 
     network: nn.Module
@@ -53,6 +57,7 @@ class Recipe:
     positions: Callable[[float], int]
     weights: Callable[[int], Tensor]
     loss: Callable[[Tensor, Tensor, float, Loss], Tensor]
+    channels_last: bool
 
 
 def recipe_for(name: str, dim: int = FINGERPRINT_DIM, query_beyond_steps: int = 0) -> Recipe:
@@ -64,7 +69,8 @@ def recipe_for(name: str, dim: int = FINGERPRINT_DIM, query_beyond_steps: int = 
     dim : int
         Components of a fingerprint.
     query_beyond_steps : int
-        For ``dense``: rows of a query whose windows reach beyond either end, at most `MAX_BEYOND_STEPS`.
+        For ``dense`` networks: rows of a query whose windows reach beyond either end, at most
+        `MAX_BEYOND_STEPS`.
 
     Raises
     ------
@@ -72,7 +78,7 @@ def recipe_for(name: str, dim: int = FINGERPRINT_DIM, query_beyond_steps: int = 
         If there is no network of that name, or no such number of rows.
     """
     network = build_network(name, dim)
-    if name != "dense":
+    if name not in DENSE_NETWORKS:
         return _segment_recipe(network)
     if not 0 <= query_beyond_steps <= MAX_BEYOND_STEPS or query_beyond_steps % 2:
         raise TrainingError(
@@ -117,7 +123,7 @@ def _dense_recipe(network: nn.Module, beyond: int) -> Recipe:
         row_weights = weights(distorted.shape[1]).to(distorted.device)
         return criterion(distorted, clean, CONTEXT_STEPS - beyond, stride(length_s), row_weights)
 
-    return Recipe(network, features, inputs, positions, weights, loss)
+    return Recipe(network, features, inputs, positions, weights, loss, channels_last=True)
 
 
 def _segment_recipe(network: nn.Module) -> Recipe:
@@ -143,4 +149,7 @@ def _segment_recipe(network: nn.Module) -> Recipe:
     def loss(distorted: Tensor, clean: Tensor, length_s: float, criterion: Loss) -> Tensor:
         return criterion(distorted[:, None], clean[:, None], 0, 1, None)
 
-    return Recipe(network, features, inputs, lambda length_s: 1, torch.ones, loss)
+    return Recipe(
+        network, features, inputs, lambda length_s: 1, torch.ones, loss,
+        channels_last=isinstance(network, AttentionNetwork),
+    )  # fmt: skip

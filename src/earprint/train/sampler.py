@@ -1,11 +1,12 @@
-"""Batches of clean and distorted clips, drawn and distorted on whatever device holds the audio.
+"""Batches of clean and distorted clips, distorted on whatever device holds the audio.
 
 The distorted side is what a query is: a short crop with nothing beyond its edges, reverberated with one
 second of real past, mixed with noise, filtered, clipped. The clean side is what a reference is: the same
 music with `CONTEXT_S` more on either end. Their fingerprints line up `CONTEXT_STEPS` rows in.
 
-Everything is distorted in batches on the device that trains. What is drawn at random is drawn on the CPU from
-one generator, so that the same seed gives the same batches on every device.
+Everything is distorted in batches on the device that trains. What is drawn at random is drawn on the CPU
+(`earprint.train.drawing`). Only codecs cannot run in batches: their queries come ready made from the store
+(`earprint.train.calls`).
 """
 
 from dataclasses import dataclass
@@ -13,13 +14,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from earprint.constants import SAMPLE_RATE
 from earprint.train import augment
-from earprint.train.device_pack import DevicePack
+from earprint.train.device_pack import DevicePack, on_device
 from earprint.train.distortions import PAPER_DISTORTIONS, Distortions
-from earprint.train.store import Item, Pack
+from earprint.train.drawing import NONE, Drawing, Drawn
+from earprint.train.store import Pack
 
 __all__ = ["CONTEXT_S", "CONTEXT_STEPS", "PAPER_DISTORTIONS", "Batch", "Distortions", "Sampler"]
 
@@ -35,18 +38,19 @@ PAST_S = 1.0
 RESPONSE_S = 1.0
 """Responses are cut here, in seconds."""
 
-PLACES_TRIED = 4
-"""Places drawn for a clip, at most, until one is loud enough."""
+DEVICE_RESPONSE_S = 0.25
+"""Devices' responses are cut here, in seconds."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Clean (batch, n + 2 context) and distorted (batch, n) audio, and the bands to mask."""
+    """Clean (batch, n + 2 context) and distorted (batch, n) audio, bands to mask, and the tracks' numbers."""
 
     clean: Tensor
     distorted: Tensor
     mask_first: Tensor
     mask_width: Tensor
+    tracks: NDArray[np.int64]
 
 
 class Sampler:
@@ -60,6 +64,8 @@ class Sampler:
     distortions : Distortions
     device : torch.device
     seed : int
+    calls : Pack, optional
+        Queries ready made, of recordings of ``music``; those of others are not used.
     """
 
     def __init__(
@@ -70,23 +76,29 @@ class Sampler:
         distortions: Distortions,
         device: torch.device,
         seed: int,
+        calls: Pack | None = None,
     ) -> None:
         self.music, self.noise = DevicePack(music, device), DevicePack(noise, device)
         self.rooms = DevicePack(rooms, device)
+        self.calls = None if calls is None else DevicePack(calls, device)
         self.distortions, self.device = distortions, device
-        self.rng = np.random.default_rng(seed)
-        self._order: list[int] = []
-        self._noise_by_category = _nested(self.noise.items)
-        self._rooms_by_category = _nested(self.rooms.items)
+        self.drawing = Drawing(
+            self.music, self.noise, self.rooms, [] if calls is None else calls.items, distortions,
+            round(CONTEXT_S * SAMPLE_RATE), seed,
+        )  # fmt: skip
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """Where everything random comes from."""
+        return self.drawing.rng
 
     def state(self) -> dict[str, Any]:
         """What the next batches depend on, for a checkpoint."""
-        return {"generator": self.rng.bit_generator.state, "order": self._order}
+        return self.drawing.state()
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from where `state` was taken."""
-        self.rng.bit_generator.state = state["generator"]
-        self._order = list(state["order"])
+        self.drawing.restore(state)
 
     def draw(self, batch: int, length_s: float, clips_per_track: int = 1) -> Batch:
         """Draw clips, the distorted side ``length_s`` seconds long.
@@ -107,186 +119,99 @@ class Sampler:
         Batch
         """
         n = round(length_s * SAMPLE_RATE)
+        drawn = self.drawing.draw(batch, n, clips_per_track)
         context, past = round(CONTEXT_S * SAMPLE_RATE), round(PAST_S * SAMPLE_RATE)
-        counted = self._tracks(batch, clips_per_track, n)
-        items = [item for item, count in counted for _ in range(count)]
-        batch = len(items)
-        starts, lengths = self._places(items)
-        first = self._loud_places(counted, starts, lengths, n)
-
-        around = torch.arange(-context, n + context, device=self.device)
-        clean = self.music.gather(starts, lengths, first + around)
-
-        starts = self._maybe_coded(items, starts)
-        shift = self._uniform(batch, -self.distortions.shift_s, self.distortions.shift_s)
-        shift = (shift * SAMPLE_RATE).round().long()[:, None]
-        signal = self.music.gather(
-            starts, lengths, first + shift + torch.arange(-past, n, device=self.device)
+        clean = self._music(
+            drawn, self.music.starts[drawn.tracks], drawn.first, drawn.pace, -context, n + context
         )
-        change = self._sometimes(
-            batch, self.distortions.speed, -self.distortions.speed_range, self.distortions.speed_range
+        signal = self._music(
+            drawn, drawn.starts, drawn.first + drawn.shift, drawn.pace * drawn.speed, -past, n, turn=n / 2
         )
-        rows = change.nonzero()[:, 0]
-        if len(rows):
-            from_middle = torch.arange(-past, n, device=self.device).double() - n / 2
-            at = (first + shift)[rows] + n / 2 + from_middle * (1 + change[rows, None])
-            signal[rows] = self.music.interpolate(starts[rows], lengths[rows], at)
-        return self._distort(clean, signal, n)
+        distorted = self._distort(drawn, signal, n)
+        rows = np.flatnonzero(drawn.call != NONE)
+        if self.calls is not None and len(rows):
+            at = self._on_device(drawn.call_first[rows])[:, None] + torch.arange(n, device=self.device)
+            distorted[self._on_device(rows)] = self.calls.gather(
+                *self._places(self.calls, drawn.call[rows]), at
+            )
+        gain = 10 ** (drawn.gain_db / 20)
+        distorted = distorted * self._reals(gain)[:, None]
+        first, width = self._on_device(drawn.mask_first), self._on_device(drawn.mask_width)
+        return Batch(clean, distorted, first, width, drawn.tracks)
 
-    def _tracks(self, batch: int, clips_per_track: int, n: int) -> list[tuple[Item, int]]:
-        """Tracks and how many clips of ``n`` samples of each make up a batch."""
-        if clips_per_track == 1:
-            return [(self.music.items[i], 1) for i in self._distinct(batch)]
-        waiting = self._distinct(min(batch, len(self.music.items)))
-        counted: list[tuple[Item, int]] = []
-        missing = batch
-        while waiting and missing:
-            item = self.music.items[waiting.pop(0)]
-            room = 1 + max(0, item.length - n) // _apart(n)
-            counted.append((item, min(clips_per_track, room, missing)))
-            missing -= counted[-1][1]
-        self._order = waiting + self._order
-        return counted
-
-    def _loud_places(
-        self, counted: list[tuple[Item, int]], starts: Tensor, lengths: Tensor, n: int
+    def _music(
+        self,
+        drawn: Drawn,
+        starts: NDArray[np.int64],
+        first: NDArray[np.int64],
+        speed: NDArray[np.float64],
+        begin: int,
+        end: int,
+        turn: float = 0.0,
     ) -> Tensor:
-        """Random places (batch, 1) where ``n`` samples are not near silence, or the last of a few tries.
+        """Samples from ``begin`` to ``end`` about each clip's first, played at a speed, (batch, end - begin).
 
-        Clips of a track are redrawn together, in the order of time and `_apart` from each other.
+        The query of another speed turns about its middle, ``turn`` samples in at the pace of both sides.
         """
-        owner = torch.tensor([i for i, (_, count) in enumerate(counted) for _ in range(count)])
-        owner = owner.to(self.device)
-        first = torch.zeros(len(owner), 1, dtype=torch.long, device=self.device)
-        wanted = list(range(len(counted)))
-        for _ in range(PLACES_TRIED):
-            drawn: list[int] = []
-            for item, count in (counted[i] for i in wanted):
-                between = _apart(n) * np.arange(count)
-                free = max(1, item.length - n - between[-1])
-                drawn += (np.sort([self.rng.integers(0, free) for _ in range(count)]) + between).tolist()
-            rows = torch.isin(owner, torch.tensor(wanted, device=self.device)).nonzero()[:, 0]
-            first[rows, 0] = torch.tensor(drawn, device=self.device)
-            at = first[rows] + torch.arange(n, device=self.device)
-            power = augment.mean_square(self.music.gather(starts[rows], lengths[rows], at))[:, 0]
-            quiet = owner[rows[power < self.distortions.quietest]]
-            wanted = sorted(set(quiet.tolist()))
-            if not wanted:
-                break
-        return first
+        where = self._on_device(starts), self._on_device(self.music.lengths[drawn.tracks])
+        place = self._on_device(first)[:, None]
+        out = self.music.gather(*where, place + torch.arange(begin, end, device=self.device))
+        rows = np.flatnonzero(speed != 1)
+        if len(rows):
+            chosen = self._on_device(rows)
+            pace, whole = self._on_device(drawn.pace[rows])[:, None], self._on_device(speed[rows])[:, None]
+            from_middle = torch.arange(begin, end, device=self.device, dtype=torch.float64) - turn
+            at = place[chosen] + turn * pace + from_middle * whole
+            out[chosen] = self.music.interpolate(where[0][chosen], where[1][chosen], at)
+        return out
 
-    def _maybe_coded(self, items: list[Item], starts: Tensor) -> Tensor:
-        """Starts (batch,) of the recordings or, now and then, of their coded twins."""
-        if all(item.twin is None for item in items):
-            return starts
-        coded = self.rng.random(len(items)) < self.distortions.codec
-        heard = [
-            item.twin if item.twin is not None and yes else item.start
-            for item, yes in zip(items, coded, strict=True)
-        ]
-        return torch.tensor(heard, device=self.device)
-
-    def _distort(self, clean: Tensor, signal: Tensor, n: int) -> Batch:
-        options, batch = self.distortions, len(signal)
-        noise = self._noises(batch, signal.shape[1])
-        responses, heard = self._responses(batch)
+    def _distort(self, drawn: Drawn, signal: Tensor, n: int) -> Tensor:
+        noise = self._noise(drawn, signal.shape[1])
+        responses = self._responses(drawn.rooms, RESPONSE_S)
         length = augment.fft_length(signal.shape[1] + responses.shape[1])
-        curves = augment.band_limit_curve(*self._band_limits(batch), length)
+        low, high, order = (self._reals(values) for values in (drawn.low_hz, drawn.high_hz, drawn.order))
+        curves = augment.band_limit_curve(low, high, order, length)
+        rows = np.flatnonzero(drawn.devices != NONE)
+        if len(rows):
+            devices = torch.fft.rfft(self._responses(drawn.devices[rows], DEVICE_RESPONSE_S), length)
+            curves = curves.to(devices.dtype)
+            curves[self._on_device(rows)] *= devices
         signal = augment.filter_spectra(signal, responses, curves, n)
         noise = augment.filter_spectra(noise, responses, curves, n)
-        if options.noise_with_response < 1:
-            noisy = torch.from_numpy(self.rng.random(batch) < options.noise_with_response).to(self.device)
-            noise = noise * (noisy | ~heard)[:, None]
-        mixed = augment.mix_at_snr(signal, noise, self._uniform(batch, *options.snr_db).float())
-        mixed = augment.clip_peaks(mixed, 1 - self._sometimes(batch, options.clip, 0.1, 0.7).float())
-        gain = 10 ** (self._uniform(batch, *options.gain_db) / 20)
-        width = self._sometimes(batch, options.mask, 3, 14).long()
-        first = (self._uniform(batch, 0, 1) * (64 - width)).long()
-        return Batch(clean, mixed * gain[:, None].float(), first, width)
+        noise = noise * self._on_device(drawn.noisy)[:, None]
+        mixed = augment.mix_at_snr(signal, noise, self._reals(drawn.snr_db))
+        return augment.clip_peaks(mixed, self._reals(drawn.clipped))
 
-    def _noises(self, batch: int, n: int) -> Tensor:
-        total = self._levelled_noise(batch, n)
-        loud = self._sometimes(batch, self.distortions.second_noise, 0.3, 1.0).float()
-        rows = loud.nonzero()[:, 0]
+    def _noise(self, drawn: Drawn, n: int) -> Tensor:
+        total = self._levelled_noise(drawn.noises[0], drawn.noise_first[0], n)
+        rows = np.flatnonzero(drawn.second_noise)
         if len(rows):
-            total[rows] += self._levelled_noise(len(rows), n) * loud[rows, None]
+            second = self._levelled_noise(drawn.noises[1, rows], drawn.noise_first[1, rows], n)
+            total[self._on_device(rows)] += second * self._reals(drawn.second_noise[rows])[:, None]
         return total
 
-    def _levelled_noise(self, batch: int, n: int) -> Tensor:
-        items = [self._pick(self._noise_by_category) for _ in range(batch)]
-        starts, lengths = self._places(items)
-        first = torch.tensor([self.rng.integers(0, item.length) for item in items], device=self.device)
-        at = first[:, None] + torch.arange(n, device=self.device)
-        noise = self.noise.gather(starts, lengths, at, loop=True)
+    def _levelled_noise(self, numbers: NDArray[np.int64], first: NDArray[np.int64], n: int) -> Tensor:
+        at = self._on_device(first)[:, None] + torch.arange(n, device=self.device)
+        noise = self.noise.gather(*self._places(self.noise, numbers), at, loop=True)
         return noise / (augment.mean_square(noise).sqrt() + 1e-5)
 
-    def _responses(self, batch: int) -> tuple[Tensor, Tensor]:
-        """Responses (batch, n), an impulse where there is none, and where there is one (batch,)."""
-        options, n = self.distortions, round(RESPONSE_S * SAMPLE_RATE)
-        out = torch.zeros(batch, n, device=self.device)
+    def _responses(self, numbers: NDArray[np.int64], length_s: float) -> Tensor:
+        """Responses (batch, n), an impulse where there is none."""
+        n = round(length_s * SAMPLE_RATE)
+        out = torch.zeros(len(numbers), n, device=self.device)
         out[:, 0] = 1.0
-        heard = torch.zeros(batch, dtype=torch.bool, device=self.device)
-        kinds = ("room", "simulated", "device")
-        shares = np.array((options.measured, options.simulated, options.device))
-        drawn = self.rng.choice(4, size=batch, p=[*shares, 1 - shares.sum()])
-        rows, items = [], []
-        for row, kind in enumerate(drawn):
-            groups = self._rooms_by_category.get(kinds[kind]) if kind < len(kinds) else None
-            if groups:
-                rows.append(row)
-                items.append(self._pick({kinds[kind]: groups}))
-        if rows:
+        rows = np.flatnonzero(numbers != NONE)
+        if len(rows):
             at = torch.arange(n, device=self.device).expand(len(rows), n)
-            out[rows] = self.rooms.gather(*self._places(items), at)
-            heard[rows] = True
-        return out, heard
+            found = self.rooms.gather(*self._places(self.rooms, numbers[rows]), at)
+            out[self._on_device(rows)] = found
+        return out
 
-    def _band_limits(self, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-        on = self._sometimes(batch, self.distortions.band_limit, 1, 1) > 0
-        low = torch.exp(self._uniform(batch, np.log(40), np.log(500)))
-        high = torch.exp(self._uniform(batch, np.log(2500), np.log(7500)))
-        order = torch.exp(self._uniform(batch, np.log(1), np.log(8)))
-        low, high = torch.where(on, low, 0.0), torch.where(on, high, 1e6)
-        return low.float(), high.float(), order.float()
+    def _places(self, pack: DevicePack, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        return self._on_device(pack.starts[numbers]), self._on_device(pack.lengths[numbers])
 
-    def _distinct(self, count: int) -> list[int]:
-        """Indices of tracks, every track once before any comes again."""
-        while len(self._order) < count:
-            again = self.rng.permutation(len(self.music.items)).tolist()
-            # Those still waiting go behind the rest, or a batch could hold a track twice.
-            self._order += sorted(again, key=set(self._order).__contains__)
-        chosen, self._order = self._order[:count], self._order[count:]
-        return chosen
+    def _on_device(self, values: NDArray[np.generic]) -> Tensor:
+        return on_device(values, self.device)
 
-    def _pick(self, nested: dict[str, dict[str, list[Item]]]) -> Item:
-        """An item of a random category, then of a random group: no source dominates by size."""
-        groups = nested[list(nested)[self.rng.integers(len(nested))]]
-        items = groups[list(groups)[self.rng.integers(len(groups))]]
-        return items[self.rng.integers(len(items))]
-
-    def _places(self, items: list[Item]) -> tuple[Tensor, Tensor]:
-        starts = torch.tensor([item.start for item in items], device=self.device)
-        lengths = torch.tensor([item.length for item in items], device=self.device)
-        return starts, lengths
-
-    def _uniform(self, count: int, low: float, high: float) -> Tensor:
-        return torch.from_numpy(self.rng.uniform(low, high, count)).to(self.device)
-
-    def _sometimes(self, count: int, probability: float, low: float, high: float) -> Tensor:
-        """Uniform values with a probability, else 0."""
-        drawn = self.rng.uniform(low, high, count)
-        drawn *= self.rng.random(count) < probability
-        return torch.from_numpy(drawn).to(self.device)
-
-
-def _apart(n: int) -> int:
-    """Samples between the beginnings of two clips of a track whose music must not meet, context included."""
-    return n + round(CONTEXT_S * SAMPLE_RATE)
-
-
-def _nested(items: list[Item]) -> dict[str, dict[str, list[Item]]]:
-    """Items by category and group."""
-    out: dict[str, dict[str, list[Item]]] = {}
-    for item in items:
-        out.setdefault(item.category, {}).setdefault(item.group, []).append(item)
-    return out
+    def _reals(self, values: NDArray[np.float64]) -> Tensor:
+        return self._on_device(values.astype(np.float32))

@@ -1,11 +1,11 @@
 """The packed store: audio decoded once, read as memory-mapped samples while training.
 
 A store is a folder with one int16 file of samples and one JSON index for each of music, noise and rooms
-(room responses are float32: their tails lie far below their peak). Every item carries its group, the
-source it comes from; training and validation are divided by group, never inside one, so that nothing of
-a validation track's album, noise's recordist or room was heard in training.
+(room responses are float32: their tails lie far below their peak), and of calls if they were made. Every
+item carries its group, the source it comes from; training and validation are divided by group, never inside
+one, so that nothing of a validation track's album, noise's recordist or room was heard in training.
 
-`earprint.train.packing` makes a store; this module reads it.
+`earprint.train.packing` makes a store, `earprint.train.calls_packing` adds calls; this module reads it.
 """
 
 import hashlib
@@ -36,6 +36,9 @@ class Item:
         In samples.
     twin : int or None
         Start of the same recording after a low-rate codec, as long and in step, if there is one.
+    at : int or None
+        For a call: the sample of its recording at which it begins; its ``name`` and ``group`` are the
+        recording's.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Item:
     start: int
     length: int
     twin: int | None = None
+    at: int | None = None
 
     @property
     def category(self) -> str:
@@ -83,6 +87,20 @@ def in_validation(group: str, percent: int) -> bool:
     """Whether a group is held out: a digest of its name decides, the same on every machine."""
     digest = hashlib.blake2b(f"{SPLIT_SALT}:{group}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") % 100 < percent
+
+
+def calls_by_recording(pack: Pack) -> dict[str, list[Item]]:
+    """The calls of a ``calls`` pack (`earprint.train.calls`), by the name of the recording they are of."""
+    calls: dict[str, list[Item]] = {}
+    for item in pack.items:
+        if item.at is not None:
+            calls.setdefault(item.name, []).append(item)
+    return calls
+
+
+def has_pack(store: Path, kind: str) -> bool:
+    """Whether a store has a pack of this kind."""
+    return (store / f"{kind}.json").exists()
 
 
 def open_pack(store: Path, kind: str) -> Pack:

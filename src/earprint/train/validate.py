@@ -7,6 +7,7 @@ is a query whose mean similarity over its rows is highest at the right track and
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from earprint.train.distortions import Distortions
@@ -14,8 +15,8 @@ from earprint.train.recipes import Recipe
 from earprint.train.sampler import Sampler
 from earprint.train.store import Pack
 
-QUERIES = 128
-"""Queries of each condition."""
+AT_A_TIME = 16
+"""Clips drawn and embedded at a time."""
 
 CONDITIONS = {
     "1 s noise 0 dB": (1.0, 0.0, False),
@@ -26,10 +27,17 @@ CONDITIONS = {
 
 
 class Validation:
-    """Fixed queries over held-out music, noise and rooms, measured as often as wanted."""
+    """Fixed queries over held-out music, noise and rooms, measured as often as wanted.
 
-    def __init__(self, music: Pack, noise: Pack, rooms: Pack) -> None:
-        self.packs = music, noise, rooms
+    Parameters
+    ----------
+    music, noise, rooms : Pack
+    queries : int
+        Of each condition.
+    """
+
+    def __init__(self, music: Pack, noise: Pack, rooms: Pack, queries: int = 128) -> None:
+        self.packs, self.queries = (music, noise, rooms), queries
 
     def describe(self) -> str:
         """Say how many tracks, noises and rooms are held out."""
@@ -42,17 +50,19 @@ class Validation:
         for number, (name, (length_s, snr_db, rooms)) in enumerate(CONDITIONS.items()):
             distortions = Distortions(
                 snr_db=(snr_db, snr_db), measured=0.5 * rooms, simulated=0.5 * rooms, device=0.0,
-                second_noise=0.0, band_limit=0.0, clip=0.0, mask=0.0, speed=0.0,
+                second_noise=0.0, band_limit=0.0, clip=0.0, mask=0.0, speed=0.0, pace=0.0, call=0.0,
             )  # fmt: skip
             sampler = Sampler(*self.packs, distortions, device, seed=100 + number)
-            references, queries = [], []
-            for _ in range(max(1, QUERIES // 16)):
-                batch = sampler.draw(min(16, len(self.packs[0].items)), length_s)
+            references, queries, tracks = [], [], []
+            for _ in range(max(1, self.queries // AT_A_TIME)):
+                batch = sampler.draw(min(AT_A_TIME, len(self.packs[0].items)), length_s)
+                tracks.append(batch.tracks)
                 clean, distorted = recipe.inputs(batch)
                 references.append(network(clean))
                 rows = _rows(network(distorted))
                 queries.append(rows * recipe.weights(rows.shape[1]).to(rows.device)[:, None])
-            out[name] = hit_rate(_rows(torch.cat(queries)), _rows(torch.cat(references)))
+            found = _rows(torch.cat(queries)), _rows(torch.cat(references))
+            out[name] = hit_rate(*found, np.concatenate(tracks))
         return out
 
 
@@ -61,7 +71,7 @@ def _rows(fingerprints: Tensor) -> Tensor:
     return fingerprints if fingerprints.dim() == 3 else fingerprints[:, None]
 
 
-def hit_rate(queries: Tensor, references: Tensor) -> float:
+def hit_rate(queries: Tensor, references: Tensor, tracks: NDArray[np.int64] | None = None) -> float:
     """Share of queries whose best alignment over all references is the right one.
 
     Parameters
@@ -70,11 +80,16 @@ def hit_rate(queries: Tensor, references: Tensor) -> float:
     references : Tensor, shape (batch, m, dim), m >= n
         Row ``i + (m - n) / 2`` of clip b is the right answer to row ``i`` of query b; a place up to two
         rows away counts as right.
+    tracks : ndarray of int64, shape (batch,), optional
+        Number of each clip's track; other clips of the same track are not compared with.
     """
     n, m = queries.shape[1], references.shape[1]
     scores = torch.zeros(len(queries), len(references), m - n + 1, device=queries.device)
     for row in range(n):
         scores += torch.einsum("qd,rmd->qrm", queries[:, row], references[:, row : row + m - n + 1])
+    if tracks is not None:
+        other = torch.from_numpy(tracks[:, None] == tracks).fill_diagonal_(False).to(scores.device)
+        scores = scores.masked_fill(other[:, :, None], -torch.inf)
     best = scores.flatten(1).argmax(dim=1).cpu().numpy()
     clip, place = best // (m - n + 1), best % (m - n + 1)
     right = (clip == np.arange(len(queries))) & (np.abs(place - (m - n) // 2) <= 2)

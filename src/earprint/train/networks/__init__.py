@@ -14,6 +14,7 @@ __all__ = ["NETWORKS", "AttentionNetwork", "DenseNetwork", "NafpNetwork", "Plain
 
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "dense": lambda dim: DenseNetwork(dim=dim),
+    "dense-attention": lambda dim: DenseNetwork(dim=dim, attention=True),
     "attention": AttentionNetwork,
     "plain": PlainNetwork,
     "nafp": NafpNetwork,

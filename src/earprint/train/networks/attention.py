@@ -15,6 +15,9 @@ from earprint.train.networks.head import SplitHead
 MASK_SCALE = 100.0
 """The paper's scaling factor of the attention mask (table 2)."""
 
+LARGE_MAP = 256
+"""Values of a channel's map from which on attention is computed by matrix products."""
+
 
 class SpectralTemporalAttention(nn.Module):
     """Reweigh each channel's map by the outer product of its attention over frequency and over time.
@@ -31,10 +34,16 @@ class SpectralTemporalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply to (batch, channels, F, T)."""
-        # As matrix products: a product and a sum would write the map out twice. Softmax in float32 at least.
+        # Softmax in float32 at least.
         exact = torch.promote_types(x.dtype, torch.float32)
-        by_freq = torch.matmul(x, self.spectral[:, :, None].to(x.dtype)).squeeze(3)
-        by_time = torch.matmul(self.temporal[:, None, :].to(x.dtype), x).squeeze(2)
+        spectral, temporal = self.spectral.to(x.dtype), self.temporal.to(x.dtype)
+        if x.shape[2] * x.shape[3] >= LARGE_MAP and not x.is_cuda:
+            # As matrix products: a product and a sum would write the map out twice.
+            by_freq = torch.matmul(x, spectral[:, :, None]).squeeze(3)
+            by_time = torch.matmul(temporal[:, None, :], x).squeeze(2)
+        else:  # very many tiny matrices would be slower, and on a GPU all are tiny
+            by_freq = (x * spectral[:, None, :]).sum(dim=3)
+            by_time = (x * temporal[:, :, None]).sum(dim=2)
         over_freq = MASK_SCALE * by_freq.to(exact).tanh().softmax(dim=2)
         over_time = by_time.to(exact).tanh().softmax(dim=2)
         return x * over_freq[..., None].to(x.dtype) * over_time[:, :, None, :].to(x.dtype)

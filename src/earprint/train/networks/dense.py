@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from earprint.constants import FINGERPRINT_DIM, N_MELS
+from earprint.train.networks.head import windows_through
 
 STEP_FRAMES: Final = 4
 """Spectrogram frames between two fingerprints, 40 ms."""
@@ -56,6 +57,33 @@ class ValidBlock(nn.Module):
         return functional.relu(y + self.skip(middle))
 
 
+class BandAttention(nn.Module):
+    """The paper's spectral-temporal attention for a track without end: from each step alone.
+
+    The paper weighs the bands of a segment by a softmax over frequency, and its frames by one over time. Here
+    a frame's weights may depend on what lies around it only, or chunks would differ from one pass. For
+    channel c of a map X (C x F x T): ``a_F = softmax_F tanh(W X)`` at each step, and
+    ``a_T = 2 sigmoid(V mean_F X)``, where W and V mix the channels; the output is ``X * F a_F * a_T``. Both
+    weights are 1 where W and V are 0, as they are in the beginning.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.spectral = nn.Conv2d(channels, channels, 1)
+        self.temporal = nn.Conv2d(channels, channels, 1)
+        for layer in (self.spectral, self.temporal):
+            nn.init.zeros_(layer.weight)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to (batch, channels, F, T)."""
+        over_bands = x.shape[2] * self.spectral(x).tanh().softmax(dim=2)
+        over_steps = 2 * self.temporal(x.mean(dim=2, keepdim=True)).sigmoid()
+        out: Tensor = x * over_bands.to(x.dtype) * over_steps
+        return out
+
+
 class DenseNetwork(nn.Module):
     """Normalised log-mel frames in, unit vectors out, one each 40 ms.
 
@@ -67,6 +95,8 @@ class DenseNetwork(nn.Module):
         Components of a fingerprint.
     branch : int
         Hidden units of each component's branch in the split head.
+    attention : bool
+        Weigh bands and steps after every block but the first, see `BandAttention`.
     """
 
     def __init__(
@@ -74,15 +104,20 @@ class DenseNetwork(nn.Module):
         channels: tuple[int, int, int, int, int] = (16, 32, 64, 96, 192),
         dim: int = FINGERPRINT_DIM,
         branch: int = 16,
+        *,
+        attention: bool = False,
     ) -> None:
         super().__init__()
         stem, *blocks = channels
         self.stem = nn.Conv2d(1, stem, 3, (2, 2), (1, 0), bias=False)
         self.stem_norm = nn.BatchNorm2d(stem)
         strides = ((2, 1), (2, 2), (2, 1), (2, 1))
-        layers, width = [], stem
-        for out, (stride_f, stride_t) in zip(blocks, strides, strict=True):
+        layers: list[nn.Module] = []
+        width = stem
+        for number, (out, (stride_f, stride_t)) in enumerate(zip(blocks, strides, strict=True)):
             layers.append(ValidBlock(width, out, stride_f, stride_t))
+            if attention and number > 0:
+                layers.append(BandAttention(out))
             width = out
         self.blocks = nn.Sequential(*layers)
         flat = width * (N_MELS // 32)
@@ -91,8 +126,22 @@ class DenseNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Fingerprint (batch, T, 64) normalised frames: (batch, (T - 147) // 4 + 1, dim) unit vectors."""
+        return self.head(self.steps(x))
+
+    def steps(self, x: Tensor) -> Tensor:
+        """Everything below the head: (batch, T, 64) normalised frames to (batch, width, steps of 40 ms)."""
         x = x.transpose(1, 2).unsqueeze(1)
         x = functional.relu(self.stem_norm(self.stem(x)))
-        x = self.blocks(x).flatten(1, 2)
-        x = self.project(functional.elu(self.gather(x))).transpose(1, 2)
+        x = self.blocks(x)
+        return x.flatten(1, 2)
+
+    def head(self, x: Tensor, every: int = 1) -> Tensor:
+        """Gather windows of steps into unit vectors (batch, rows, dim), computing only ``every`` nth row."""
+        gather = self.gather
+        if x.is_cuda:
+            x = windows_through(x, gather, self.project)[:, :, ::every]
+        else:
+            x = functional.conv1d(x, gather.weight, gather.bias, every, groups=gather.groups)
+            x = self.project(functional.elu(x))
+        x = x.transpose(1, 2)
         return functional.normalize(x.float(), dim=2, eps=1e-6)

@@ -1,0 +1,280 @@
+"""What a batch is to be, drawn at random on the CPU: small arrays, one value for each clip.
+
+Everything that is drawn comes from one generator, in an order that depends on the settings and the store
+alone, so that the same seed gives the same batches on every device. `earprint.train.sampler` makes audio of
+it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earprint.constants import N_MELS, SAMPLE_RATE
+from earprint.train.device_pack import DevicePack
+from earprint.train.distortions import Distortions
+from earprint.train.nested import Nested
+from earprint.train.store import Item
+
+Whole = NDArray[np.int64]
+Real = NDArray[np.float64]
+
+PLACES_TRIED = 4
+"""Places drawn for a clip, at most, until one is loud enough."""
+
+NONE = -1
+"""Number of an item where there is none."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One batch, before it is audio; all arrays have one entry for each clip.
+
+    Attributes
+    ----------
+    tracks : ndarray of int64
+        Numbers of the music.
+    starts : ndarray of int64
+        Where each begins in the music's samples; where its coded twin does, for the query, if that is heard.
+    first : ndarray of int64
+        Place of the clip in its track, in samples.
+    shift : ndarray of int64
+        How much later the query begins, in samples.
+    pace, speed : ndarray of float64
+        Playing speed of both sides, and of the query besides; 1 for unchanged.
+    call, call_first : ndarray of int64
+        The call that the query is cut from, or `NONE`, and where in it.
+    noises, noise_first : ndarray of int64, shape (2, batch)
+        Two noises and where they begin.
+    second_noise : ndarray of float64
+        Level of the second noise against the first, 0 for none.
+    rooms, devices : ndarray of int64
+        Responses, or `NONE`.
+    noisy : ndarray of bool
+        Whether there is noise.
+    low_hz, high_hz, order : ndarray of float64
+        Band limits.
+    snr_db, gain_db : ndarray of float64
+    clipped : ndarray of float64
+        Share of the peak at which it is clipped; 1 for not at all.
+    mask_first, mask_width : ndarray of int64
+        Mel bands that are hidden.
+    """
+
+    tracks: Whole
+    starts: Whole
+    first: Whole
+    shift: Whole
+    pace: Real
+    speed: Real
+    call: Whole
+    call_first: Whole
+    noises: Whole
+    noise_first: Whole
+    second_noise: Real
+    rooms: Whole
+    devices: Whole
+    noisy: NDArray[np.bool_]
+    low_hz: Real
+    high_hz: Real
+    order: Real
+    snr_db: Real
+    gain_db: Real
+    clipped: Real
+    mask_first: Whole
+    mask_width: Whole
+
+
+class Drawing:
+    """Draws batches.
+
+    Parameters
+    ----------
+    music, noise, rooms : DevicePack
+        ``rooms`` holds responses in the categories ``room``, ``simulated`` and ``device``; one may be
+        missing, its share then goes to no response.
+    calls : sequence of Item
+        Calls of recordings of ``music``, see `earprint.train.calls`.
+    distortions : Distortions
+    apart : int
+        Samples between the end of a clip and the beginning of the next of the same track, at least.
+    seed : int
+    """
+
+    def __init__(
+        self,
+        music: DevicePack,
+        noise: DevicePack,
+        rooms: DevicePack,
+        calls: Sequence[Item],
+        distortions: Distortions,
+        apart: int,
+        seed: int,
+    ) -> None:
+        self.music, self.noise, self.distortions = music, noise, distortions
+        self.rng = np.random.default_rng(seed)
+        self.waiting: list[int] = []
+        self._apart = apart
+        self._noises = Nested(noise.items)
+        self._responses = [Nested(rooms.items, [kind]) for kind in ("room", "simulated", "device")]
+        self._twins = np.array([NONE if item.twin is None else item.twin for item in music.items], np.int64)
+        names = {item.name: number for number, item in enumerate(music.items)}
+        self._calls_of: dict[int, list[int]] = {}
+        for number, call in enumerate(calls):
+            if call.name in names and call.at is not None:
+                self._calls_of.setdefault(names[call.name], []).append(number)
+        self._call_at = np.array([call.at or 0 for call in calls], np.int64)
+        self._call_length = np.array([call.length for call in calls], np.int64)
+
+    def state(self) -> dict[str, Any]:
+        """What the next batches depend on, for a checkpoint."""
+        return {"generator": self.rng.bit_generator.state, "order": self.waiting}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.rng.bit_generator.state = state["generator"]
+        self.waiting = list(state["order"])
+
+    def draw(self, batch: int, n: int, clips_per_track: int) -> Drawn:
+        """Draw a batch of clips of ``n`` samples; see `earprint.train.sampler.Sampler.draw`."""
+        options, rng = self.distortions, self.rng
+        counted = self.tracks(batch, clips_per_track, n)
+        tracks = np.repeat([track for track, _ in counted], [count for _, count in counted])
+        batch = len(tracks)
+        first = self._loud_places(counted, n)
+        starts = self.music.starts[tracks]
+        coded = self._twins[tracks] != NONE
+        if coded.any():
+            coded &= rng.random(batch) < options.codec
+            starts = np.where(coded, self._twins[tracks], starts)
+        most = options.shift_s * SAMPLE_RATE
+        shift = np.round(rng.uniform(-most, most, batch)).astype(np.int64)
+        pace = 1 + self._sometimes(batch, options.pace, -options.pace_range, options.pace_range)
+        speed = 1 + self._sometimes(batch, options.speed, -options.speed_range, options.speed_range)
+        call, call_first = self._calls(tracks, first, shift, n)
+        called = call != NONE
+        pace[called], speed[called] = 1.0, 1.0
+
+        noises = self._noises.draw(rng, 2 * batch).reshape(2, batch)
+        noise_first = rng.integers(self.noise.lengths[noises])
+        second_noise = self._sometimes(batch, options.second_noise, 0.3, 1.0)
+        rooms, devices = self._rooms(batch), self._devices(batch)
+        heard = (rooms != NONE) | (devices != NONE)
+        noisy = np.ones(batch, bool)
+        if options.noise_with_response < 1:
+            noisy = ~heard | (rng.random(batch) < options.noise_with_response)
+        limited = rng.random(batch) < options.band_limit
+        low, high = np.exp(rng.uniform(np.log((40, 2_500)), np.log((500, 7_500)), (batch, 2))).T
+        order = np.exp(rng.uniform(0, np.log(8), batch))
+        width = self._sometimes(batch, options.mask, 3, 14).astype(np.int64)
+        return Drawn(
+            tracks, starts, first, shift, pace, speed, call, call_first,
+            noises, noise_first, second_noise, rooms, devices, noisy,
+            low_hz=np.where(limited, low, 0.0),
+            high_hz=np.where(limited, high, 1e6),
+            order=order,
+            snr_db=rng.uniform(*options.snr_db, batch),
+            gain_db=rng.uniform(*options.gain_db, batch),
+            clipped=1 - self._sometimes(batch, options.clip, 0.1, 0.7),
+            mask_first=(rng.random(batch) * (N_MELS - width)).astype(np.int64),
+            mask_width=width,
+        )  # fmt: skip
+
+    def tracks(self, batch: int, clips_per_track: int, n: int) -> list[tuple[int, int]]:
+        """Tracks and how many clips of ``n`` samples of each make up a batch."""
+        if clips_per_track == 1:
+            return [(track, 1) for track in self.distinct(batch)]
+        waiting = self.distinct(min(batch, len(self.music.items)))
+        counted: list[tuple[int, int]] = []
+        missing = batch
+        while waiting and missing:
+            track = waiting.pop(0)
+            room = 1 + max(0, int(self.music.lengths[track]) - n) // (n + self._apart)
+            counted.append((track, min(clips_per_track, room, missing)))
+            missing -= counted[-1][1]
+        self.waiting = waiting + self.waiting
+        return counted
+
+    def distinct(self, count: int) -> list[int]:
+        """Numbers of tracks, every track once before any comes again."""
+        while len(self.waiting) < count:
+            again = self.rng.permutation(len(self.music.items)).tolist()
+            # Those still waiting go behind the rest, or a batch could hold a track twice.
+            self.waiting += sorted(again, key=set(self.waiting).__contains__)
+        chosen, self.waiting = self.waiting[:count], self.waiting[count:]
+        return chosen
+
+    def _loud_places(self, counted: list[tuple[int, int]], n: int) -> Whole:
+        """Random places where ``n`` samples are not near silence, or the last of a few tries.
+
+        Clips of a track are redrawn together, in the order of time and apart from each other.
+        """
+        counts = np.array([count for _, count in counted])
+        tracks = np.repeat([track for track, _ in counted], counts)
+        owner = np.repeat(np.arange(len(counted)), counts)
+        place = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+        between = (n + self._apart) * place
+        taken = np.repeat((n + self._apart) * (counts - 1), counts)
+        free = np.maximum(1, self.music.lengths[tracks] - n - taken)
+        first = np.zeros(len(owner), np.int64)
+        wanted = np.arange(len(owner))
+        for _ in range(PLACES_TRIED):
+            drawn = self.rng.integers(free[wanted])
+            # In the order of time within each track: its clips stand together and have the same room.
+            drawn = drawn[np.lexsort((drawn, owner[wanted]))]
+            first[wanted] = drawn + between[wanted]
+            power = self.music.power(tracks[wanted], first[wanted], n)
+            quiet = owner[wanted[power < self.distortions.quietest]]
+            wanted = np.flatnonzero(np.isin(owner, quiet))
+            if not len(wanted):
+                break
+        return first
+
+    def _calls(self, tracks: Whole, first: Whole, shift: Whole, n: int) -> tuple[Whole, Whole]:
+        """Choose calls for some clips; ``first`` is moved to where they begin."""
+        call, call_first = np.full(len(tracks), NONE), np.zeros(len(tracks), np.int64)
+        if not self._calls_of or self.distortions.call <= 0:
+            return call, call_first
+        margin = round(self.distortions.shift_s * SAMPLE_RATE)
+        for clip in np.flatnonzero(self.rng.random(len(tracks)) < self.distortions.call):
+            mine = self._calls_of.get(int(tracks[clip]))
+            if not mine:
+                continue
+            number = mine[self.rng.integers(len(mine))]
+            free = int(self._call_length[number]) - n - 2 * margin
+            if free < 0:
+                continue
+            place = margin + int(self.rng.integers(free + 1))
+            call[clip], call_first[clip] = number, place + shift[clip]
+            first[clip] = self._call_at[number] + place
+        return call, call_first
+
+    def _rooms(self, batch: int) -> Whole:
+        """Rooms, measured or simulated, or `NONE`."""
+        options, rng = self.distortions, self.rng
+        drawn = rng.random(batch)
+        out = np.full(batch, NONE)
+        for nested, (low, high) in zip(
+            self._responses[:2],
+            ((0, options.measured), (options.measured, options.measured + options.simulated)),
+            strict=True,
+        ):
+            rows = np.flatnonzero((drawn >= low) & (drawn < high))
+            if len(nested) and len(rows):
+                out[rows] = nested.draw(rng, len(rows))
+        return out
+
+    def _devices(self, batch: int) -> Whole:
+        rows = np.flatnonzero(self.rng.random(batch) < self.distortions.device)
+        out = np.full(batch, NONE)
+        if len(self._responses[2]) and len(rows):
+            out[rows] = self._responses[2].draw(self.rng, len(rows))
+        return out
+
+    def _sometimes(self, count: int, probability: float, low: float, high: float) -> Real:
+        """Uniform values with a probability, else 0."""
+        drawn = self.rng.uniform(low, high, count)
+        drawn *= self.rng.random(count) < probability
+        return drawn
