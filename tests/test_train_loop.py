@@ -13,6 +13,7 @@ from trainstore import make_store
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
 from earprint.train import loop, networks, validate  # noqa: E402
+from earprint.train.calls_packing import make_calls  # noqa: E402
 from earprint.train.loop import Trainer, default_config  # noqa: E402
 from earprint.train.networks import AttentionNetwork, DenseNetwork, NafpNetwork  # noqa: E402
 from earprint.train.recipes import recipe_for  # noqa: E402
@@ -313,6 +314,25 @@ def test_other_clips_of_its_own_track_are_not_compared_with():
     assert hit_rate(queries, references) == 0.75  # of two equal ones the first is found
     assert hit_rate(queries, references, np.array([5, 5, 6, 7])) == 1.0
     assert hit_rate(queries, references, np.array([5, 4, 6, 7])) == 0.75
+
+
+def test_calls_are_learned_from_unless_they_are_of_what_is_held_out(tmp_path):
+    store = make_store(tmp_path, tracks=TRACKS, held_out=HELD_OUT, duration_s=4.0)
+    settings = {"max_steps": 2, "audio_per_step_s": 8.0, "lengths_s": (1.0,), "threads": 1}
+
+    def learner(percent):
+        config = default_config("dense", validation_percent=percent, **settings)
+        return Trainer(store, tmp_path / f"run{percent}", config, torch.device("cpu"), lambda line: None)
+
+    make_calls(store, 10, 1.5, validation_percent=8)
+    with_calls = learner(8)
+    assert with_calls.store["calls"] == {"items": 10, "held_out": 0}
+    drawn = [with_calls.sampler.drawing.draw(TRACKS, 16_000, 1).call for _ in range(20)]
+    assert (np.concatenate(drawn) >= 0).any()
+    assert np.isfinite(with_calls._one_step())
+    make_calls(store, 10, 1.5, validation_percent=0)
+    with pytest.raises(TrainingError, match=r"holds out; make them again .*--validation-percent 8"):
+        learner(8)
 
 
 def test_attention_takes_a_step(trainer):

@@ -74,7 +74,8 @@ Example:
 HELD_OUT_HELP = """\
 Write what training held out as WAV files, to choose thresholds with `earprint evaluate`.
 
-Makes OUT/references, OUT/absent (every second source of music), OUT/noise and OUT/rir.
+Makes OUT/references, OUT/absent (every second source of music), OUT/noise and OUT/rir. The music that was
+packed holds the same recordings: as --distractors of an evaluation take other music.
 
 \b
 Example:

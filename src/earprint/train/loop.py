@@ -39,7 +39,7 @@ from earprint.train.loss import loss_named
 from earprint.train.recipes import Recipe, recipe_for
 from earprint.train.sampler import Sampler
 from earprint.train.step import backward_of_batch
-from earprint.train.store import has_pack, open_pack
+from earprint.train.store import Pack, has_pack, open_pack
 from earprint.train.validate import Validation
 
 __all__ = ["TrainConfig", "Trainer", "default_config"]
@@ -55,6 +55,25 @@ MEASURE_EVERY = 16
 
 MAX_SKIPPED_SHARE = 0.05
 """Share of steps that may be skipped for a gradient that is not finite before the run is given up."""
+
+
+def _calls(store: Path, held_out: Pack, config: TrainConfig) -> Pack | None:
+    """The calls of a store, if it has any and the run wants them.
+
+    Raises
+    ------
+    TrainingError
+        If they are of recordings that this run holds out, and so with noises and rooms that it does.
+    """
+    if not config.distortions.call or not has_pack(store, "calls"):
+        return None
+    calls, names = open_pack(store, "calls"), {item.name for item in held_out.items}
+    if any(call.name in names for call in calls.items):
+        raise TrainingError(
+            f"{store}: its calls are of recordings that this run holds out; make them again with "
+            f"`earprint train calls --validation-percent {config.validation_percent}`"
+        )
+    return calls
 
 
 class Trainer:
@@ -121,7 +140,7 @@ class Trainer:
             for kind in ("music", "noise", "rooms")
         }
         (music, music_held), (noise, noise_held), (rooms, rooms_held) = splits.values()
-        calls = open_pack(store, "calls") if config.distortions.call and has_pack(store, "calls") else None
+        calls = _calls(store, music_held, config)
         self.sampler = Sampler(music, noise, rooms, config.distortions, device, config.seed, calls)
         self.validation: Validation | None = None
         if music_held.items and noise_held.items and rooms_held.items:
