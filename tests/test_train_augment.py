@@ -5,6 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
 from earprint.train import augment  # noqa: E402
+from earprint.train.fft import fft_length  # noqa: E402
 
 
 def randn(*shape, seed=0):
@@ -35,7 +36,7 @@ def test_fft_length_is_the_smallest(n):
         return value == 1
 
     smallest = next(value for value in range(n, 2 * n + 2) if value % 2 == 0 and smooth(value))
-    assert augment.fft_length(n) == smallest
+    assert fft_length(n) == smallest
 
 
 @pytest.mark.parametrize("keep", [None, 700, 1])
@@ -57,7 +58,7 @@ def test_a_unit_response_neither_delays_nor_changes():
 def test_curves_do_not_delay():
     click, response = torch.zeros(1, 2_001), torch.zeros(1, 100)
     click[0, 1_000], response[0, 0] = 1.0, 1.0
-    length = augment.fft_length(2_101)
+    length = fft_length(2_101)
     curve = augment.band_limit_curve(
         torch.tensor([300.0]), torch.tensor([3_400.0]), torch.tensor([4.0]), length
     )
@@ -68,7 +69,7 @@ def test_curves_do_not_delay():
 
 def test_curves_weigh_a_sine():
     n = 16_000
-    hz, length = 500.0, augment.fft_length(n + 1)
+    hz, length = 500.0, fft_length(n + 1)
     sine = torch.sin(2 * torch.pi * hz * torch.arange(n) / 16_000)[None].float()
     curve = augment.band_limit_curve(torch.zeros(1), torch.tensor([hz]), torch.tensor([2.0]), length)
     got = augment.filter_spectra(sine, torch.ones(1, 1), curve)[0, 4_000:-4_000]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from earprint.constants import SAMPLE_RATE
+from earprint.train.fft import fft_length
 
 
 def mean_square(audio: Tensor) -> Tensor:
@@ -32,22 +33,6 @@ def mix_at_snr(signal: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
     wanted = power_signal / 10 ** (snr_db[:, None] / 10)
     gain = torch.where(power_noise > 0, (wanted / power_noise.clamp_min(1e-20)).sqrt(), 0.0)
     return signal + gain * noise
-
-
-def fft_length(n: int) -> int:
-    """Smallest even number 2^a 3^b 5^c that is at least ``n``: such FFTs are fast."""
-    best = 1 << (n - 1).bit_length()
-    five = 1
-    while five < best:
-        three = five
-        while three < best:
-            length = three * 2
-            while length < n:
-                length *= 2
-            best = min(best, length)
-            three *= 3
-        five *= 5
-    return best
 
 
 def filter_spectra(

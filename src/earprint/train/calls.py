@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from earprint.audio.codec import can_encode, round_trip
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import AudioError, TrainingError
+from earprint.train.fft import fft_length
 from earprint.train.nested import Nested
 from earprint.train.packing import BIT_RATES
 from earprint.train.store import Item, Pack
@@ -112,7 +113,7 @@ class Caller:
         self._devices = Nested(rooms.items, ["device"])
         self._codecs = [name for name in CODEC_SHARES if can_encode(name)]
         # What a response leaves beyond the end wraps around into the past, and no farther.
-        self._size = _fast_length(PAST + length + DEVICE_RESPONSE)
+        self._size = fft_length(PAST + length + DEVICE_RESPONSE)
         self._hz = np.fft.rfftfreq(self._size, 1 / SAMPLE_RATE).astype(np.float32)
         self._round, self._order = -1, np.zeros(0, np.int64)
 
@@ -233,9 +234,3 @@ def _cut(pack: Pack, item: Item, first: int, stop: int) -> Audio:
 
 def _power(samples: Audio) -> float:
     return float(np.dot(samples, samples)) / len(samples)
-
-
-def _fast_length(n: int) -> int:
-    """Smallest even number 2^a 3^b 5^c that is at least ``n``: such FFTs are fast."""
-    numbers: list[int] = [2 * 3**b * 5**c for b in range(12) for c in range(8)]
-    return min(number << (-(-n // number) - 1).bit_length() for number in numbers)

@@ -22,6 +22,7 @@ from earprint.train import augment
 from earprint.train.device_pack import DevicePack, on_device
 from earprint.train.distortions import PAPER_DISTORTIONS, Distortions
 from earprint.train.drawing import NONE, Drawing, Drawn
+from earprint.train.fft import fft_length
 from earprint.train.store import Pack
 
 __all__ = ["CONTEXT_S", "CONTEXT_STEPS", "PAPER_DISTORTIONS", "Batch", "Distortions", "Sampler"]
@@ -168,7 +169,7 @@ class Sampler:
     def _distort(self, drawn: Drawn, signal: Tensor, n: int) -> Tensor:
         noise = self._noise(drawn, signal.shape[1])
         responses = self._responses(drawn.rooms, RESPONSE_S)
-        length = augment.fft_length(signal.shape[1] + responses.shape[1])
+        length = fft_length(signal.shape[1] + responses.shape[1])
         low, high, order = (self._reals(values) for values in (drawn.low_hz, drawn.high_hz, drawn.order))
         curves = augment.band_limit_curve(low, high, order, length)
         rows = np.flatnonzero(drawn.devices != NONE)
