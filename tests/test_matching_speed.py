@@ -33,7 +33,7 @@ def test_the_recordings_own_speed_is_kept_where_it_fits():
     curves = [Curve(seed) for seed in range(4)]
     index, table = library(curves, 2)
     for seed in range(20):
-        query = noisy(played(curves[1], 40 + seed, 5.0, 1.0), seed, 1.5)
+        query = noisy(played(curves[1], 40 + seed, 5.0, 1.0), seed, 1.0)
         best = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)[0]
         assert (best.track, best.speed) == (1, 1.0)
 
