@@ -2,12 +2,11 @@
 
 Static quantisation by onnxruntime: weights per output channel, signed; activations unsigned with the range
 that they have on calibration input. Weights take seven bits of the eight: processors without VNNI add
-products in pairs in 16 bits, and full weights overflow there (fingerprints then keep a cosine of 0.92 with
-those in float32, instead of 0.9997). Only two-dimensional convolutions are quantised: they are nearly all of
-the weights and the work, while attention multiplies by masks of very different scales, and the grouped
-one-dimensional convolutions of the heads are three times slower in 8 bits than in float32. The first one is
-left out too: its single channel is slower in 8 bits, and the rare loud frame that calibration did not see
-would be cut off (which takes the lowest cosine in a quarter of an hour of music from 0.99 to 0.84).
+products in pairs in 16 bits, and full weights overflow there. Only two-dimensional convolutions are
+quantised: they are nearly all of the weights and the work, while attention multiplies by masks of very
+different scales, and the grouped one-dimensional convolutions of the heads are three times slower in 8 bits
+than in float32. The first one is left out too: its single channel is slower in 8 bits, and the rare loud
+frame that calibration did not see would be cut off.
 """
 
 import logging

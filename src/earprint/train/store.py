@@ -111,10 +111,9 @@ def open_pack(store: Path, kind: str) -> Pack:
     TrainingError
         If the store has no such pack.
     """
-    index_file = store / f"{kind}.json"
-    if not index_file.exists():
+    if not has_pack(store, kind):
         raise TrainingError(f"{store}: no {kind} in this store; make it with `earprint train pack`")
-    index = json.loads(index_file.read_text(encoding="utf-8"))
+    index = json.loads((store / f"{kind}.json").read_text(encoding="utf-8"))
     items = [Item(**item) for item in index["items"]]
     samples = np.memmap(store / f"{kind}.raw", dtype=index["dtype"], mode="r")
     return Pack(samples, items)
