@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from earprint.constants import FINGERPRINT_DIM, N_MELS
-from earprint.train.networks.head import windows_through
+from earprint.train.networks.head import through_branches
 
 STEP_FRAMES: Final = 4
 """Spectrogram frames between two fingerprints, 40 ms."""
@@ -137,11 +137,5 @@ class DenseNetwork(nn.Module):
 
     def head(self, x: Tensor, every: int = 1) -> Tensor:
         """Gather windows of steps into unit vectors (batch, rows, dim), computing only ``every`` nth row."""
-        gather = self.gather
-        if x.is_cuda:
-            x = windows_through(x, gather, self.project)[:, :, ::every]
-        else:
-            x = functional.conv1d(x, gather.weight, gather.bias, every, groups=gather.groups)
-            x = self.project(functional.elu(x))
-        x = x.transpose(1, 2)
+        x = through_branches(x, self.gather, self.project, every).transpose(1, 2)
         return functional.normalize(x.float(), dim=2, eps=1e-6)

@@ -40,6 +40,28 @@ def windows_through(x: Tensor, gather: nn.Conv1d, project: nn.Conv1d) -> Tensor:
     return out.reshape(groups, batch, rows).transpose(0, 1)
 
 
+def through_branches(x: Tensor, gather: nn.Conv1d, project: nn.Conv1d, every: int = 1) -> Tensor:
+    """Gather windows of steps and make one component of each group: ``project(elu(gather(x)))``.
+
+    Parameters
+    ----------
+    x : Tensor, shape (batch, width, steps)
+    gather, project : nn.Conv1d
+        See `windows_through`.
+    every : int
+        Give only every so manieth window.
+
+    Returns
+    -------
+    Tensor, shape (batch, dim, ceil((steps - kernel + 1) / every))
+    """
+    if x.is_cuda:
+        return windows_through(x, gather, project)[:, :, ::every]
+    hidden = functional.conv1d(x, gather.weight, gather.bias, every, groups=gather.groups)
+    out: Tensor = project(functional.elu(hidden))
+    return out
+
+
 class SplitHead(nn.Module):
     """Cut a feature vector into ``dim`` pieces and make one component of each: linear, ELU, linear.
 
@@ -60,10 +82,5 @@ class SplitHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, width) to unit vectors (batch, dim)."""
-        x = x.unsqueeze(2)
-        if x.is_cuda:
-            x = windows_through(x, self.gather, self.project)
-        else:
-            x = self.project(functional.elu(self.gather(x)))
-        x = x.squeeze(2)
+        x = through_branches(x.unsqueeze(2), self.gather, self.project).squeeze(2)
         return functional.normalize(x.float(), dim=1, eps=1e-6)
