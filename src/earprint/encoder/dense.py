@@ -4,7 +4,8 @@ Log-mel frames are normalised locally and go through the network in chunks that 
 context, so that chunks give what one pass would. Beyond the ends of the recording the network sees zeros,
 the local mean. A row comes out each 40 ms: queries keep all, references every second one or fewer, as the
 model's card says. A model that learned to also gives rows for windows that lie half beyond the ends of a
-query: a short query then has rows on every reference grid.
+query: a short query then has rows on every reference grid. Queries may have a network of their own, of the
+same fields of view (`earprint.encoder.model`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -44,10 +45,11 @@ class DenseEncoder(ModelEncoder):
     query_hop_s: float = STEP_FRAMES / FRAME_RATE
 
     def __init__(self, model: ModelFile, threads: int = 0, chunk_frames: int = CHUNK_FRAMES) -> None:
-        super().__init__(model, threads)
+        self.query_model = model.query_model()
+        super().__init__(model, threads, Session(self.query_model, threads))
         self._chunk_frames = chunk_frames
         self._reference_steps = model.whole_number("reference_steps", REFERENCE_STEPS, least=1)
-        self._query_beyond = model.whole_number("query_beyond_steps", 0, least=0)
+        self._query_beyond = self.query_model.whole_number("query_beyond_steps", 0, least=0)
         self.reference_hop_s = STEP_FRAMES * self._reference_steps / FRAME_RATE
 
     def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:
@@ -82,6 +84,10 @@ class DenseEncoder(ModelEncoder):
             stream.n_samples / SAMPLE_RATE,
             beyond,
         )
+
+    def threshold(self, duration_s: float) -> float:
+        """Score of a match for a query of some length, by the network that queries go through."""
+        return self.query_model.threshold(duration_s)
 
     @cached_property
     def _reference_session(self) -> Session:

@@ -2,6 +2,10 @@
 
 The JSON file names the network (which decides how audio is presented to it), the grids, the match threshold
 and everything the model card repeats: data, recipe, results.
+
+A model can have a second network for queries alone, in two more files, ``X.query.onnx`` and ``X.query.json``:
+a larger one than references can afford, trained to find the fingerprints that the first one makes. What is
+stored does not depend on it, nor does the model's identity: libraries keep when it changes.
 """
 
 import hashlib
@@ -22,6 +26,12 @@ from earprint.errors import ModelError
 
 BATCH: Final = 64
 """Windows given to the network at once."""
+
+QUERY_SUFFIX: Final = ".query.onnx"
+"""Ending of the file of a network for queries, in place of ``.onnx``."""
+
+FINDS: Final = "finds"
+"""Key of such a network's card: identity of the model whose fingerprints it finds."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,30 @@ class ModelFile:
     def threshold(self, duration_s: float) -> float:
         """Score of a match for a query of some length, in seconds; see `threshold_at`."""
         return threshold_at(self.thresholds, duration_s)
+
+    @property
+    def query_path(self) -> Path:
+        """Where the network for queries lies, if the model has one of its own."""
+        return self.path.with_suffix(QUERY_SUFFIX)
+
+    def query_model(self) -> "ModelFile":
+        """Open the network for queries; the model itself if it has none of its own.
+
+        Raises
+        ------
+        ModelError
+            If there is a file that is no network for queries of this model.
+        """
+        if not self.query_path.exists():
+            return self
+        query = open_model(self.query_path)
+        finds = query.card.get(FINDS)
+        if (finds, query.network, query.dim) != (self.model_id, self.network, self.dim):
+            raise ModelError(
+                f"{self.query_path}: finds what {finds} stores, not {self.model_id} beside it; train and "
+                "export one for it, or delete it"
+            )
+        return query
 
     @property
     def codebook_path(self) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from earprint.encoder.base import Encoder
 from earprint.encoder.dense import DenseEncoder
-from earprint.encoder.model import ModelFile, NetworkSession, open_model
+from earprint.encoder.model import FINDS, QUERY_SUFFIX, ModelFile, NetworkSession, open_model
 from earprint.encoder.windowed import WindowedEncoder
 from earprint.errors import ModelError
 
@@ -33,7 +33,8 @@ def weights_folder() -> Path:
 
 def model_names() -> list[str]:
     """Names of the models that come with the package."""
-    return sorted(path.stem for path in weights_folder().glob("*.onnx"))
+    files = weights_folder().glob("*.onnx")
+    return sorted(path.stem for path in files if not path.name.endswith(QUERY_SUFFIX))
 
 
 def find_model(name: str) -> ModelFile:
@@ -45,7 +46,13 @@ def find_model(name: str) -> ModelFile:
         If there is none.
     """
     if name.endswith(".onnx"):
-        return open_model(Path(name))
+        model = open_model(Path(name))
+        if FINDS in model.card:
+            raise ModelError(
+                f"{name}: is for queries only; name the model beside it, "
+                f"{name.removesuffix(QUERY_SUFFIX)}.onnx"
+            )
+        return model
     if name not in model_names():
         known = ", ".join(model_names()) or "none"
         raise ModelError(
@@ -120,6 +127,14 @@ def describe_model(name: str = DEFAULT_MODEL) -> dict[str, object]:
         "file": str(model.path),
         "bytes": model.path.stat().st_size,
     }
+    query = model.query_model()
+    if query is not model:
+        known["query"] = {
+            **query.card,
+            "model_id": query.model_id,
+            "file": str(query.path),
+            "bytes": query.path.stat().st_size,
+        }
     book = model.codebook()
     if book is not None:
         known["codebook"] = {

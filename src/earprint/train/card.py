@@ -1,4 +1,8 @@
-"""From a run's checkpoint to a model with its description: what it learned from, how long, how well."""
+"""From a run's checkpoint to a model with its description: what it learned from, how long, how well.
+
+A run for queries becomes two more files beside the model whose fingerprints it finds; see
+`earprint.encoder.model`.
+"""
 
 import datetime
 import json
@@ -11,13 +15,13 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from earprint.constants import FINGERPRINT_DIM
-from earprint.encoder.registry import DENSE_NETWORKS
+from earprint.constants import FINGERPRINT_DIM, N_MELS
+from earprint.encoder.model import FINDS, ModelFile, open_model
 from earprint.errors import TrainingError
 from earprint.train.checkpoint import CHECKPOINT, SUMMARY, load_weights
 from earprint.train.distortions import Distortions
-from earprint.train.export import ExportReport, export_network
-from earprint.train.networks import build_network
+from earprint.train.export import ExportReport, export_network, run_onnx
+from earprint.train.networks import RUN_ONCE, QueryNetwork, build_network
 from earprint.train.quantise import calibration_features
 from earprint.train.recipes import recipe_for
 from earprint.train.sampler import Sampler
@@ -28,6 +32,12 @@ __all__ = ["DEFAULT_THRESHOLD", "export_run", "parse_thresholds"]
 
 DEFAULT_THRESHOLD = {"5": 0.5}
 """Used until thresholds have been chosen on held-out audio."""
+
+COMPARED_FRAMES = 600
+"""Random frames on which the network that a run was trained for is compared with a model."""
+
+SAME_COSINE = 0.98
+"""Mean cosine of fingerprints from which two are the same, one perhaps in 8 bits."""
 
 
 def export_run(
@@ -46,7 +56,7 @@ def export_run(
     run : Path
         With a checkpoint.
     out : Path
-        The ``.onnx`` file.
+        The ``.onnx`` file; of a run for queries, the model that it was trained to find.
     name : str
         The model's name.
     thresholds : list of str
@@ -63,16 +73,24 @@ def export_run(
     Raises
     ------
     TrainingError
-        If the run has no checkpoint or a pair cannot be read.
+        If the run has no checkpoint, a pair cannot be read, or the run is for queries to another model.
+    ModelError
+        If the run is for queries and ``out`` is no model.
     """
     network, state = averaged_weights(run)
     config = json.loads(state["config"])
     dim = config.get("dim", FINGERPRINT_DIM)
+    as_known, finds = config["network"], None
+    if isinstance(network, QueryNetwork):
+        finds = open_model(out)
+        _check_finds(network.reference, finds)
+        as_known, name, network = finds.network, finds.name, network.query
+    known_thresholds = DEFAULT_THRESHOLD if finds is None else finds.card["threshold"]
     card = {
         "name": name,
-        "network": config["network"],
+        "network": as_known,
         "dim": dim,
-        "threshold": parse_thresholds(thresholds) or DEFAULT_THRESHOLD,
+        "threshold": parse_thresholds(thresholds) or known_thresholds,
         "parameters": sum(p.numel() for p in network.parameters()),
         "exported": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "training": {
@@ -85,15 +103,38 @@ def export_run(
             "validation": _last_validation(run),
         },
     }
-    if config["network"] in DENSE_NETWORKS:
+    if config["network"] in RUN_ONCE:
         card["query_beyond_steps"] = config.get("query_beyond_steps", 0)
-        if reference_steps is not None:
+        if reference_steps is not None and finds is None:
             card["reference_steps"] = reference_steps
+    if finds is not None:
+        card[FINDS] = finds.model_id
+        out = finds.query_path
     calibration = None
     if int8_store is not None:
         card["precision"] = "int8 convolutions"
         calibration = _calibration(int8_store, config, dim)
     return export_network(network, out, card, calibration)
+
+
+def _check_finds(reference: nn.Module, model: ModelFile) -> None:
+    """See that a run for queries was trained to find what a model stores.
+
+    Raises
+    ------
+    TrainingError
+        If it was not.
+    """
+    torch.manual_seed(0)
+    frames = torch.randn(1, COMPARED_FRAMES, N_MELS)
+    with torch.no_grad():
+        trained_for = reference.eval().float()(frames).numpy()
+    cosine = float((trained_for * run_onnx(model.path, frames.numpy())).sum(axis=-1).mean())
+    if not cosine >= SAME_COSINE:
+        raise TrainingError(
+            f"{model.path}: is not what the run learned to find (mean cosine of fingerprints {cosine:.3f}); "
+            "name the model that was exported from the weights of its --start-from"
+        )
 
 
 def averaged_weights(run: Path) -> tuple[nn.Module, dict[str, Any]]:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from earprint.errors import TrainingError
+from earprint.train.networks import QueryNetwork
 
 CHECKPOINT = "checkpoint.pt"
 """Name of a run's checkpoint."""
@@ -53,13 +54,19 @@ def save_weights(network: nn.Module, file: Path) -> None:
 def load_weights(network: nn.Module, name: str, file: Path, device: torch.device) -> None:
     """Load what `save_weights` wrote into the network called ``name``.
 
+    A network for queries also takes the weights of the references' network that it is to find.
+
     Raises
     ------
     TrainingError
         If the file holds no weights of such a network.
     """
     try:
-        network.load_state_dict(torch.load(file, map_location=device, weights_only=True))
+        weights = torch.load(file, map_location=device, weights_only=True)
+        if isinstance(network, QueryNetwork) and not any(key.startswith("reference.") for key in weights):
+            network.begin_with(weights)
+        else:
+            network.load_state_dict(weights)
     except Exception as error:  # the unpickler raises anything on a file that is none
         reason = str(error).partition("\n")[0]
         raise TrainingError(

@@ -31,9 +31,13 @@ Train an encoder on your own music, noises and rooms (needs `pip install 'earpri
 EXPORT_HELP = """\
 Write a run's averaged weights as a model that `--model out.onnx` takes.
 
+Of a run of dense-query, OUT is the model whose fingerprints it learned to find: beside mine.onnx come
+mine.query.onnx and mine.query.json, and queries go through them from then on. Libraries stay as they are.
+
 \b
-Example:
+Examples:
   earprint train export runs/mine mine.onnx --name mine --threshold 1=0.7 --threshold 5=0.5
+  earprint train export runs/query mine.onnx
 """
 
 CURVES_HELP = """\
@@ -121,6 +125,7 @@ def export(
     from earprint.train.card import export_run
 
     report = export_run(run, out, name, threshold or [], int8_store=int8, reference_steps=reference_steps)
+    out = report.path
     typer.echo(
         f"{out}: {out.stat().st_size / 1e6:.2f} MB; onnxruntime differs from torch by "
         f"{report.difference:.1e}, rounding leaves cosines of {report.rounding_cosine:.7f} and more, "

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from earprint.constants import FINGERPRINT_DIM
-from earprint.encoder.registry import DENSE_NETWORKS
 from earprint.errors import TrainingError
 from earprint.train.distortions import PAPER_DISTORTIONS, Distortions
+from earprint.train.networks import RUN_ONCE
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class TrainConfig:
 
 def default_config(network: str, **changes: Any) -> TrainConfig:
     """The configuration a network is best trained with here, with some fields changed."""
-    if network in DENSE_NETWORKS:
+    if network in RUN_ONCE:
         changes = {"query_beyond_steps": 12, "temperature": 0.05, "frozen_norm_share": 0.3, **changes}
     else:
         # The paper: single segments, temperature 0.1, its own distortions; the released runs: Adam at 1e-4.

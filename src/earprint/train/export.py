@@ -36,6 +36,8 @@ class ExportReport:
 
     Attributes
     ----------
+    path : Path
+        The file.
     difference : float
         Largest difference of any component between torch and onnxruntime, before rounding, on random
         features.
@@ -46,6 +48,7 @@ class ExportReport:
         Mean of these cosines.
     """
 
+    path: Path
     difference: float
     rounding_cosine: float
     mean_cosine: float
@@ -117,7 +120,8 @@ def export_network(
         before, after = run_onnx(plain, compared), run_onnx(path, compared)
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     cosines = (before * after).sum(axis=-1)
-    return ExportReport(float(np.abs(exported - expected).max()), float(cosines.min()), float(cosines.mean()))
+    difference = float(np.abs(exported - expected).max())
+    return ExportReport(path, difference, float(cosines.min()), float(cosines.mean()))
 
 
 def run_onnx(path: Path, features: NDArray[np.float32]) -> NDArray[np.float32]:

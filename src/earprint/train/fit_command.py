@@ -31,6 +31,7 @@ spectrograms.
 \b
 Examples:
   earprint train fit store runs/mine --max-minutes 90
+  earprint train fit store runs/query --network dense-query --start-from runs/mine/weights.pt
   earprint train fit store runs/paper --network attention --audio-per-step 640 --chunk 64 --device cuda
 """
 
@@ -40,6 +41,7 @@ class Network(StrEnum):
 
     dense = "dense"
     dense_attention = "dense-attention"
+    dense_query = "dense-query"
     attention = "attention"
     plain = "plain"
     nafp = "nafp"
@@ -61,7 +63,8 @@ def fit(
         Network,
         typer.Option(
             help="dense: fully convolutional, one pass over a track, the default model's. dense-attention: "
-            "the same with attention over bands and steps. attention: the paper's. plain: the same without "
+            "the same with attention over bands and steps. dense-query: a larger one for queries, that finds "
+            "what the dense network of --start-from stores. attention: the paper's. plain: the same without "
             "attention. nafp: the paper's baseline (Chang et al. 2021)."
         ),
     ] = Network.dense,

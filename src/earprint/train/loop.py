@@ -36,6 +36,7 @@ from earprint.train.checkpoint import (
 from earprint.train.config import TrainConfig, default_config
 from earprint.train.log import REPORT_EVERY_S, Meter, RunLog
 from earprint.train.loss import loss_named
+from earprint.train.networks import QueryNetwork
 from earprint.train.recipes import Recipe, recipe_for
 from earprint.train.sampler import Sampler
 from earprint.train.step import backward_of_batch
@@ -130,10 +131,15 @@ class Trainer:
             load_weights(self.network, config.network, start_from, device)
             digest = hashlib.blake2b(start_from.read_bytes(), digest_size=4).hexdigest()
             self.started_from = {"weights": start_from.name, "digest": digest}
+        elif isinstance(self.network, QueryNetwork) and not (run / CHECKPOINT).exists():
+            raise TrainingError(
+                f"{run}: queries are trained to find what another network stores; give its weights.pt with "
+                "--start-from"
+            )
         self.average = AveragedModel(self.network, multi_avg_fn=averaging)
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
-            fused=device.type == "cuda",
+            [p for p in self.network.parameters() if p.requires_grad],
+            lr=config.learning_rate, weight_decay=config.weight_decay, fused=device.type == "cuda",
         )  # fmt: skip
         splits = {
             kind: open_pack(store, kind).split(config.validation_percent)

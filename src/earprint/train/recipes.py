@@ -7,13 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from earprint.constants import FINGERPRINT_DIM, FRAME_HOP, FRAME_RATE, SAMPLE_RATE, SEGMENT_FRAMES
-from earprint.encoder.registry import DENSE_NETWORKS
 from earprint.errors import TrainingError
 from earprint.features import DENSE_FRONT_END, PAPER_FRONT_END
 from earprint.train import augment
 from earprint.train.front_end import TorchFrontEnd, normalise_batch
 from earprint.train.loss import Loss
-from earprint.train.networks import AttentionNetwork, build_network
+from earprint.train.networks import RUN_ONCE, AttentionNetwork, build_network
 from earprint.train.networks.dense import CONTEXT_LEFT, CONTEXT_RIGHT, HEAD_STEPS, STEP_FRAMES
 from earprint.train.sampler import CONTEXT_S, CONTEXT_STEPS, Batch
 
@@ -78,7 +77,7 @@ def recipe_for(name: str, dim: int = FINGERPRINT_DIM, query_beyond_steps: int = 
         If there is no network of that name, or no such number of rows.
     """
     network = build_network(name, dim)
-    if name not in DENSE_NETWORKS:
+    if name not in RUN_ONCE:
         return _segment_recipe(network)
     if not 0 <= query_beyond_steps <= MAX_BEYOND_STEPS or query_beyond_steps % 2:
         raise TrainingError(

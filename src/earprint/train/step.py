@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from earprint.train.networks import reference_side
+
 PairLoss = Callable[[Tensor, Tensor], Tensor]
 """Embeddings of the distorted and of the clean side, (batch, ...), to a scalar."""
 
@@ -55,14 +57,17 @@ def backward_of_batch(
     gradients = torch.autograd.grad(value, sides)
     split = zip(*(torch.split(gradient, chunk) for gradient in gradients), strict=True)
     for part, gradient in zip(parts, split, strict=True):
-        torch.autograd.backward(_embed(network, *part), gradient)
+        # A frozen side has nothing to learn.
+        pairs = zip(_embed(network, *part), gradient, strict=True)
+        learning = [(side, own) for side, own in pairs if side.requires_grad]
+        torch.autograd.backward([side for side, _ in learning], [own for _, own in learning])
     return value.detach()
 
 
 def _embed(network: nn.Module, distorted: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
     device = distorted.device
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_fast_in_bfloat16(device)):
-        return network(distorted), network(clean)
+        return network(distorted), reference_side(network)(clean)
 
 
 def is_fast_in_bfloat16(device: torch.device) -> bool:

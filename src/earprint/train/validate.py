@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from earprint.train.distortions import Distortions
+from earprint.train.networks import reference_side
 from earprint.train.recipes import Recipe
 from earprint.train.sampler import Sampler
 from earprint.train.store import Pack
@@ -58,7 +59,7 @@ class Validation:
                 batch = sampler.draw(min(AT_A_TIME, len(self.packs[0].items)), length_s)
                 tracks.append(batch.tracks)
                 clean, distorted = recipe.inputs(batch)
-                references.append(network(clean))
+                references.append(reference_side(network)(clean))
                 rows = _rows(network(distorted))
                 queries.append(rows * recipe.weights(rows.shape[1]).to(rows.device)[:, None])
             found = _rows(torch.cat(queries)), _rows(torch.cat(references))

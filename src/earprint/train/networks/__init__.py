@@ -5,21 +5,37 @@ from collections.abc import Callable
 from torch import nn
 
 from earprint.constants import FINGERPRINT_DIM
+from earprint.encoder.registry import DENSE_NETWORKS
 from earprint.errors import TrainingError
 from earprint.train.networks.attention import AttentionNetwork, PlainNetwork
 from earprint.train.networks.dense import DenseNetwork
 from earprint.train.networks.nafp import NafpNetwork
+from earprint.train.networks.query import QueryNetwork, reference_side
 
-__all__ = ["NETWORKS", "AttentionNetwork", "DenseNetwork", "NafpNetwork", "PlainNetwork", "build_network"]
+__all__ = [
+    "NETWORKS",
+    "RUN_ONCE",
+    "AttentionNetwork",
+    "DenseNetwork",
+    "NafpNetwork",
+    "PlainNetwork",
+    "QueryNetwork",
+    "build_network",
+    "reference_side",
+]
 
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "dense": lambda dim: DenseNetwork(dim=dim),
     "dense-attention": lambda dim: DenseNetwork(dim=dim, attention=True),
+    "dense-query": QueryNetwork,
     "attention": AttentionNetwork,
     "plain": PlainNetwork,
     "nafp": NafpNetwork,
 }
 """Every network by name, made from the number of components of its fingerprints."""
+
+RUN_ONCE = (*DENSE_NETWORKS, "dense-query")
+"""Those that run once over a recording; the others see one segment at a time."""
 
 
 def build_network(name: str, dim: int = FINGERPRINT_DIM) -> nn.Module:

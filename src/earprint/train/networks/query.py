@@ -1,0 +1,168 @@
+"""A larger dense network for queries alone, trained to find what a smaller one stores.
+
+Every second of every recording goes through the references' network once, so that one must be cheap. A query
+is a few seconds, and does all the hearing through noise and rooms: it can afford more. The references'
+network is frozen, and so are all libraries: only the query's side learns, to come as near as it can to the
+fingerprints that are stored. It begins as the references' network itself, widened by channels that at first
+change nothing (Chen et al. 2016, "Net2Net: accelerating learning via knowledge transfer").
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from earprint.constants import FINGERPRINT_DIM, N_MELS
+from earprint.errors import TrainingError
+from earprint.train.networks.dense import DenseNetwork, ValidBlock
+
+QUERY_CHANNELS: Final = (24, 48, 96, 160, 320)
+"""Channels of the stem and of the four blocks: two and a half times the work of the references' network."""
+
+BANDS: Final = N_MELS // 32
+"""Bands under the head."""
+
+_Map = list[int]
+"""For each channel of the wide network, the narrow one's that it begins as, or -1 for a new one."""
+
+
+class QueryNetwork(nn.Module):
+    """Two dense networks: a frozen one for references, and a wider one for queries, which learns.
+
+    Parameters
+    ----------
+    dim : int
+        Components of a fingerprint.
+    channels : tuple of int
+        Of the queries' network.
+    """
+
+    def __init__(
+        self, dim: int = FINGERPRINT_DIM, channels: tuple[int, int, int, int, int] = QUERY_CHANNELS
+    ) -> None:
+        super().__init__()
+        self.reference = DenseNetwork(dim=dim).requires_grad_(requires_grad=False).eval()
+        self.query = DenseNetwork(channels, dim=dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Fingerprint queries; see `DenseNetwork`."""
+        out: Tensor = self.query(x)
+        return out
+
+    def train(self, mode: bool = True) -> "QueryNetwork":
+        """Set the mode of the queries' network; the references' stays as it is exported."""
+        super().train(mode)
+        self.reference.eval()
+        return self
+
+    def begin_with(self, weights: dict[str, Tensor]) -> None:
+        """Take a dense network's weights for references, and begin queries with the same, widened.
+
+        Raises
+        ------
+        RuntimeError
+            If they are of another network.
+        """
+        self.reference.load_state_dict(weights)
+        widen(self.reference, self.query)
+
+
+def reference_side(network: nn.Module) -> nn.Module:
+    """The network that references go through: its own where it has one, or the same as queries."""
+    own = getattr(network, "reference", None)
+    return own if isinstance(own, nn.Module) else network
+
+
+@torch.no_grad()
+def widen(narrow: DenseNetwork, wide: DenseNetwork) -> None:
+    """Have a wider network compute what a narrower one does, and keep its other channels as they were made.
+
+    What comes out of new channels is given no weight in old ones, so that nothing changes at first; the
+    gradient then finds a use for it.
+
+    Parameters
+    ----------
+    narrow, wide : DenseNetwork
+        Of the same dimension and branches.
+
+    Raises
+    ------
+    TrainingError
+        If a layer of the wide one is narrower, or the head's groups do not fit.
+    """
+    before: _Map = [0]
+    stem = _leading(narrow.stem, wide.stem)
+    _copy_convolution(narrow.stem, wide.stem, stem, before)
+    _copy_norm(narrow.stem_norm, wide.stem_norm, stem)
+    before = stem
+    blocks = list(zip(narrow.blocks, wide.blocks, strict=True))
+    for number, (old, new) in enumerate(blocks):
+        assert isinstance(old, ValidBlock)
+        assert isinstance(new, ValidBlock)
+        inner = _leading(old.conv1, new.conv1)
+        last = number == len(blocks) - 1
+        after = _for_head(narrow, wide) if last else _leading(old.conv2, new.conv2)
+        _copy_convolution(old.conv1, new.conv1, inner, before)
+        _copy_norm(old.norm1, new.norm1, inner)
+        _copy_convolution(old.conv2, new.conv2, after, inner)
+        _copy_norm(old.norm2, new.norm2, after)
+        _copy_convolution(old.skip, new.skip, after, before)
+        before = after
+    _copy_head(narrow, wide, before)
+
+
+def _leading(old: nn.Conv2d, new: nn.Conv2d) -> _Map:
+    """Old channels first, new ones after them."""
+    if new.out_channels < old.out_channels:
+        raise TrainingError(f"{new.out_channels} channels cannot hold {old.out_channels}; give more")
+    return [*range(old.out_channels), *[-1] * (new.out_channels - old.out_channels)]
+
+
+def _for_head(narrow: DenseNetwork, wide: DenseNetwork) -> _Map:
+    """Old channels where the head's groups look for them: each group has its own share of the bands.
+
+    Two groups next to each other share whole channels, the one in the middle by its bands if they are odd.
+    """
+    groups = narrow.gather.groups
+    old, new = (2 * n.gather.in_channels // (BANDS * groups) for n in (narrow, wide))
+    if old % 2 != new % 2 or new < old:
+        raise TrainingError(f"{new} channels for two groups of the head cannot hold {old}; give others")
+    half = old // 2
+    pair = [-1] * new
+    for channel in range(old):
+        place = channel if channel < half else new - (old - channel)
+        pair[new // 2 if old % 2 and channel == half else place] = channel
+    return [-1 if channel < 0 else block * old + channel for block in range(groups // 2) for channel in pair]
+
+
+def _copy_convolution(old: nn.Conv2d, new: nn.Conv2d, outputs: _Map, inputs: _Map) -> None:
+    here, there = torch.tensor(outputs), torch.tensor(inputs)
+    kept_out, kept_in = (here >= 0).nonzero()[:, 0], (there >= 0).nonzero()[:, 0]
+    new.weight[kept_out] = 0.0
+    new.weight[kept_out[:, None], kept_in] = old.weight[here[kept_out][:, None], there[kept_in]]
+
+
+def _copy_norm(old: nn.BatchNorm2d, new: nn.BatchNorm2d, outputs: _Map) -> None:
+    here = torch.tensor(outputs)
+    kept = (here >= 0).nonzero()[:, 0]
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        getattr(new, name)[kept] = getattr(old, name)[here[kept]]
+
+
+def _copy_head(narrow: DenseNetwork, wide: DenseNetwork, channels: _Map) -> None:
+    old, new = narrow.gather, wide.gather
+    groups = old.groups
+    before, after = old.in_channels // groups, new.in_channels // groups
+    old_weight = old.weight.reshape(groups, -1, before, old.weight.shape[2])
+    new_weight = torch.zeros_like(new.weight).reshape(groups, -1, after, old.weight.shape[2])
+    for flat in range(new.in_channels):
+        channel = channels[flat // BANDS]
+        if channel >= 0:
+            group, slot = divmod(channel * BANDS + flat % BANDS, before)
+            assert group == flat // after
+            new_weight[group, :, flat % after] = old_weight[group, :, slot]
+    new.weight.copy_(new_weight.reshape(new.weight.shape))
+    assert old.bias is not None
+    assert new.bias is not None
+    new.bias.copy_(old.bias)
+    wide.project.load_state_dict(narrow.project.state_dict())
