@@ -52,6 +52,7 @@ def test_description_says_what_a_card_must_say():
     assert card["dim"] == load_encoder().dim == 128
     assert card["model_id"] == load_encoder().model_id
     assert card["file"] == str(PACKAGED)
+    assert card["query"]["finds"] == card["model_id"]
     assert card["bytes"] == PACKAGED.stat().st_size
     assert 100_000 < card["parameters"] < 5_000_000
 
@@ -86,9 +87,12 @@ def test_threshold_between_and_beyond_the_lengths_given(copy):
     assert open_model(copy(threshold={"5": 0.5})).threshold(1) == 0.5
 
 
-def test_threshold_of_the_encoder_is_the_models():
-    encoder = load_encoder()
-    assert encoder.threshold(2.5) == open_model(PACKAGED).threshold(2.5)
+def test_threshold_of_the_encoder_is_that_of_its_queries(copy):
+    encoder, model = load_encoder(), open_model(PACKAGED)
+    assert encoder.threshold(2.5) == model.query_model().threshold(2.5) != model.threshold(2.5)
+    alone = load_encoder(str(copy()))
+    assert alone.model_id == encoder.model_id
+    assert alone.threshold(2.5) == model.threshold(2.5)
     assert -1 < encoder.threshold(30) <= encoder.threshold(1) < 1
 
 

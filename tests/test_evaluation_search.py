@@ -162,7 +162,8 @@ def test_workers_answer_as_one_process_does(music, tmp_path, monkeypatch):
     for key, outcome in one.outcomes.items():
         assert outcome.right_track
         assert outcome.query == queries[key[1]]
-        assert two.outcomes[key].score == pytest.approx(outcome.score, abs=1e-4)
+        # Threads add in another order, and a step of 8 bits may turn over by it.
+        assert two.outcomes[key].score == pytest.approx(outcome.score, abs=1e-3)
         assert two.outcomes[key].error_s == pytest.approx(outcome.error_s, abs=1e-3)
 
 
