@@ -55,7 +55,8 @@ def test_parameter_counts():
 def test_build_by_name():
     assert isinstance(build_network("dense"), DenseNetwork)
     with pytest.raises(
-        TrainingError, match="nope: unknown network; use one of dense, dense-attention, dense-query, attention"
+        TrainingError,
+        match="nope: unknown network; use one of dense, dense-attention, dense-query, attention",
     ):
         build_network("nope")
 
