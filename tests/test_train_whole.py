@@ -58,7 +58,8 @@ TOYS = {
 
 
 def test_there_is_a_toy_for_every_encoder():
-    assert TOYS.keys() == networks.NETWORKS.keys()
+    # That for queries finds what another one stores: test_train_query.py.
+    assert TOYS.keys() == networks.NETWORKS.keys() - {"dense-query"}
 
 
 @pytest.fixture(scope="module")
