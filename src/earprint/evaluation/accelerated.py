@@ -23,14 +23,11 @@ from earprint.errors import EvaluationError
 from earprint.evaluation.search import GROUP
 from earprint.index import ExactIndex
 from earprint.index.base import Index
-from earprint.train.checkpoint import load_weights
+from earprint.train.checkpoint import SAME_COSINE, load_weights
 from earprint.train.networks import AttentionNetwork, build_network
 
 GPU_BATCH: Final = 256
 """Windows given to the network at once on a GPU: at most 2 GB of it for each process."""
-
-LEAST_COSINE: Final = 0.98
-"""Mean cosine of fingerprints by torch and by onnxruntime below which the weights are not the same."""
 
 CHECKED_S: Final = 5.0
 """Music that this is tried on, in seconds."""
@@ -165,7 +162,7 @@ def _check(model: ModelFile, session: TorchSession) -> None:
     onnx_rows = WindowedEncoder(model).encode(music).vectors
     heard = onnx_rows.any(axis=1)
     cosine = float((torch_rows * onnx_rows).sum(axis=1)[heard].mean())
-    if not cosine >= LEAST_COSINE:
+    if not cosine >= SAME_COSINE:
         raise EvaluationError(
             f"{model.path.with_suffix('.pt')}: gives other fingerprints than {model.path.name} (mean cosine "
             f"{cosine:.3f}); copy weights.pt of the run that the model was exported from there"

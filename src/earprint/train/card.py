@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 from earprint.constants import FINGERPRINT_DIM, N_MELS
 from earprint.encoder.model import FINDS, ModelFile, open_model
 from earprint.errors import TrainingError
-from earprint.train.checkpoint import CHECKPOINT, SUMMARY, load_weights
+from earprint.train.checkpoint import CHECKPOINT, SAME_COSINE, SUMMARY, load_weights
 from earprint.train.distortions import Distortions
 from earprint.train.export import ExportReport, export_network, run_onnx
 from earprint.train.networks import RUN_ONCE, QueryNetwork, build_network
@@ -35,9 +35,6 @@ DEFAULT_THRESHOLD = {"5": 0.5}
 
 COMPARED_FRAMES = 600
 """Random frames on which the network that a run was trained for is compared with a model."""
-
-SAME_COSINE = 0.98
-"""Mean cosine of fingerprints from which two are the same, one perhaps in 8 bits."""
 
 
 def export_run(

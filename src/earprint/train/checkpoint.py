@@ -15,6 +15,9 @@ CHECKPOINT = "checkpoint.pt"
 SUMMARY = "run.json"
 """Name of the file that tells, beside the weights of a finished run, how they were trained."""
 
+SAME_COSINE = 0.98
+"""Mean cosine of their fingerprints from which two networks have the same weights, rounded perhaps."""
+
 
 def write_checkpoint(run: Path, state: dict[str, Any]) -> None:
     """Write the checkpoint; an interrupted write leaves the old one."""
