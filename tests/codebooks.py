@@ -5,7 +5,9 @@ import numpy as np
 from earprint.encoder.codebook import Codebook
 
 
-def random_codebook(dim=16, pieces=4, n_lists=12, seed=0, model_id="fake-0001", thresholds=None):
+def random_codebook(
+    dim=16, pieces=4, n_lists=12, seed=0, model_id="fake-0001", thresholds=None, residual=True
+):
     """A codebook of random centroids and lists."""
     rng = np.random.default_rng(seed)
     rotated = dim // pieces * pieces
@@ -17,9 +19,12 @@ def random_codebook(dim=16, pieces=4, n_lists=12, seed=0, model_id="fake-0001", 
         centroids=(rng.standard_normal((pieces, 256, rotated // pieces)) / dim**0.5)
         .astype(np.float16)
         .astype(np.float32),
-        lists=(lists / np.linalg.norm(lists, axis=1, keepdims=True)).astype(np.float16).astype(np.float32),
+        lists=(lists / np.linalg.norm(lists, axis=1, keepdims=True) * (0.5 if residual else 1.0))
+        .astype(np.float16)
+        .astype(np.float32),
         gain=0.9,
         thresholds=thresholds or {},
+        residual=residual,
     )
 
 

@@ -13,10 +13,15 @@ from earprint.errors import ModelError
 
 
 @settings(max_examples=30, deadline=None)
-@given(n=st.integers(0, 30), pieces=st.sampled_from([1, 3, 4, 16]), seed=st.integers(0, 99))
-def test_codes_name_the_nearest_centroids_and_list(n, pieces, seed):
+@given(
+    n=st.integers(0, 30),
+    pieces=st.sampled_from([1, 3, 4, 16]),
+    seed=st.integers(0, 99),
+    residual=st.booleans(),
+)
+def test_codes_name_the_nearest_centroids_and_list(n, pieces, seed, residual):
     rng = np.random.default_rng(seed)
-    book = random_codebook(pieces=pieces, seed=seed)
+    book = random_codebook(pieces=pieces, seed=seed, residual=residual)
     rows = unit_rows(rng, n)
     codes = book.encode(rows)
     assert codes.shape == (n, 2 + pieces)
@@ -29,20 +34,23 @@ def test_codes_name_the_nearest_centroids_and_list(n, pieces, seed):
             continue
         products = book.lists @ vector
         assert products[number] == pytest.approx(products.max(), abs=1e-6)
-        for piece, part in enumerate(vector.reshape(pieces, -1)):
+        left = vector - book.lists[number] if residual else vector
+        for piece, part in enumerate(left.reshape(pieces, -1)):
             distances = ((book.centroids[piece] - part) ** 2).sum(axis=1)
             assert distances[code[2 + piece]] == pytest.approx(distances.min(), abs=1e-6)
 
 
 @settings(max_examples=30, deadline=None)
-@given(n=st.integers(0, 30), seed=st.integers(0, 99))
-def test_decoding_gives_the_centroids_over_the_gain(n, seed):
-    book = random_codebook(seed=seed)
+@given(n=st.integers(0, 30), seed=st.integers(0, 99), residual=st.booleans())
+def test_decoding_gives_the_centroids_over_the_gain(n, seed, residual):
+    book = random_codebook(seed=seed, residual=residual)
     rows = unit_rows(np.random.default_rng(seed), n)
     codes = book.encode(rows)
     expected = np.zeros((n, 16), np.float32)
     for i in np.flatnonzero(rows.any(axis=1)):
         chosen = np.concatenate([book.centroids[p, codes[i, 2 + p]] for p in range(4)])
+        if residual:
+            chosen += book.lists[book.lists_of(codes[i : i + 1])[0]]
         expected[i] = book.rotation @ chosen / book.gain
     assert np.allclose(book.decode(codes), expected, atol=1e-5)
     assert np.allclose(book.rotate(book.decode(codes)), book.decode_rotated(codes), atol=5e-3)
@@ -55,17 +63,19 @@ def test_encoding_in_blocks_changes_nothing(monkeypatch):
     assert np.array_equal(book.encode(rows), whole)
 
 
-def test_a_written_codebook_reads_back_the_same(tmp_path):
-    book = random_codebook(thresholds={1.0: 0.6, 5.0: 0.4})
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_written_codebook_reads_back_the_same(tmp_path, residual):
+    book = random_codebook(thresholds={1.0: 0.6, 5.0: 0.4}, residual=residual)
     read = write_codebook(tmp_path / "m.codebook.npz", book)
     assert read.model_id == book.model_id
     assert read.thresholds == book.thresholds
     assert read.gain == book.gain
+    assert read.residual == residual
     for name in ("rotation", "centroids", "lists"):
         assert np.array_equal(getattr(read, name), getattr(book, name))
     assert read.digest == book.digest == read_codebook(tmp_path / "m.codebook.npz").digest
     # Codes do not depend on thresholds, so neither does what a library remembers.
-    assert random_codebook(thresholds={2.0: 0.5}).digest == book.digest
+    assert random_codebook(thresholds={2.0: 0.5}, residual=residual).digest == book.digest
     assert random_codebook(seed=1).digest != book.digest
 
 

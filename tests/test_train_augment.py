@@ -101,6 +101,17 @@ def test_no_limits_leave_the_spectrum_alone():
     np.testing.assert_allclose(curve, 1.0, atol=1e-4)
 
 
+@pytest.mark.parametrize("tilt_db", [-4.0, 2.5])
+def test_a_tilt_in_decibels_per_octave(tilt_db):
+    length = 16_000  # one bin each Hz
+    gains_db = 20 * torch.log10(augment.tilt_curve(torch.tensor([tilt_db, 0.0]), length))
+    assert gains_db.shape == (2, length // 2 + 1)
+    for hz, octaves in ((1_000, 0), (2_000, 1), (8_000, 3), (125, -3)):
+        assert float(gains_db[0, hz]) == pytest.approx(tilt_db * octaves, abs=0.01)
+    assert float(gains_db[0, 0]) == pytest.approx(float(gains_db[0, 60]), abs=0.01)
+    assert not gains_db[1].any()
+
+
 def test_clipped_peaks():
     audio = randn(3, 1_000)
     got = augment.clip_peaks(audio, torch.tensor([1.0, 0.5, 0.1]))

@@ -34,7 +34,8 @@ def exported(tmp_path_factory):
     trainer = Trainer(store, folder / "run", config, torch.device("cpu"), lambda line: None)
     trainer.train()
     out = folder / "models" / "mine.onnx"
-    return trainer, out, export_run(folder / "run", out, "mine", ["1=0.7", "5=0.5"])
+    (report,) = export_run(folder / "run", out, "mine", ["1=0.7", "5=0.5"])
+    return trainer, out, report
 
 
 def test_report(exported):
@@ -93,7 +94,7 @@ def switched(exported):
     """The same run, exported to keep every eighth row of a reference."""
     trainer, out, _ = exported
     path = out.with_name("switched.onnx")
-    report = export_run(trainer.run, path, "switched", [], reference_steps=8)
+    (report,) = export_run(trainer.run, path, "switched", [], reference_steps=8)
     return path, report
 
 
@@ -151,7 +152,7 @@ def test_thresholds():
 def test_eight_bit_convolutions(tmp_path, exported):
     trainer, _, _ = exported
     out = tmp_path / "small.onnx"
-    report = export_run(
+    (report,) = export_run(
         trainer.run, out, "small", [], int8_store=trainer.run.parent / "store", reference_steps=8
     )
     assert out.stat().st_size < 1.25 * 886_000 + 100_000  # the heads take two bytes a weight

@@ -146,7 +146,7 @@ def test_queries_go_through_their_own_network(runs, model):
     second = runs[2]
     music = compose(5, 3.0)
     before = load_encoder(str(model), threads=1)
-    report = export_run(second.run, model, "ignored", ["2=0.6"])
+    (report,) = export_run(second.run, model, "ignored", ["2=0.6"])
     assert report.path == model.with_name("mine.query.onnx")
     assert report.difference < 1e-4
     card = json.loads(model.with_name("mine.query.json").read_text(encoding="utf-8"))

@@ -19,7 +19,8 @@ CPU = torch.device("cpu")
 CONTEXT = round(CONTEXT_S * 16_000)
 NONE = Distortions(
     snr_db=(200.0, 200.0), measured=0.0, simulated=0.0, device=0.0, second_noise=0.0, band_limit=0.0,
-    clip=0.0, mask=0.0, speed=0.0, pace=0.0, call=0.0, shift_s=0.0, gain_db=(0.0, 0.0),
+    clip=0.0, mask=0.0, speed=0.0, pace=0.0,
+    medley=0.0, noise_pace=0.0, noise_tilt=0.0, room_pace=0.0, call=0.0, shift_s=0.0, gain_db=(0.0, 0.0),
 )  # fmt: skip
 
 
@@ -477,6 +478,94 @@ def test_calls_come_as_often_as_said_and_only_where_there_are_any():
         assert np.mean(called) == pytest.approx(expected, abs=0.06)
     too_short = calls_of(MUSIC, length=15_000)
     assert (sampler(options, calls=too_short).drawing.draw(6, 16_000, 1).call == -1).all()
+
+
+def tones(frequencies, n=80_000, level=8_000):
+    t = np.arange(n) / 16_000
+    return [level * np.sin(2 * np.pi * hz * t) for hz in frequencies]
+
+
+def peaks(audio, count=1):
+    """The strongest frequencies of each row, in Hz."""
+    spectrum = torch.fft.rfft(audio * torch.hann_window(audio.shape[1]), 64_000).abs()
+    found = []
+    for row in spectrum:
+        mine = []
+        for _ in range(count):
+            peak = int(row.argmax())
+            mine.append(peak / 4)
+            row[max(0, peak - 40) : peak + 41] = 0
+        found.append(mine)
+    return found
+
+
+def test_other_music_sounds_on_both_sides_alike():
+    frequencies = [500, 900, 1_400, 2_000, 2_700, 3_500]
+    music = pack_of(tones(frequencies))
+    batch = sampler(replace(NONE, medley=1.0, medley_db=6.0), music=music).draw(6, 1.0)
+    np.testing.assert_allclose(batch.distorted, middle(batch), atol=5e-4)
+    for track, (first, second) in zip(batch.tracks, peaks(middle(batch), 2), strict=True):
+        assert {round(first), round(second)} <= set(frequencies)
+        assert frequencies[track] in (round(first), round(second))
+    alone = sampler(NONE, music=music).draw(6, 1.0)
+    assert all(round(second) not in frequencies for _, second in peaks(middle(alone), 2))
+
+
+def test_other_music_is_shifted_and_played_as_the_first():
+    moved = replace(NONE, medley=1.0, shift_s=0.02)
+    batch = sampler(moved).draw(6, 1.0)
+    for clean, heard in zip(batch.clean, batch.distorted, strict=True):
+        windows = clean[CONTEXT - 320 :].unfold(0, 16_000, 1)[:641]
+        assert float((windows - heard).abs().amax(dim=1).min()) < 1e-3
+    faster = replace(NONE, medley=1.0, medley_db=6.0, speed=1.0, speed_range=0.04)
+    music = pack_of(tones([1_000, 1_000]))
+    batch = sampler(faster, music=music).draw(2, 1.0)
+    for clean, heard in zip(batch.clean, batch.distorted, strict=True):
+        # Were one of the two at another speed, there would be two tones, and a beat.
+        envelope = heard.square().unfold(0, 1_600, 800).mean(dim=1)
+        assert float(envelope.max() / envelope.min()) < 1.05
+        assert clean.abs().max() > 0.01
+
+
+def test_noises_at_another_pace():
+    hum = pack_of(tones([1_000], 9_000), names=["hum/a"])
+    loud = replace(NONE, snr_db=(-30.0, -30.0), noise_pace=1.0, noise_pace_range=0.3)
+    batch = sampler(loud, noise=hum).draw(6, 1.0)
+    found = [hz for (hz,) in peaks(batch.distorted - middle(batch))]
+    assert all(690 < hz < 1_310 for hz in found)
+    assert np.ptp(found) > 50
+    same = sampler(replace(loud, noise_pace=0.0), noise=hum).draw(6, 1.0)
+    assert all(abs(hz - 1_000) < 2 for (hz,) in peaks(same.distorted - middle(same)))
+
+
+def test_noises_are_tilted_and_music_is_not():
+    both = pack_of([sum(tones([500, 4_000], 16_000))], names=["hum/a"])
+    tilted = replace(NONE, snr_db=(0.0, 0.0), noise_tilt=1.0, noise_tilt_db=4.0)
+    batch = sampler(tilted, noise=both).draw(6, 1.0)
+    spectrum = torch.fft.rfft((batch.distorted - middle(batch)) * torch.hann_window(16_000)).abs()
+    low, high = spectrum[:, 490:511].amax(dim=1), spectrum[:, 3_990:4_011].amax(dim=1)
+    tilts_db = 20 * torch.log10(high / low) / 3
+    assert float(tilts_db.abs().max()) < 4.05
+    assert float(tilts_db.max() - tilts_db.min()) > 1
+    # The ratio of signal to noise is that of the tilted noise.
+    ratio = 10 * torch.log10(
+        middle(batch).square().mean(1) / (batch.distorted - middle(batch)).square().mean(1)
+    )
+    np.testing.assert_allclose(ratio, 0.0, atol=0.1)
+    quiet = sampler(replace(tilted, snr_db=(200.0, 200.0)), noise=both).draw(6, 1.0)
+    np.testing.assert_allclose(quiet.distorted, middle(quiet), atol=2e-4)
+
+
+def test_rooms_at_another_pace_are_smaller_or_larger():
+    echo = pack_of([room(0) + room(1_000)], np.float32, ["room/b"])
+    batch = sampler(replace(NONE, measured=1.0, room_pace=1.0, room_pace_range=0.2), rooms=echo).draw(6, 1.0)
+    delays = []
+    for clean, heard in zip(batch.clean, batch.distorted, strict=True):
+        later = torch.stack([clean[CONTEXT - d : CONTEXT - d + 16_000] for d in range(800, 1_300)])
+        left = heard - clean[CONTEXT : CONTEXT + 16_000]  # the direct sound is where it was
+        delays.append(800 + int((later @ left).argmax()))
+    assert all(830 <= delay <= 1_255 for delay in delays)
+    assert np.ptp(delays) > 20
 
 
 def test_no_source_is_drawn_more_often_for_being_large():

@@ -28,7 +28,8 @@ STEPS = 50
 DIM = 64
 LIGHT = Distortions(
     snr_db=(20.0, 30.0), measured=0.0, simulated=0.0, device=0.0, second_noise=0.0, band_limit=0.0,
-    clip=0.0, mask=0.0, speed=0.0, pace=0.0, shift_s=0.005,
+    clip=0.0, mask=0.0, speed=0.0, pace=0.0,
+    medley=0.0, noise_pace=0.0, noise_tilt=0.0, room_pace=0.0, shift_s=0.005,
 )  # fmt: skip
 
 
@@ -81,7 +82,7 @@ def trained(tmp_path_factory):
             step = trainer._one_step
             trainer._one_step = lambda step=step, losses=losses: losses.append(step())
             assert trainer.train()
-            report = export_run(root / name, root / f"{name}.onnx", name, ["2=0.3"])
+            (report,) = export_run(root / name, root / f"{name}.onnx", name, ["2=0.3"])
             out[name] = losses, root / f"{name}.onnx", report
     return out
 

@@ -4,7 +4,8 @@ Product quantisation (Jegou et al. 2011, "Product quantization for nearest neigh
 that spreads the variance evenly (Ge et al. 2013, "Optimized product quantization"): a fingerprint is rotated,
 cut into pieces, and each piece replaced by the number of the nearest of 256 centroids, one byte. Before them
 stand two bytes: the number of the nearest of some thousand unit vectors, which parts a library's rows into
-lists, so that a search reads only some of them (`earprint.index.inverted`).
+lists, so that a search reads only some of them (`earprint.index.inverted`). The pieces are those of what is
+left when the list's vector is taken off (Jegou et al. 2011, section 4), so these bytes tell something too.
 
 Decoding divides by `gain`, the mean inner product of a fingerprint and its centroids, so that an inner
 product with a decoded row is on average what it was with the fingerprint. It is learned once per model, on
@@ -29,8 +30,8 @@ from earprint.errors import ModelError
 
 FORMAT: Final = "earprint codebook"
 
-VERSION: Final = 1
-"""Version of the file's layout."""
+VERSION: Final = 2
+"""Version of the file's layout. 1: pieces of the whole fingerprint. 2: of what its list leaves of it."""
 
 LIST_BYTES: Final = 2
 """Bytes of a row that hold the number of its list, little-endian."""
@@ -64,11 +65,14 @@ class Codebook:
         Orthonormal columns.
     centroids : ndarray of float32, shape (pieces, 256, rotated / pieces)
     lists : ndarray of float32, shape (n_lists, rotated)
-        Unit vectors.
+        Of one length, so that the nearest is the one of the largest inner product.
     gain : float
         Mean inner product of a fingerprint and its centroids.
     thresholds : dict of float to float
         Score at and above which an answer counts as a match, by query length in seconds.
+    residual : bool
+        Whether the pieces are of what is left of a fingerprint without its list's vector, or of all of it as
+        in the first version.
     """
 
     model_id: str
@@ -77,6 +81,7 @@ class Codebook:
     lists: NDArray[np.float32]
     gain: float
     thresholds: dict[float, float]
+    residual: bool = True
 
     @cached_property
     def digest(self) -> str:
@@ -84,6 +89,8 @@ class Codebook:
         whole = hashlib.blake2b(f"{self.model_id} {self.gain!r}".encode(), digest_size=4)
         for part in (self.rotation, self.centroids, self.lists):
             whole.update(np.ascontiguousarray(part, dtype="<f4").tobytes())
+        if self.residual:  # those of the first version keep their digests
+            whole.update(b"residual")
         return whole.hexdigest()
 
     @property
@@ -107,6 +114,11 @@ class Codebook:
         return np.ascontiguousarray(
             self.centroids.reshape(-1, self.centroids.shape[2]) / np.float32(self.gain)
         )
+
+    @cached_property
+    def _over_gain(self) -> NDArray[np.float32]:
+        """The lists' vectors over the gain."""
+        return np.asarray(self.lists / np.float32(self.gain), dtype=np.float32)
 
     @cached_property
     def _first(self) -> NDArray[np.int64]:
@@ -139,7 +151,10 @@ class Codebook:
             some = vectors[begin : begin + ENCODED_ROWS]
             rows = out[begin : begin + len(some)]
             rotated = self.rotate(some)
-            numbers = np.argmax(rotated @ self.lists.T, axis=1).astype("<u2")
+            nearest = np.argmax(rotated @ self.lists.T, axis=1)
+            if self.residual:
+                rotated -= self.lists[nearest]
+            numbers = nearest.astype("<u2")
             silent = ~some.any(axis=1)
             numbers[silent] = SILENT_LIST
             rows[:, :LIST_BYTES] = numbers[:, None].view(np.uint8)
@@ -161,7 +176,10 @@ class Codebook:
         """Turn codes (n, width) into what `rotate` would make of the vectors they stand for, (n, rotated)."""
         chosen = rows[:, LIST_BYTES:] + self._first
         found = np.take(self._flat, chosen, axis=0).reshape(len(rows), self.rotation.shape[1])
-        found[self.lists_of(rows) == SILENT_LIST] = 0.0
+        numbers = self.lists_of(rows)
+        if self.residual:  # a silent row's number is none, and a damaged row's may be
+            found += np.take(self._over_gain, numbers, axis=0, mode="clip")
+        found[numbers == SILENT_LIST] = 0.0
         return found
 
     @staticmethod
@@ -185,7 +203,8 @@ def write_codebook(file: Path, book: Codebook) -> Codebook:
         If the file cannot be written.
     """
     header = {
-        "format": FORMAT, "version": VERSION, "model_id": book.model_id, "gain": book.gain,
+        "format": FORMAT, "version": VERSION if book.residual else 1,
+        "model_id": book.model_id, "gain": book.gain,
         "threshold": {f"{length:g}": score for length, score in sorted(book.thresholds.items())},
     }  # fmt: skip
     buffer = io.BytesIO()
@@ -233,11 +252,11 @@ def read_codebook(file: Path) -> Codebook:
         gain = float(header["gain"])
         if not 0 < gain <= 2 or (thresholds and min(thresholds) <= 0):
             raise ValueError(f"gain {gain} and thresholds {thresholds}")
-        model_id = str(header["model_id"])
+        model_id, residual = str(header["model_id"]), header["version"] > 1
     except _FAULTS as error:
         cause = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ModelError(
             f"{file}: not a usable codebook ({cause}); reinstall earprint, or make it again with `earprint "
             "train codebook`"
         ) from error
-    return Codebook(model_id, rotation, centroids, lists, gain, thresholds)
+    return Codebook(model_id, rotation, centroids, lists, gain, thresholds, residual)

@@ -2,9 +2,9 @@
 
 A compact row names one of some thousand lists, the one whose unit vector is nearest to it, and holds the
 codes of its pieces (`earprint.encoder.codebook`). A query row is compared with the lists' vectors, and then
-only with the rows of the `probes` nearest lists, by summing, for each piece, a product looked up in a table
-("IVFADC", Jegou et al. 2011; the scan is that of FAISS). A query is a sequence, of which a few hits are
-enough to propose the right place; what decides is the whole sequence, compared afterwards with the decoded
+only with the rows of the `probes` nearest lists, by adding to the product with the list's vector, for each
+piece, one looked up in a table ("IVFADC", Jegou et al. 2011; the scan is that of FAISS). A query is a
+sequence, of which a few hits are enough to propose the right place; what decides is the whole sequence, compared afterwards with the decoded
 rows (`earprint.matching.aligned`). So the lists may be read sparingly.
 
 Each segment has lists of its own, built from its rows when it is first searched and kept while it lives: so a
@@ -68,7 +68,7 @@ class SegmentLists:
         index = faiss.IndexIVFPQ(
             self._coarse, rotated, n_lists, codebook.pieces, 8, faiss.METRIC_INNER_PRODUCT
         )
-        index.by_residual = False
+        index.by_residual = codebook.residual
         faiss.copy_array_to_vector(codebook.centroids.ravel(), index.pq.centroids)
         index.is_trained = True
         # Silent rows name no list; of a damaged file, any number may be read.

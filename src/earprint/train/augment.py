@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from earprint.constants import SAMPLE_RATE
+from earprint.train.distortions import TILT_FROM_HZ, TILT_HZ
 from earprint.train.fft import fft_length
 
 
@@ -85,6 +86,25 @@ def band_limit_curve(low_hz: Tensor, high_hz: Tensor, order: Tensor, length: int
     high_pass = 1 / (1 + (low_hz[:, None] / hz.clamp_min(1e-3)) ** twice)
     low_pass = 1 / (1 + (hz / high_hz[:, None]) ** twice)
     return (high_pass * low_pass).sqrt()
+
+
+def tilt_curve(db_per_octave: Tensor, length: int) -> Tensor:
+    """Gains of a spectral tilt about `TILT_HZ`, zero phase; level below `TILT_FROM_HZ`.
+
+    Parameters
+    ----------
+    db_per_octave : Tensor, shape (batch,)
+        Positive for brighter.
+    length : int
+        FFT length.
+
+    Returns
+    -------
+    Tensor, shape (batch, length // 2 + 1)
+    """
+    hz = torch.linspace(0, SAMPLE_RATE / 2, length // 2 + 1, device=db_per_octave.device)[None]
+    octaves = (hz.clamp_min(TILT_FROM_HZ) / TILT_HZ).log2()
+    return 10 ** (db_per_octave[:, None] * octaves / 20)
 
 
 def clip_peaks(audio: Tensor, share: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ depend on who renders them; `earprint.train.calls_packing` does, of the training
 needs torch.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from earprint.audio.codec import can_encode, round_trip
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import AudioError, TrainingError
+from earprint.train.distortions import TILT_FROM_HZ, TILT_HZ
 from earprint.train.fft import fft_length
 from earprint.train.nested import Nested
 from earprint.train.packing import BIT_RATES
@@ -47,7 +49,13 @@ PLACES_TRIED = 4
 ROOM, DEVICE, SECOND_NOISE, TELEPHONE_BAND, CLIPPED = 0.75, 0.5, 0.3, 0.75, 0.1
 """How often a call has each."""
 
-SNR_DB = (0.0, 25.0)
+NOISE_PACE, NOISE_TILT = 0.5, 0.5
+"""How often a noise is played at another pace, and how often its spectrum is tilted."""
+
+PACES, TILTS_DB = (0.65, 1.35), (-4.0, 4.0)
+"""Paces, and tilts in dB per octave, uniform: so few recorded noises become many."""
+
+SNR_DB = (-2.0, 22.0)
 """Signal-to-noise ratio after reverberation, uniform."""
 
 TELEPHONE_HZ = ((200.0, 400.0), (3_000.0, 4_000.0))
@@ -160,6 +168,8 @@ class Caller:
         music = _cut(self.music, recording, max(0, begin), at + self.length)
         padded[len(padded) - len(music) :] = music
         signal, noise = self._spectrum(padded), self._spectrum(self._noise(rng))
+        if rng.random() < NOISE_TILT:
+            noise *= self._tilt(rng.uniform(*TILTS_DB))
         if rng.random() < ROOM and self._rooms:
             nested = self._rooms[rng.integers(len(self._rooms))]
             response = self._response(nested, PAST, rng)
@@ -185,7 +195,9 @@ class Caller:
 
     def _levelled_noise(self, rng: np.random.Generator) -> Audio:
         """A piece of noise from a random place on, looped, of unit power; silence if all tried are silent."""
-        n = PAST + self.length
+        pace = rng.uniform(*PACES) if rng.random() < NOISE_PACE else 1.0
+        at = pace * np.arange(PAST + self.length)
+        n = math.ceil(at[-1]) + 1
         for _ in range(PLACES_TRIED):
             item = self.noise.items[int(self._noises.draw(rng, 1)[0])]
             first = int(rng.integers(item.length))
@@ -193,10 +205,12 @@ class Caller:
             if (missing := n - len(pieces[0])) > 0:
                 pieces.append(np.resize(_cut(self.noise, item, 0, min(item.length, missing)), missing))
             noise = np.concatenate(pieces)
+            if pace != 1:
+                noise = np.interp(at, np.arange(n), noise).astype(np.float32)
             power = _power(noise[PAST:])
             if power >= QUIETEST_NOISE:
                 return noise / np.float32(np.sqrt(power))
-        return np.zeros(n, np.float32)
+        return np.zeros(len(at), np.float32)
 
     def _response(self, nested: Nested, longest: int, rng: np.random.Generator) -> NDArray[np.complex64]:
         item = self.rooms.items[int(nested.draw(rng, 1)[0])]
@@ -207,6 +221,11 @@ class Caller:
         above = (self._hz / np.float32(low_hz)) ** (2 * order)
         beyond = (self._hz / np.float32(high_hz)) ** (2 * order)
         return np.sqrt(above / ((1 + above) * (1 + beyond)))
+
+    def _tilt(self, db_per_octave: float) -> Audio:
+        """Gains of a spectral tilt about 1 kHz, see `earprint.train.augment.tilt_curve`."""
+        octaves = np.log2(np.maximum(self._hz, TILT_FROM_HZ) / TILT_HZ)
+        return np.asarray(10 ** (np.float32(db_per_octave / 20) * octaves), np.float32)
 
     def _spectrum(self, samples: Audio) -> NDArray[np.complex64]:
         return np.fft.rfft(samples, self._size).astype(np.complex64, copy=False)

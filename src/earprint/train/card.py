@@ -1,7 +1,7 @@
 """From a run's checkpoint to a model with its description: what it learned from, how long, how well.
 
 A run for queries becomes two more files beside the model whose fingerprints it finds; see
-`earprint.encoder.model`.
+`earprint.encoder.model`. A run in which both learned becomes the model and those.
 """
 
 import datetime
@@ -45,7 +45,7 @@ def export_run(
     *,
     int8_store: Path | None = None,
     reference_steps: int | None = None,
-) -> ExportReport:
+) -> list[ExportReport]:
     """Export a run's averaged weights.
 
     Parameters
@@ -65,7 +65,8 @@ def export_run(
 
     Returns
     -------
-    ExportReport
+    list of ExportReport
+        Of each network that was written: two if references and queries learned together.
 
     Raises
     ------
@@ -77,18 +78,12 @@ def export_run(
     network, state = averaged_weights(run)
     config = json.loads(state["config"])
     dim = config.get("dim", FINGERPRINT_DIM)
-    as_known, finds = config["network"], None
-    if isinstance(network, QueryNetwork):
-        finds = open_model(out)
-        _check_finds(network.reference, finds)
-        as_known, name, network = finds.network, finds.name, network.query
-    known_thresholds = DEFAULT_THRESHOLD if finds is None else finds.card["threshold"]
     card = {
         "name": name,
-        "network": as_known,
+        "network": config["network"],
         "dim": dim,
-        "threshold": parse_thresholds(thresholds) or known_thresholds,
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "threshold": parse_thresholds(thresholds) or DEFAULT_THRESHOLD,
+        "parameters": 0,
         "exported": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "training": {
             "steps": state["step"],
@@ -102,16 +97,28 @@ def export_run(
     }
     if config["network"] in RUN_ONCE:
         card["query_beyond_steps"] = config.get("query_beyond_steps", 0)
-        if reference_steps is not None and finds is None:
-            card["reference_steps"] = reference_steps
-    if finds is not None:
-        card[FINDS] = finds.model_id
-        out = finds.query_path
     calibration = None
     if int8_store is not None:
         card["precision"] = "int8 convolutions"
         calibration = _calibration(int8_store, config, dim)
-    return export_network(network, out, card, calibration)
+
+    def export(exported: nn.Module, path: Path, **changes: Any) -> ExportReport:
+        count = sum(p.numel() for p in exported.parameters())
+        return export_network(exported, path, {**card, "parameters": count, **changes}, calibration)
+
+    sparse = {} if reference_steps is None else {"reference_steps": reference_steps}
+    if not isinstance(network, QueryNetwork):
+        return [export(network, out, **(sparse if config["network"] in RUN_ONCE else {}))]
+    reports = []
+    if not network.frozen:
+        reports.append(export(network.reference, out, network="dense", **sparse))
+    finds = open_model(out)
+    if network.frozen:
+        _check_finds(network.reference, finds)
+    known: dict[str, Any] = {"name": finds.name, "network": finds.network, FINDS: finds.model_id}
+    if not thresholds:
+        known["threshold"] = finds.card["threshold"]
+    return [*reports, export(network.query, finds.query_path, **known)]
 
 
 def _check_finds(reference: nn.Module, model: ModelFile) -> None:

@@ -1,7 +1,8 @@
 """Learning a model's codebook from the music of a store; see `earprint.encoder.codebook`.
 
-Rotation and centroids by FAISS (optimised product quantisation), the lists by spherical k-means, all of
-fingerprints of the store's training part. How much the codes keep is measured on its held-out part.
+Rotation by FAISS (optimised product quantisation), the lists by spherical k-means, and the centroids of what
+these leave, all of fingerprints of the store's training part. How much the codes keep is measured on its
+held-out part.
 """
 
 from collections.abc import Callable
@@ -113,20 +114,24 @@ def learn_codebook(
     spread.niter = ROTATION_ROUNDS
     spread.train(drawn[:ROTATION_ROWS])
     turned = spread.apply(drawn)
-    quantiser = faiss.ProductQuantizer(rotated, pieces, 8)
-    quantiser.cp.seed = seed
-    quantiser.train(turned)
     grouping = faiss.Kmeans(rotated, n_lists, niter=LIST_ROUNDS, spherical=True, seed=seed, verbose=False)
     grouping.train(turned)
+    lists = np.asarray(grouping.centroids)
+    lists /= np.linalg.norm(lists, axis=1, keepdims=True)
+    _, nearest = grouping.index.search(turned, 1)
+    # One length for all: what a row has, on average, of the direction of its list.
+    lists *= np.einsum("nd,nd->n", turned, lists[nearest[:, 0]]).mean()
+    quantiser = faiss.ProductQuantizer(rotated, pieces, 8)
+    quantiser.cp.seed = seed
+    quantiser.train(turned - lists[nearest[:, 0]])
     matrix: NDArray[np.float32] = faiss.vector_to_array(spread.A).reshape(rotated, dim)
     centroids: NDArray[np.float32] = faiss.vector_to_array(quantiser.centroids).reshape(pieces, 256, -1)
-    lists = np.asarray(grouping.centroids)
     book = Codebook(
         model_id=model_id,
         # In half precision, as they are stored, so that the gain is that of what will be read.
         rotation=_halved(matrix.T),
         centroids=_halved(centroids),
-        lists=_halved(lists / np.linalg.norm(lists, axis=1, keepdims=True)),
+        lists=_halved(lists),
         gain=1.0,
         thresholds={},
     )

@@ -124,13 +124,13 @@ def export(
     require_torch()
     from earprint.train.card import export_run
 
-    report = export_run(run, out, name, threshold or [], int8_store=int8, reference_steps=reference_steps)
-    out = report.path
-    typer.echo(
-        f"{out}: {out.stat().st_size / 1e6:.2f} MB; onnxruntime differs from torch by "
-        f"{report.difference:.1e}, rounding leaves cosines of {report.rounding_cosine:.7f} and more, "
-        f"{report.mean_cosine:.7f} on average"
-    )
+    reports = export_run(run, out, name, threshold or [], int8_store=int8, reference_steps=reference_steps)
+    for report in reports:
+        typer.echo(
+            f"{report.path}: {report.path.stat().st_size / 1e6:.2f} MB; onnxruntime differs from torch by "
+            f"{report.difference:.1e}, rounding leaves cosines of {report.rounding_cosine:.7f} and more, "
+            f"{report.mean_cosine:.7f} on average"
+        )
 
 
 @train_app.command("held-out", help=HELD_OUT_HELP)

@@ -56,6 +56,9 @@ class TrainConfig:
     seed : int
     threads : int
         CPU threads, 0 for torch's choice.
+    pieces : int
+        For ``dense`` networks: bytes of the codes that references are compared as, see
+        `earprint.train.coded`; 0 to compare them as they are.
     distortions : Distortions
         What happens to the queries.
     """
@@ -82,6 +85,7 @@ class TrainConfig:
     validation_queries: int = 128
     seed: int = 1
     threads: int = 0
+    pieces: int = 0
     distortions: Distortions = field(default_factory=Distortions)
 
     def __post_init__(self) -> None:

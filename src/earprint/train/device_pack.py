@@ -49,15 +49,15 @@ class DevicePack:
         index = at.clamp_min(0).minimum(limit - 1).add_(starts[:, None])
         return self.samples[index].float().mul_(self.scale).mul_((at >= 0) & (at < limit))
 
-    def interpolate(self, starts: Tensor, lengths: Tensor, at: Tensor) -> Tensor:
-        """Samples at fractional positions (float64); outside is silence.
+    def interpolate(self, starts: Tensor, lengths: Tensor, at: Tensor, *, loop: bool = False) -> Tensor:
+        """Samples at fractional positions (float64); outside is silence, or what `gather` takes there.
 
         Between two samples runs the cubic through them whose slope at each is that of the chord between its
         neighbours (Catmull and Rom 1974).
         """
         whole = at.floor()
         index, t = whole.long(), (at - whole).float()
-        p0, p1, p2, p3 = (self.gather(starts, lengths, index + k) for k in (-1, 0, 1, 2))
+        p0, p1, p2, p3 = (self.gather(starts, lengths, index + k, loop=loop) for k in (-1, 0, 1, 2))
         rising = (p2 - p0) / 2
         curve = p0 - 2.5 * p1 + 2 * p2 - p3 / 2
         bend = (p3 - p0) / 2 + 1.5 * (p1 - p2)

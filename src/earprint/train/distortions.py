@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 
+TILT_HZ = 1_000.0
+"""Frequency at which a tilt changes nothing, in Hz."""
+
+TILT_FROM_HZ = 60.0
+"""Frequency below which a tilt goes no further, in Hz."""
+
 
 @dataclass(frozen=True)
 class Distortions:
@@ -28,6 +34,17 @@ class Distortions:
     pace : float
         Probability that both sides are played at another pace, up to ``pace_range`` faster or slower: so
         one recording becomes many, with other keys and tempi.
+    medley : float
+        Probability that on both sides another recording sounds too, quieter by up to ``medley_db`` dB: music
+        that nobody recorded.
+    noise_pace : float
+        Probability that a noise is played at another pace, up to ``noise_pace_range`` faster or slower: so
+        few recorded noises become many.
+    noise_tilt : float
+        Probability that the noises' spectrum is tilted, by up to ``noise_tilt_db`` in dB per octave.
+    room_pace : float
+        Probability that a room's response is played at another pace, up to ``room_pace_range`` faster or
+        slower, as if the room were smaller or larger.
     shift_s : float
         Time offset of the query against the reference grid, uniform in +-shift_s, in seconds.
     gain_db : tuple of float
@@ -56,6 +73,14 @@ class Distortions:
     speed_range: float = 0.04
     pace: float = 0.4
     pace_range: float = 0.18
+    medley: float = 0.25
+    medley_db: float = 9.0
+    noise_pace: float = 0.5
+    noise_pace_range: float = 0.35
+    noise_tilt: float = 0.5
+    noise_tilt_db: float = 4.0
+    room_pace: float = 0.5
+    room_pace_range: float = 0.2
     shift_s: float = 0.022
     gain_db: tuple[float, float] = (-30.0, 3.0)
     noise_with_response: float = 1.0
@@ -66,7 +91,8 @@ class Distortions:
 
 PAPER_DISTORTIONS = Distortions(
     snr_db=(0.0, 25.0), measured=1 / 3, simulated=1 / 3, device=0.0, second_noise=0.0, band_limit=0.0,
-    clip=0.0, mask=0.0, speed=0.0, pace=0.0, shift_s=0.04, gain_db=(0.0, 0.0), noise_with_response=0.5,
+    clip=0.0, mask=0.0, speed=0.0, pace=0.0, medley=0.0, noise_pace=0.0, noise_tilt=0.0,
+    room_pace=0.0, shift_s=0.04, gain_db=(0.0, 0.0), noise_with_response=0.5,
     codec=0.0, call=0.0, quietest=1e-4,
 )  # fmt: skip
 """Noise, reverberation, or both, a third each (paper, section 2.2, and its notes)."""

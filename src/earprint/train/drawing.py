@@ -44,14 +44,24 @@ class Drawn:
         How much later the query begins, in samples.
     pace, speed : ndarray of float64
         Playing speed of both sides, and of the query besides; 1 for unchanged.
+    others, others_first : ndarray of int64
+        Other music that sounds with it on both sides, or `NONE`, and where it begins.
+    others_gain_db : ndarray of float64
+        Its level against the first.
     call, call_first : ndarray of int64
         The call that the query is cut from, or `NONE`, and where in it.
     noises, noise_first : ndarray of int64, shape (2, batch)
         Two noises and where they begin.
+    noise_pace : ndarray of float64, shape (2, batch)
+        Their playing speed.
+    noise_tilt_db : ndarray of float64
+        Tilt of their spectrum, in dB per octave.
     second_noise : ndarray of float64
         Level of the second noise against the first, 0 for none.
     rooms, devices : ndarray of int64
         Responses, or `NONE`.
+    room_pace : ndarray of float64
+        Playing speed of the rooms' responses.
     noisy : ndarray of bool
         Whether there is noise.
     low_hz, high_hz, order : ndarray of float64
@@ -69,13 +79,19 @@ class Drawn:
     shift: Whole
     pace: Real
     speed: Real
+    others: Whole
+    others_first: Whole
+    others_gain_db: Real
     call: Whole
     call_first: Whole
     noises: Whole
     noise_first: Whole
+    noise_pace: Real
+    noise_tilt_db: Real
     second_noise: Real
     rooms: Whole
     devices: Whole
+    room_pace: Real
     noisy: NDArray[np.bool_]
     low_hz: Real
     high_hz: Real
@@ -157,8 +173,15 @@ class Drawing:
         called = call != NONE
         pace[called], speed[called] = 1.0, 1.0
 
+        others, others_first = self._others(tracks, n)
+        others[called] = NONE
+        others_gain_db = rng.uniform(-options.medley_db, 0.0, batch) if options.medley else np.zeros(batch)
+
         noises = self._noises.draw(rng, 2 * batch).reshape(2, batch)
         noise_first = rng.integers(self.noise.lengths[noises])
+        noise_pace = 1 + self._about_zero(2 * batch, options.noise_pace, options.noise_pace_range)
+        tilt = self._about_zero(batch, options.noise_tilt, options.noise_tilt_db)
+        room_pace = 1 + self._about_zero(batch, options.room_pace, options.room_pace_range)
         second_noise = self._sometimes(batch, options.second_noise, 0.3, 1.0)
         rooms, devices = self._rooms(batch), self._devices(batch)
         heard = (rooms != NONE) | (devices != NONE)
@@ -170,8 +193,9 @@ class Drawing:
         order = np.exp(rng.uniform(0, np.log(8), batch))
         width = self._sometimes(batch, options.mask, 3, 14).astype(np.int64)
         return Drawn(
-            tracks, starts, first, shift, pace, speed, call, call_first,
-            noises, noise_first, second_noise, rooms, devices, noisy,
+            tracks, starts, first, shift, pace, speed, others, others_first, others_gain_db, call, call_first,
+            noises, noise_first, noise_pace.reshape(2, batch), tilt, second_noise,
+            rooms, devices, room_pace, noisy,
             low_hz=np.where(limited, low, 0.0),
             high_hz=np.where(limited, high, 1e6),
             order=order,
@@ -251,6 +275,16 @@ class Drawing:
             first[clip] = self._call_at[number] + place
         return call, call_first
 
+    def _others(self, tracks: Whole, n: int) -> tuple[Whole, Whole]:
+        """Choose other music for some clips, and where it begins."""
+        others, first = np.full(len(tracks), NONE), np.zeros(len(tracks), np.int64)
+        count, medley = len(self.music.items), self.distortions.medley
+        if medley and count > 1:
+            rows = np.flatnonzero(self.rng.random(len(tracks)) < medley)
+            others[rows] = (tracks[rows] + self.rng.integers(1, count, size=len(rows))) % count
+            first[rows] = self.rng.integers(np.maximum(1, self.music.lengths[others[rows]] - n))
+        return others, first
+
     def _rooms(self, batch: int) -> Whole:
         """Rooms, measured or simulated, or `NONE`."""
         options, rng = self.distortions, self.rng
@@ -272,6 +306,10 @@ class Drawing:
         if len(self._responses[2]) and len(rows):
             out[rows] = self._responses[2].draw(self.rng, len(rows))
         return out
+
+    def _about_zero(self, count: int, probability: float, most: float) -> Real:
+        """Uniform values in +-most with a probability, else 0; draws nothing if that is 0."""
+        return self._sometimes(count, probability, -most, most) if probability else np.zeros(count)
 
     def _sometimes(self, count: int, probability: float, low: float, high: float) -> Real:
         """Uniform values with a probability, else 0."""

@@ -42,6 +42,7 @@ class Network(StrEnum):
     dense = "dense"
     dense_attention = "dense-attention"
     dense_query = "dense-query"
+    dense_pair = "dense-pair"
     attention = "attention"
     plain = "plain"
     nafp = "nafp"
@@ -64,8 +65,8 @@ def fit(
         typer.Option(
             help="dense: fully convolutional, one pass over a track, the default model's. dense-attention: "
             "the same with attention over bands and steps. dense-query: a larger one for queries, that finds "
-            "what the dense network of --start-from stores. attention: the paper's. plain: the same without "
-            "attention. nafp: the paper's baseline (Chang et al. 2021)."
+            "what the dense network of --start-from stores. dense-pair: both of them, learning together. "
+            "attention: the paper's. plain: the same without attention. nafp: the paper's baseline (Chang et al. 2021)."
         ),
     ] = Network.dense,
     dim: Annotated[int, typer.Option(metavar="N", min=1, help="Components of a fingerprint.")] = 128,
@@ -135,6 +136,15 @@ def fit(
             help="Of triplet: how much farther, in squared distance, wrong ones are to be.",
         ),
     ] = 0.5,
+    pieces: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="For dense networks: compare references as codes of so many bytes (and a list) stand for "
+            "them, so that the network learns what compact libraries keep; 0 compares them as they are.",
+        ),
+    ] = 0,
     learning_rate: Annotated[
         float | None,
         typer.Option(
@@ -173,7 +183,7 @@ def fit(
     options: dict[str, Any] = {
         "dim": dim, "max_steps": max_steps, "audio_per_step_s": audio_per_step, "chunk": chunk,
         "clips_per_track": clips_per_track, "loss": loss.value, "margin": margin, "threads": threads,
-        "seed": seed, "validation_queries": validation_queries,
+        "seed": seed, "validation_queries": validation_queries, "pieces": pieces,
     }  # fmt: skip
     if max_minutes is not None or max_steps is not None:
         options["max_minutes"] = max_minutes

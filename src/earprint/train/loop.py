@@ -33,10 +33,10 @@ from earprint.train.checkpoint import (
     save_weights,
     write_checkpoint,
 )
+from earprint.train.coded import CodesInTraining
 from earprint.train.config import TrainConfig, default_config
 from earprint.train.log import REPORT_EVERY_S, Meter, RunLog
 from earprint.train.loss import loss_named
-from earprint.train.networks import QueryNetwork
 from earprint.train.recipes import Recipe, recipe_for
 from earprint.train.sampler import Sampler
 from earprint.train.step import backward_of_batch
@@ -131,7 +131,7 @@ class Trainer:
             load_weights(self.network, config.network, start_from, device)
             digest = hashlib.blake2b(start_from.read_bytes(), digest_size=4).hexdigest()
             self.started_from = {"weights": start_from.name, "digest": digest}
-        elif isinstance(self.network, QueryNetwork) and not (run / CHECKPOINT).exists():
+        elif config.network == "dense-query" and not (run / CHECKPOINT).exists():
             raise TrainingError(
                 f"{run}: queries are trained to find what another network stores; give its weights.pt with "
                 "--start-from"
@@ -148,6 +148,9 @@ class Trainer:
         (music, music_held), (noise, noise_held), (rooms, rooms_held) = splits.values()
         calls = _calls(store, music_held, config)
         self.sampler = Sampler(music, noise, rooms, config.distortions, device, config.seed, calls)
+        self.codes: CodesInTraining | None = None
+        if config.pieces:
+            self.codes = CodesInTraining(config.dim, config.pieces, device, config.seed)
         self.validation: Validation | None = None
         if music_held.items and noise_held.items and rooms_held.items:
             self.validation = Validation(music_held, noise_held, rooms_held, config.validation_queries)
@@ -241,6 +244,8 @@ class Trainer:
             group["lr"] = self._learning_rate()
 
         def loss(distorted: Tensor, clean: Tensor) -> Tensor:
+            if self.codes is not None:
+                clean = self.codes.of(clean)
             return self.recipe.loss(distorted, clean, length_s, self.criterion)
 
         self.optimizer.zero_grad(set_to_none=True)
@@ -294,6 +299,7 @@ class Trainer:
             "validated_s": self.validated_s,
             "skipped": self.skipped,
             "sampler": self.sampler.state(),
+            "codes": None if self.codes is None else self.codes.state(),
             **self._summary(),
         }
         write_checkpoint(self.run, state)
@@ -331,6 +337,8 @@ class Trainer:
         self.skipped = state.get("skipped", 0)
         self.started_from = state.get("started_from", self.started_from)
         self.sampler.restore(state["sampler"])
+        if self.codes is not None and state.get("codes") is not None:
+            self.codes.restore(state["codes"])
 
     def _report_losses(self) -> None:
         """Log and report what happened since the last time, if anything did."""

@@ -9,7 +9,7 @@ Everything is distorted in batches on the device that trains. What is drawn at r
 (`earprint.train.calls`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -128,6 +128,7 @@ class Sampler:
         signal = self._music(
             drawn, drawn.starts, drawn.first + drawn.shift, drawn.pace * drawn.speed, -past, n, turn=n / 2
         )
+        self._join(drawn, clean, signal, (-context, n + context), (-past, n))
         distorted = self._distort(drawn, signal, n)
         rows = np.flatnonzero(drawn.call != NONE)
         if self.calls is not None and len(rows):
@@ -166,9 +167,35 @@ class Sampler:
             out[chosen] = self.music.interpolate(where[0][chosen], where[1][chosen], at)
         return out
 
+    def _join(
+        self,
+        drawn: Drawn,
+        clean: Tensor,
+        signal: Tensor,
+        of_clean: tuple[int, int],
+        of_signal: tuple[int, int],
+    ) -> None:
+        """Let other music sound with some clips, the same on both sides, in place."""
+        rows = np.flatnonzero(drawn.others != NONE)
+        if not len(rows):
+            return
+        chosen = self._on_device(rows)
+        joined = replace(drawn, tracks=drawn.others[rows], pace=drawn.pace[rows])
+        starts, first, pace = (
+            self.music.starts[drawn.others[rows]],
+            drawn.others_first[rows],
+            drawn.pace[rows],
+        )
+        other = self._music(joined, starts, first, pace, *of_clean)
+        gain = (augment.mean_square(clean[chosen]) / (augment.mean_square(other) + 1e-9)).sqrt()
+        gain *= self._reals(10 ** (drawn.others_gain_db[rows] / 20))[:, None]
+        clean[chosen] += gain * other
+        first, pace = first + drawn.shift[rows], pace * drawn.speed[rows]
+        signal[chosen] += gain * self._music(joined, starts, first, pace, *of_signal, turn=of_signal[1] / 2)
+
     def _distort(self, drawn: Drawn, signal: Tensor, n: int) -> Tensor:
         noise = self._noise(drawn, signal.shape[1])
-        responses = self._responses(drawn.rooms, RESPONSE_S)
+        responses = self._responses(drawn.rooms, RESPONSE_S, drawn.room_pace)
         length = fft_length(signal.shape[1] + responses.shape[1])
         low, high, order = (self._reals(values) for values in (drawn.low_hz, drawn.high_hz, drawn.order))
         curves = augment.band_limit_curve(low, high, order, length)
@@ -178,26 +205,42 @@ class Sampler:
             curves = curves.to(devices.dtype)
             curves[self._on_device(rows)] *= devices
         signal = augment.filter_spectra(signal, responses, curves, n)
+        rows = np.flatnonzero(drawn.noise_tilt_db)
+        if len(rows):
+            curves = curves.clone()  # the signal keeps its own
+            tilts = augment.tilt_curve(self._reals(drawn.noise_tilt_db[rows]), length)
+            curves[self._on_device(rows)] *= tilts
         noise = augment.filter_spectra(noise, responses, curves, n)
         noise = noise * self._on_device(drawn.noisy)[:, None]
         mixed = augment.mix_at_snr(signal, noise, self._reals(drawn.snr_db))
         return augment.clip_peaks(mixed, self._reals(drawn.clipped))
 
     def _noise(self, drawn: Drawn, n: int) -> Tensor:
-        total = self._levelled_noise(drawn.noises[0], drawn.noise_first[0], n)
+        total = self._levelled_noise(drawn.noises[0], drawn.noise_first[0], drawn.noise_pace[0], n)
         rows = np.flatnonzero(drawn.second_noise)
         if len(rows):
-            second = self._levelled_noise(drawn.noises[1, rows], drawn.noise_first[1, rows], n)
+            places = drawn.noises[1, rows], drawn.noise_first[1, rows], drawn.noise_pace[1, rows]
+            second = self._levelled_noise(*places, n)
             total[self._on_device(rows)] += second * self._reals(drawn.second_noise[rows])[:, None]
         return total
 
-    def _levelled_noise(self, numbers: NDArray[np.int64], first: NDArray[np.int64], n: int) -> Tensor:
-        at = self._on_device(first)[:, None] + torch.arange(n, device=self.device)
-        noise = self.noise.gather(*self._places(self.noise, numbers), at, loop=True)
+    def _levelled_noise(
+        self, numbers: NDArray[np.int64], first: NDArray[np.int64], pace: NDArray[np.float64], n: int
+    ) -> Tensor:
+        where = self._places(self.noise, numbers)
+        begin, steps = self._on_device(first)[:, None], torch.arange(n, device=self.device)
+        noise = self.noise.gather(*where, begin + steps, loop=True)
+        rows = np.flatnonzero(pace != 1)
+        if len(rows):
+            chosen = self._on_device(rows)
+            at = begin[chosen] + self._on_device(pace[rows])[:, None] * steps.double()
+            noise[chosen] = self.noise.interpolate(where[0][chosen], where[1][chosen], at, loop=True)
         return noise / (augment.mean_square(noise).sqrt() + 1e-5)
 
-    def _responses(self, numbers: NDArray[np.int64], length_s: float) -> Tensor:
-        """Responses (batch, n), an impulse where there is none."""
+    def _responses(
+        self, numbers: NDArray[np.int64], length_s: float, pace: NDArray[np.float64] | None = None
+    ) -> Tensor:
+        """Responses (batch, n) at some pace, an impulse where there is none."""
         n = round(length_s * SAMPLE_RATE)
         out = torch.zeros(len(numbers), n, device=self.device)
         out[:, 0] = 1.0
@@ -205,6 +248,12 @@ class Sampler:
         if len(rows):
             at = torch.arange(n, device=self.device).expand(len(rows), n)
             found = self.rooms.gather(*self._places(self.rooms, numbers[rows]), at)
+            out[self._on_device(rows)] = found
+        rows = rows if pace is None else rows[pace[rows] != 1]
+        if pace is not None and len(rows):
+            # The direct sound stays at 0.
+            at = self._on_device(pace[rows])[:, None] * torch.arange(n, device=self.device).double()
+            found = self.rooms.interpolate(*self._places(self.rooms, numbers[rows]), at)
             out[self._on_device(rows)] = found
         return out
 

@@ -28,13 +28,14 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "dense": lambda dim: DenseNetwork(dim=dim),
     "dense-attention": lambda dim: DenseNetwork(dim=dim, attention=True),
     "dense-query": QueryNetwork,
+    "dense-pair": lambda dim: QueryNetwork(dim, frozen=False),
     "attention": AttentionNetwork,
     "plain": PlainNetwork,
     "nafp": NafpNetwork,
 }
 """Every network by name, made from the number of components of its fingerprints."""
 
-RUN_ONCE = (*DENSE_NETWORKS, "dense-query")
+RUN_ONCE = (*DENSE_NETWORKS, "dense-query", "dense-pair")
 """Those that run once over a recording; the others see one segment at a time."""
 
 

@@ -4,7 +4,8 @@ Every second of every recording goes through the references' network once, so th
 is a few seconds, and does all the hearing through noise and rooms: it can afford more. The references'
 network is frozen, and so are all libraries: only the query's side learns, to come as near as it can to the
 fingerprints that are stored. It begins as the references' network itself, widened by channels that at first
-change nothing (Chen et al. 2016, "Net2Net: accelerating learning via knowledge transfer").
+change nothing (Chen et al. 2016, "Net2Net: accelerating learning via knowledge transfer"). Or both learn
+together, and the pair becomes a new model.
 """
 
 from typing import Final
@@ -27,7 +28,7 @@ _Map = list[int]
 
 
 class QueryNetwork(nn.Module):
-    """Two dense networks: a frozen one for references, and a wider one for queries, which learns.
+    """Two dense networks: one for references, frozen or not, and a wider one for queries, which learns.
 
     Parameters
     ----------
@@ -35,14 +36,23 @@ class QueryNetwork(nn.Module):
         Components of a fingerprint.
     channels : tuple of int
         Of the queries' network.
+    frozen : bool
+        Whether the references' network stays what it is.
     """
 
     def __init__(
-        self, dim: int = FINGERPRINT_DIM, channels: tuple[int, int, int, int, int] = QUERY_CHANNELS
+        self,
+        dim: int = FINGERPRINT_DIM,
+        channels: tuple[int, int, int, int, int] = QUERY_CHANNELS,
+        *,
+        frozen: bool = True,
     ) -> None:
         super().__init__()
-        self.reference = DenseNetwork(dim=dim).requires_grad_(requires_grad=False).eval()
+        self.reference = DenseNetwork(dim=dim)
         self.query = DenseNetwork(channels, dim=dim)
+        self.frozen = frozen
+        if frozen:
+            self.reference.requires_grad_(requires_grad=False).eval()
 
     def forward(self, x: Tensor) -> Tensor:
         """Fingerprint queries; see `DenseNetwork`."""
@@ -50,9 +60,10 @@ class QueryNetwork(nn.Module):
         return out
 
     def train(self, mode: bool = True) -> "QueryNetwork":
-        """Set the mode of the queries' network; the references' stays as it is exported."""
+        """Set the mode; a frozen network for references stays as it is exported."""
         super().train(mode)
-        self.reference.eval()
+        if self.frozen:
+            self.reference.eval()
         return self
 
     def begin_with(self, weights: dict[str, Tensor]) -> None:
