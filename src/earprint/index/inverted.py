@@ -4,8 +4,8 @@ A compact row names one of some thousand lists, the one whose unit vector is nea
 codes of its pieces (`earprint.encoder.codebook`). A query row is compared with the lists' vectors, and then
 only with the rows of the `probes` nearest lists, by adding to the product with the list's vector, for each
 piece, one looked up in a table ("IVFADC", Jegou et al. 2011; the scan is that of FAISS). A query is a
-sequence, of which a few hits are enough to propose the right place; what decides is the whole sequence, compared afterwards with the decoded
-rows (`earprint.matching.aligned`). So the lists may be read sparingly.
+sequence, of which a few hits are enough to propose the right place; what decides is the whole sequence,
+compared afterwards with the decoded rows (`earprint.matching.aligned`). So the lists may be read sparingly.
 
 Each segment has lists of its own, built from its rows when it is first searched and kept while it lives: so a
 library that grows by one segment builds the lists of that one. Rows of removed tracks are passed over.

@@ -6,8 +6,8 @@ passes through as if nothing had been rounded (van den Oord et al. 2017, "Neural
 learning", section 3.2): so the network learns what survives.
 
 The codes are those of `earprint.encoder.codebook`: a list, and centroids of the pieces of what the list
-leaves. They follow the network: every `REFRESH_STEPS` steps they are learned on, from the rows of the steps before.
-The codebook that is shipped is learned in the end by `earprint train codebook`.
+leaves. They follow the network: every `REFRESH_STEPS` steps they are learned on, from the rows of the steps
+before. The codebook that is shipped is learned in the end by `earprint train codebook`.
 """
 
 from typing import Any, Final
