@@ -9,39 +9,40 @@ from earprint.errors import LibraryError
 from earprint.index import ExactIndex, InvertedIndex, Rows, SegmentLists, Span, choice, make_index
 from earprint.index.rows import let_go
 
-BOOK = random_codebook()
-STORAGE = CompactStorage(BOOK)
+STORAGE = CompactStorage(random_codebook())
+STORAGE_1 = CompactStorage(random_codebook(residual=False))  # of a codebook of the first version
 
 
-def make(segments, spans, probes=10**6):
+def make(segments, spans, probes=10**6, storage=STORAGE):
     """Rows of some spans of packed segments, and their inverted index."""
-    rows = Rows([segments[span.segment][span.first : span.stop] for span in spans], STORAGE)
-    lists = {number: SegmentLists(part, BOOK) for number, part in segments.items()}
-    return rows, InvertedIndex(rows, BOOK, spans, lists, probes)
+    rows = Rows([segments[span.segment][span.first : span.stop] for span in spans], storage)
+    lists = {number: SegmentLists(part, storage.codebook) for number, part in segments.items()}
+    return rows, InvertedIndex(rows, storage.codebook, spans, lists, probes)
 
 
 @st.composite
 def libraries(draw):
-    """Segments, and live spans of them in any order of segments."""
+    """Segments of some storage, and live spans of them in any order of segments."""
     rng = np.random.default_rng(draw(st.integers(0, 999)))
+    storage = draw(st.sampled_from([STORAGE, STORAGE_1]))
     segments, spans = {}, []
     for number in range(draw(st.integers(1, 3))):
         n = draw(st.integers(0, 40))
-        segments[number] = STORAGE.pack(unit_rows(rng, n, silent=0.2))
+        segments[number] = storage.pack(unit_rows(rng, n, silent=0.2))
         cuts = sorted(draw(st.lists(st.integers(0, n), max_size=5)))
         bounds = [0, *cuts, n]
         live = draw(st.lists(st.booleans(), min_size=len(bounds) - 1, max_size=len(bounds) - 1))
         spans += [
             Span(number, a, b) for a, b, yes in zip(bounds, bounds[1:], live, strict=False) if yes and b > a
         ]
-    return segments, spans, unit_rows(rng, 5, silent=0.2)
+    return storage, segments, spans, unit_rows(rng, 5, silent=0.2)
 
 
 @settings(max_examples=80, deadline=None)
 @given(library=libraries(), k=st.integers(1, 50))
 def test_reading_every_list_finds_what_exact_search_finds(library, k):
-    segments, spans, queries = library
-    rows, index = make(segments, spans)
+    storage, segments, spans, queries = library
+    rows, index = make(segments, spans, storage=storage)
     scores, found = index.search(queries, k)
     expected, _ = ExactIndex(rows).search(queries, k)
     assert len(index) == len(rows)
@@ -58,16 +59,17 @@ def test_reading_every_list_finds_what_exact_search_finds(library, k):
 @settings(max_examples=40, deadline=None)
 @given(library=libraries(), probes=st.integers(1, 12))
 def test_few_probes_find_the_rows_of_the_nearest_lists_and_no_others(library, probes):
-    segments, spans, queries = library
-    rows, index = make(segments, spans, probes)
+    storage, segments, spans, queries = library
+    book = storage.codebook
+    rows, index = make(segments, spans, probes, storage)
     codes = [segments[span.segment][span.first : span.stop] for span in spans]
-    mine = BOOK.lists_of(np.concatenate([np.zeros((0, STORAGE.width), np.uint8), *codes]))
+    mine = book.lists_of(np.concatenate([np.zeros((0, storage.width), np.uint8), *codes]))
     _, found = index.search(queries, 200)
     for query, hits in zip(queries, found, strict=True):
         if not query.any():
             assert (hits == -1).all()
             continue
-        nearness = BOOK.rotate(query[None])[0] @ BOOK.lists.T
+        nearness = book.rotate(query[None])[0] @ book.lists.T
         read = np.argsort(-nearness)[:probes]
         products = rows.vectors(0, len(rows)) @ query if len(rows) else np.zeros(0)
         expected = np.flatnonzero(np.isin(mine, read) & (products > 1e-5))
