@@ -7,10 +7,11 @@ stand two bytes: the number of the nearest of some thousand unit vectors, which 
 lists, so that a search reads only some of them (`earprint.index.inverted`). The pieces are those of what is
 left when the list's vector is taken off (Jegou et al. 2011, section 4), so these bytes tell something too.
 
-Decoding divides by `gain`, the mean inner product of a fingerprint and its centroids, so that an inner
-product with a decoded row is on average what it was with the fingerprint. It is learned once per model, on
-training music (`earprint train codebook`), and lies beside the model's weights: so adding takes the same time
-whatever a library holds, and libraries of one model can be merged.
+Decoding gives unit vectors: left as long as their centroids happen to make them, the longer ones would win
+against right ones. A search of the lists compares with them as they are, over `gain`, their mean inner
+product with what was encoded, so that its scores are on average what they were. A codebook is learned once
+per model, on training music (`earprint train codebook`), and lies beside the model's weights: so adding takes
+the same time whatever a library holds, and libraries of one model can be merged.
 """
 
 import hashlib
@@ -31,7 +32,8 @@ from earprint.errors import ModelError
 FORMAT: Final = "earprint codebook"
 
 VERSION: Final = 2
-"""Version of the file's layout. 1: pieces of the whole fingerprint. 2: of what its list leaves of it."""
+"""Version of the file's layout. 1: pieces of the whole fingerprint, decoded over the gain. 2: of what its
+list leaves of it, decoded to unit vectors."""
 
 LIST_BYTES: Final = 2
 """Bytes of a row that hold the number of its list, little-endian."""
@@ -71,8 +73,8 @@ class Codebook:
     thresholds : dict of float to float
         Score at and above which an answer counts as a match, by query length in seconds.
     residual : bool
-        Whether the pieces are of what is left of a fingerprint without its list's vector, or of all of it as
-        in the first version.
+        Whether the pieces are of what is left of a fingerprint without its list's vector, and decoding gives
+        unit vectors; or of all of it, decoded over the gain, as in the first version.
     """
 
     model_id: str
@@ -170,10 +172,13 @@ class Codebook:
 
     def decode(self, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn codes (n, width) into the vectors they stand for, (n, dim); zeros where silent."""
-        return self.decode_rotated(rows) @ self.rotation.T
+        rotated = self.decode_rotated(rows)
+        if self.residual:
+            rotated /= np.maximum(np.sqrt(np.vecdot(rotated, rotated)), np.float32(1e-9))[:, None]
+        return rotated @ self.rotation.T
 
     def decode_rotated(self, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Turn codes (n, width) into what `rotate` would make of the vectors they stand for, (n, rotated)."""
+        """Turn codes (n, width) into the sums of their centroids over the gain, (n, rotated)."""
         chosen = rows[:, LIST_BYTES:] + self._first
         found = np.take(self._flat, chosen, axis=0).reshape(len(rows), self.rotation.shape[1])
         numbers = self.lists_of(rows)

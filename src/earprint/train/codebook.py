@@ -135,7 +135,7 @@ def learn_codebook(
         gain=1.0,
         thresholds={},
     )
-    gain = float(np.einsum("nd,nd->n", book.decode(book.encode(drawn)), drawn).mean())
+    gain = float(np.vecdot(book.decode_rotated(book.encode(drawn)), book.rotate(drawn)).mean())
     return Codebook(model_id, book.rotation, book.centroids, book.lists, gain, {})
 
 

@@ -74,22 +74,20 @@ class CodesInTraining:
         self.rotation = torch.eye(dim, self.rotated, device=device)
         self.lists = torch.zeros(n_lists, self.rotated, device=device)
         self.centroids = torch.zeros(pieces, CENTROIDS, self.rotated // pieces, device=device)
-        self.gain = 1.0
         self.seen, self.steps = 0, 0
 
     def state(self) -> dict[str, Any]:
         """What the next steps depend on, for a checkpoint."""
         tensors = {name: getattr(self, name) for name in ("rows", "rotation", "lists", "centroids")}
         return {
-            **tensors, "gain": self.gain, "seen": self.seen, "steps": self.steps,
-            "generator": self.generator.get_state(),
+            **tensors, "seen": self.seen, "steps": self.steps, "generator": self.generator.get_state(),
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from where `state` was taken."""
         for name in ("rows", "rotation", "lists", "centroids"):
             getattr(self, name).copy_(state[name])
-        self.gain, self.seen, self.steps = state["gain"], state["seen"], state["steps"]
+        self.seen, self.steps = state["seen"], state["steps"]
         self.generator.set_state(state["generator"].cpu())
 
     @property
@@ -108,11 +106,11 @@ class CodesInTraining:
         return fingerprints + (decoded - fingerprints).detach()
 
     def decoded(self, rows: Tensor) -> Tensor:
-        """What the codes of rows (n, dim) stand for, (n, dim)."""
+        """What the codes of rows (n, dim) stand for, unit vectors (n, dim)."""
         rotated = rows @ self.rotation
         parts = [self._split(part) for part in torch.split(rotated, AT_A_TIME)]
         stands_for = torch.cat([self.lists[numbers] + self._chosen(codes) for numbers, _, codes in parts])
-        return stands_for @ self.rotation.T / self.gain
+        return functional.normalize(stands_for @ self.rotation.T, dim=1)
 
     def _note(self, rows: Tensor) -> None:
         """Keep some of a step's rows, and learn on when it is time."""
@@ -159,7 +157,6 @@ class CodesInTraining:
             stands_for = self.lists[numbers] + self._chosen(codes)
             u, _, v = torch.linalg.svd(self.rows.T @ stands_for, full_matrices=False)
             self.rotation = u @ v
-            self.gain = float((self.rows @ self.rotation * stands_for).sum(dim=1).mean())
 
     def _nearest(self, rotated: Tensor) -> Tensor:
         return (rotated @ self.lists.T).argmax(dim=1)
