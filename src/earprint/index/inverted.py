@@ -35,6 +35,10 @@ PROPOSING_ROWS: Final = 40
 """Query rows that search: reading lists costs the same for each, and one right hit is enough."""
 
 
+Nearest = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Inner products with the nearest lists' vectors, and these lists' numbers, each (n, probes)."""
+
+
 def _faiss() -> Any:
     """FAISS, which is slow to import and only needed here; its type stubs lack what Python code may pass."""
     import faiss
@@ -79,17 +83,22 @@ class SegmentLists:
             index.add_sa_codes(np.ascontiguousarray(codes), heard)
         self._index: Any = index
 
+    def nearest(self, rotated: NDArray[np.float32], probes: int) -> Nearest:
+        """Find the lists nearest to some vectors (n, rotated): the same in all segments of a codebook."""
+        found: Nearest = self._coarse.search(rotated, probes)
+        return found
+
     def search(
-        self, rotated: NDArray[np.float32], k: int, probes: int, live: NDArray[np.bool_] | None
+        self, rotated: NDArray[np.float32], k: int, nearest: Nearest, live: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Find rows with the largest inner products among those of the nearest lists.
+        """Find rows with the largest inner products among those of some lists.
 
         Parameters
         ----------
         rotated : ndarray of float32, shape (n, rotated)
         k : int
-        probes : int
-            Lists to read.
+        nearest : tuple of ndarray
+            The lists to read, see `nearest`.
         live : ndarray of bool, shape (rows of the segment,), optional
             Rows that may be found; all by default.
 
@@ -104,9 +113,14 @@ class SegmentLists:
         selector = None
         if live is not None:
             selector = faiss.IDSelectorBitmap(np.packbits(live, bitorder="little"))
-        settings = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
-        found: tuple[NDArray[np.float32], NDArray[np.int64]] = self._index.search(rotated, k, params=settings)
-        return found
+        products, numbers = (np.ascontiguousarray(part) for part in nearest)
+        settings = faiss.SearchParametersIVF(nprobe=numbers.shape[1], sel=selector)
+        scores = np.empty((len(rotated), k), dtype=np.float32)
+        rows = np.empty((len(rotated), k), dtype=np.int64)
+        where = (faiss.swig_ptr(part) for part in (numbers, products, scores, rows))
+        # Its Python form takes no settings.
+        self._index.search_preassigned_c(len(rotated), faiss.swig_ptr(rotated), k, *where, False, settings)
+        return scores, rows
 
 
 @dataclass(frozen=True)
@@ -167,8 +181,9 @@ class InvertedIndex:
         if not len(queries) or not self._segments:
             return scores, rows
         rotated = self._codebook.rotate(queries)
+        nearest = self._segments[0].nearest(rotated, self._probes)
         for segment in self._segments:
-            found, places = segment.search(rotated, k, self._probes)
+            found, places = segment.search(rotated, k, nearest)
             found /= np.float32(self._codebook.gain)
             scores, rows = best_of(
                 np.concatenate((scores, found), axis=1), np.concatenate((rows, places), axis=1), k
@@ -201,11 +216,15 @@ class _Segment:
                 live[first:stop] = True
             self._live = live
 
+    def nearest(self, rotated: NDArray[np.float32], probes: int) -> Nearest:
+        """See `SegmentLists.nearest`."""
+        return self._lists.nearest(rotated, probes)
+
     def search(
-        self, rotated: NDArray[np.float32], k: int, probes: int
+        self, rotated: NDArray[np.float32], k: int, nearest: Nearest
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """As `SegmentLists.search`, with rows of the row space."""
-        scores, found = self._lists.search(rotated, k, probes, self._live)
+        scores, found = self._lists.search(rotated, k, nearest, self._live)
         span = np.maximum(np.searchsorted(self._first, found, side="right") - 1, 0)
         hit = found >= 0
         rows = np.where(hit, self._start[span] + found - self._first[span], -1)
