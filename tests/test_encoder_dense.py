@@ -14,9 +14,10 @@ from earprint.encoder.registry import find_model
 from earprint.errors import ModelError
 
 
-def variant(folder, name, **changes):
-    """The shipped network with another card."""
+def variant(folder, name, *, query=False, **changes):
+    """The shipped network, or that for queries, with another card."""
     model = find_model("dense")
+    model = model.query_model() if query else model
     path = folder / f"{name}.onnx"
     path.write_bytes(model.path.read_bytes())
     path.with_suffix(".json").write_text(json.dumps({**model.card, **changes}))
@@ -173,7 +174,12 @@ def reaching(tmp_path_factory):
     return DenseEncoder(open_model(path), threads=1, chunk_frames=300)
 
 
-def test_windows_beyond_the_query(encoder, reaching, music):
+def test_windows_beyond_the_query(tmp_path, music):
+    # Rows beyond are asked of the queries' network, which alone has learned them.
+    encoder, reaching = (
+        DenseEncoder(open_model(variant(tmp_path, f"{n}", query=True, query_beyond_steps=n)), threads=1)
+        for n in (0, 12)
+    )
     samples = music[:48_000]
     plain, more = (one.encode([samples], query=True) for one in (encoder, reaching))
     assert (plain.beyond, more.beyond) == (0, 12)

@@ -88,9 +88,15 @@ def test_threshold_between_and_beyond_the_lengths_given(copy):
 
 
 def test_threshold_of_the_encoder_is_that_of_its_queries(copy):
-    encoder, model = load_encoder(), open_model(PACKAGED)
-    assert encoder.threshold(2.5) == model.query_model().threshold(2.5) != model.threshold(2.5)
-    alone = load_encoder(str(copy()))
+    alone, model = load_encoder(str(copy())), open_model(PACKAGED)
+    path = copy("both.onnx")
+    query = model.query_path
+    shutil.copyfile(query, path.with_suffix(".query.onnx"))
+    card = json.loads(query.with_suffix(".json").read_text(encoding="utf-8"))
+    card["threshold"] = {"1": 0.6, "5": 0.5}
+    path.with_suffix(".query.json").write_text(json.dumps(card), encoding="utf-8")
+    encoder = load_encoder(str(path))
+    assert encoder.threshold(2.5) == open_model(path).query_model().threshold(2.5) != model.threshold(2.5)
     assert alone.model_id == encoder.model_id
     assert alone.threshold(2.5) == model.threshold(2.5)
     assert -1 < encoder.threshold(30) <= encoder.threshold(1) < 1

@@ -20,7 +20,7 @@ from earprint.matching.tracks import TrackTable
 SPEEDS = tuple(1 + percent / 100 for percent in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5))
 """Speeds that are tried: 1.03 is a query that runs 3 % faster than the recording."""
 
-GAIN = 0.005
+GAIN = 0.015
 """By how much the score must grow for another speed to be believed; chosen on held-out training sources."""
 
 SHORTEST_S = 1.8
