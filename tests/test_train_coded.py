@@ -1,9 +1,12 @@
 """Codes while training: what replaces references, how it follows them; and both networks learning."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from earprint.encoder import load_encoder
+from earprint.errors import TrainingError
 from trainstore import make_store
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
@@ -109,12 +112,19 @@ def test_codes_go_on_from_where_they_were(codes):
         assert torch.equal(codes.of(rows), other.of(rows))
 
 
+@pytest.mark.parametrize("pieces", [-1, 129])
+def test_more_pieces_than_components_are_refused(pieces):
+    with pytest.raises(TrainingError, match="1 to 128"):
+        default_config("dense", pieces=pieces)
+
+
 def test_both_networks_learn_and_become_a_model(tmp_path, monkeypatch):
     pytest.importorskip("onnx", reason="export needs onnx: pip install 'earprint[train]'")
     pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'earprint[train]'")
     from earprint.train.card import export_run
 
-    monkeypatch.setattr(coded, "KEPT_ROWS", 1024)
+    few = functools.partial(CodesInTraining, n_lists=32, kept_rows=1024)
+    monkeypatch.setattr("earprint.train.loop.CodesInTraining", few)
     store = make_store(tmp_path, tracks=4, duration_s=3.0)
     config = default_config(
         "dense-pair", max_steps=4, audio_per_step_s=4.0, lengths_s=(1.0,), validation_percent=0, threads=1,
@@ -129,6 +139,7 @@ def test_both_networks_learn_and_become_a_model(tmp_path, monkeypatch):
         assert not torch.equal(dict(trainer.network.named_parameters())[name], before[name])
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     assert state["codes"]["seen"] == trainer.codes.seen == 4 * 512
+    assert trainer.codes.ready
     assert Trainer(store, tmp_path / "run", config, CPU, lambda line: None).codes.seen == 4 * 512
 
     reports = export_run(trainer.run, tmp_path / "mine.onnx", "mine", ["1=0.7"], reference_steps=8)

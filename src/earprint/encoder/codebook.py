@@ -3,7 +3,7 @@
 Product quantisation (Jegou et al. 2011, "Product quantization for nearest neighbor search") after a rotation
 that spreads the variance evenly (Ge et al. 2013, "Optimized product quantization"): a fingerprint is rotated,
 cut into pieces, and each piece replaced by the number of the nearest of 256 centroids, one byte. Before them
-stand two bytes: the number of the nearest of some thousand unit vectors, which parts a library's rows into
+stand two bytes: the number of the nearest of some thousand vectors, which parts a library's rows into
 lists, so that a search reads only some of them (`earprint.index.inverted`). The pieces are those of what is
 left when the list's vector is taken off (Jegou et al. 2011, section 4), so these bytes tell something too.
 

@@ -1,6 +1,6 @@
 """The default of large libraries: inverted lists of codes, of which a search reads a few.
 
-A compact row names one of some thousand lists, the one whose unit vector is nearest to it, and holds the
+A compact row names one of some thousand lists, the one whose vector is nearest to it, and holds the
 codes of its pieces (`earprint.encoder.codebook`). A query row is compared with the lists' vectors, and then
 only with the rows of the `probes` nearest lists, by adding to the product with the list's vector, for each
 piece, one looked up in a table ("IVFADC", Jegou et al. 2011; the scan is that of FAISS). A query is a
@@ -181,7 +181,7 @@ class InvertedIndex:
         if not len(queries) or not self._segments:
             return scores, rows
         rotated = self._codebook.rotate(queries)
-        nearest = self._segments[0].nearest(rotated, self._probes)
+        nearest = self._segments[0].lists.nearest(rotated, self._probes)
         for segment in self._segments:
             found, places = segment.search(rotated, k, nearest)
             found /= np.float32(self._codebook.gain)
@@ -204,7 +204,7 @@ class _Segment:
     """A segment's lists, and where its rows are in the row space."""
 
     def __init__(self, lists: SegmentLists, spans: Sequence[tuple[Span, int]]) -> None:
-        self._lists = lists
+        self.lists = lists
         ordered = sorted(spans, key=lambda pair: pair[0].first)
         self._first = np.array([span.first for span, _ in ordered], dtype=np.int64)
         self._stop = np.array([span.stop for span, _ in ordered], dtype=np.int64)
@@ -216,15 +216,11 @@ class _Segment:
                 live[first:stop] = True
             self._live = live
 
-    def nearest(self, rotated: NDArray[np.float32], probes: int) -> Nearest:
-        """See `SegmentLists.nearest`."""
-        return self._lists.nearest(rotated, probes)
-
     def search(
         self, rotated: NDArray[np.float32], k: int, nearest: Nearest
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """As `SegmentLists.search`, with rows of the row space."""
-        scores, found = self._lists.search(rotated, k, nearest, self._live)
+        scores, found = self.lists.search(rotated, k, nearest, self._live)
         span = np.maximum(np.searchsorted(self._first, found, side="right") - 1, 0)
         hit = found >= 0
         rows = np.where(hit, self._start[span] + found - self._first[span], -1)

@@ -81,7 +81,7 @@ def band_limit_curve(low_hz: Tensor, high_hz: Tensor, order: Tensor, length: int
     -------
     Tensor, shape (batch, length // 2 + 1)
     """
-    hz = torch.linspace(0, SAMPLE_RATE / 2, length // 2 + 1, device=low_hz.device)[None]
+    hz = _frequencies(length, low_hz.device)
     twice = 2 * order[:, None]
     high_pass = 1 / (1 + (low_hz[:, None] / hz.clamp_min(1e-3)) ** twice)
     low_pass = 1 / (1 + (hz / high_hz[:, None]) ** twice)
@@ -102,9 +102,14 @@ def tilt_curve(db_per_octave: Tensor, length: int) -> Tensor:
     -------
     Tensor, shape (batch, length // 2 + 1)
     """
-    hz = torch.linspace(0, SAMPLE_RATE / 2, length // 2 + 1, device=db_per_octave.device)[None]
+    hz = _frequencies(length, db_per_octave.device)
     octaves = (hz.clamp_min(TILT_FROM_HZ) / TILT_HZ).log2()
     return 10 ** (db_per_octave[:, None] * octaves / 20)
+
+
+def _frequencies(length: int, device: torch.device) -> Tensor:
+    """Frequency of each bin of an FFT of some length, in Hz, shape (1, length // 2 + 1)."""
+    return torch.linspace(0, SAMPLE_RATE / 2, length // 2 + 1, device=device)[None]
 
 
 def clip_peaks(audio: Tensor, share: Tensor) -> Tensor:

@@ -83,7 +83,6 @@ def export_run(
         "network": config["network"],
         "dim": dim,
         "threshold": parse_thresholds(thresholds) or DEFAULT_THRESHOLD,
-        "parameters": 0,
         "exported": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "training": {
             "steps": state["step"],
@@ -106,9 +105,11 @@ def export_run(
         count = sum(p.numel() for p in exported.parameters())
         return export_network(exported, path, {**card, "parameters": count, **changes}, calibration)
 
-    sparse = {} if reference_steps is None else {"reference_steps": reference_steps}
+    sparse = {}
+    if reference_steps is not None and config["network"] in RUN_ONCE:
+        sparse["reference_steps"] = reference_steps
     if not isinstance(network, QueryNetwork):
-        return [export(network, out, **(sparse if config["network"] in RUN_ONCE else {}))]
+        return [export(network, out, **sparse)]
     reports = []
     if not network.frozen:
         reports.append(export(network.reference, out, network="dense", **sparse))

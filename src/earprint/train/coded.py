@@ -16,11 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-CENTROIDS: Final = 256
-"""Centroids of a piece: what one byte can name."""
-
-N_LISTS: Final = 4_096
-"""Lists, as in the codebook."""
+from earprint.encoder.codebook import CENTROIDS
+from earprint.train.codebook import N_LISTS
 
 KEPT_ROWS: Final = 65_536
 """Latest reference rows that codes are learned from."""
@@ -54,7 +51,7 @@ class CodesInTraining:
     seed : int
         Of the rows that are kept and of the first centroids.
     n_lists, kept_rows : int
-        See `N_LISTS` and `KEPT_ROWS`.
+        See `earprint.train.codebook.N_LISTS` and `KEPT_ROWS`.
     """
 
     def __init__(
@@ -74,20 +71,18 @@ class CodesInTraining:
         self.rotation = torch.eye(dim, self.rotated, device=device)
         self.lists = torch.zeros(n_lists, self.rotated, device=device)
         self.centroids = torch.zeros(pieces, CENTROIDS, self.rotated // pieces, device=device)
-        self.seen, self.steps = 0, 0
+        self.seen = 0
 
     def state(self) -> dict[str, Any]:
         """What the next steps depend on, for a checkpoint."""
         tensors = {name: getattr(self, name) for name in ("rows", "rotation", "lists", "centroids")}
-        return {
-            **tensors, "seen": self.seen, "steps": self.steps, "generator": self.generator.get_state(),
-        }  # fmt: skip
+        return {**tensors, "seen": self.seen, "generator": self.generator.get_state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from where `state` was taken."""
         for name in ("rows", "rotation", "lists", "centroids"):
             getattr(self, name).copy_(state[name])
-        self.seen, self.steps = state["seen"], state["steps"]
+        self.seen = state["seen"]
         self.generator.set_state(state["generator"].cpu())
 
     @property
@@ -119,11 +114,10 @@ class CodesInTraining:
         self.rows[place] = rows[drawn]
         before = self.ready
         self.seen += ROWS_PER_STEP
-        self.steps += 1
         if self.ready and not before:
             self._begin()
             self._learn(FIRST_ROUNDS)
-        elif self.ready and self.steps % REFRESH_STEPS == 0:
+        elif self.ready and self.seen % (REFRESH_STEPS * ROWS_PER_STEP) == 0:
             self._learn(ROUNDS)
 
     def _begin(self) -> None:

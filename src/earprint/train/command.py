@@ -33,6 +33,7 @@ Write a run's averaged weights as a model that `--model out.onnx` takes.
 
 Of a run of dense-query, OUT is the model whose fingerprints it learned to find: beside mine.onnx come
 mine.query.onnx and mine.query.json, and queries go through them from then on. Libraries stay as they are.
+Of a run of dense-pair come all four files.
 
 \b
 Examples:

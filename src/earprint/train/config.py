@@ -91,6 +91,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.max_minutes is None and self.max_steps is None:
             raise TrainingError("a run without an end; give --max-minutes or --max-steps")
+        if not 0 <= self.pieces <= self.dim:
+            raise TrainingError(
+                f"{self.pieces} pieces: a fingerprint of {self.dim} components has 1 to {self.dim}; "
+                "0 compares references as they are"
+            )
 
 
 def default_config(network: str, **changes: Any) -> TrainConfig:

@@ -63,6 +63,36 @@ class DevicePack:
         bend = (p3 - p0) / 2 + 1.5 * (p1 - p2)
         return ((bend * t + curve) * t + rising) * t + p1
 
+    def played(
+        self,
+        starts: Tensor,
+        lengths: Tensor,
+        first: Tensor,
+        n: int,
+        pace: NDArray[np.float64],
+        *,
+        loop: bool = False,
+    ) -> Tensor:
+        """Samples of items from ``first`` (batch,) on, each at its pace, shape (batch, n).
+
+        Parameters
+        ----------
+        starts, lengths, loop
+            See `gather`.
+        first : Tensor of int64, shape (batch,)
+        n : int
+        pace : ndarray of float64, shape (batch,)
+            1 for unchanged: those are not interpolated.
+        """
+        steps = torch.arange(n, device=self.samples.device)
+        out = self.gather(starts, lengths, first[:, None] + steps, loop=loop)
+        rows = np.flatnonzero(pace != 1)
+        if len(rows):
+            chosen = on_device(rows, self.samples.device)
+            at = first[chosen][:, None] + on_device(pace[rows], self.samples.device)[:, None] * steps.double()
+            out[chosen] = self.interpolate(starts[chosen], lengths[chosen], at, loop=loop)
+        return out
+
     def power(self, numbers: NDArray[np.int64], first: NDArray[np.int64], n: int) -> NDArray[np.float64]:
         """Mean square, of full scale, of ``n`` samples from ``first`` on of some items, shape (batch,).
 

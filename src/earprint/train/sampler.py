@@ -228,13 +228,7 @@ class Sampler:
         self, numbers: NDArray[np.int64], first: NDArray[np.int64], pace: NDArray[np.float64], n: int
     ) -> Tensor:
         where = self._places(self.noise, numbers)
-        begin, steps = self._on_device(first)[:, None], torch.arange(n, device=self.device)
-        noise = self.noise.gather(*where, begin + steps, loop=True)
-        rows = np.flatnonzero(pace != 1)
-        if len(rows):
-            chosen = self._on_device(rows)
-            at = begin[chosen] + self._on_device(pace[rows])[:, None] * steps.double()
-            noise[chosen] = self.noise.interpolate(where[0][chosen], where[1][chosen], at, loop=True)
+        noise = self.noise.played(*where, self._on_device(first), n, pace, loop=True)
         return noise / (augment.mean_square(noise).sqrt() + 1e-5)
 
     def _responses(
@@ -246,15 +240,10 @@ class Sampler:
         out[:, 0] = 1.0
         rows = np.flatnonzero(numbers != NONE)
         if len(rows):
-            at = torch.arange(n, device=self.device).expand(len(rows), n)
-            found = self.rooms.gather(*self._places(self.rooms, numbers[rows]), at)
-            out[self._on_device(rows)] = found
-        rows = rows if pace is None else rows[pace[rows] != 1]
-        if pace is not None and len(rows):
-            # The direct sound stays at 0.
-            at = self._on_device(pace[rows])[:, None] * torch.arange(n, device=self.device).double()
-            found = self.rooms.interpolate(*self._places(self.rooms, numbers[rows]), at)
-            out[self._on_device(rows)] = found
+            first = torch.zeros(len(rows), dtype=torch.int64, device=self.device)
+            paces = np.ones(len(rows)) if pace is None else pace[rows]
+            where = self._places(self.rooms, numbers[rows])
+            out[self._on_device(rows)] = self.rooms.played(*where, first, n, paces)
         return out
 
     def _places(self, pack: DevicePack, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
