@@ -1,0 +1,56 @@
+"""Every model in the package: small enough, described, with thresholds, and it finds what it was given."""
+
+import pytest
+
+from earprint import Library
+from earprint.constants import SAMPLE_RATE
+from earprint.demo.composer import compose, write_wav
+from earprint.demo.degrade import add_noise, crowd_noise
+from earprint.encoder import describe_model, load_encoder, model_names
+from earprint.encoder.registry import weights_folder
+
+LARGEST_BYTES = 25_000_000
+QUERY_S = 3
+
+
+def test_the_default_and_the_best_of_the_papers_are_there():
+    assert model_names() == ["dense", "plain"]
+    assert {describe_model(name)["network"] for name in model_names()} == {"dense", "plain"}
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_a_shipped_model_is_small_and_described(name):
+    card = describe_model(name)
+    assert 100_000 < card["bytes"] < LARGEST_BYTES
+    assert card["training"]["steps"] > 0
+    text = (weights_folder() / f"{name}.md").read_text(encoding="utf-8")
+    for heading in ("## Data", "## Recipe", "## Results", "## Thresholds", "## Limits"):
+        assert heading in text
+    for score in card["threshold"].values():
+        assert f"{score:g}" in text, "the text tells other thresholds than the card"
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_longer_queries_need_lower_scores(name):
+    thresholds = load_encoder(name).model.thresholds
+    assert sorted(thresholds) == [1, 2, 3, 5]
+    scores = [thresholds[length] for length in sorted(thresholds)]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_a_noisy_excerpt_is_found_where_it_was_and_another_recording_is_not(name, tmp_path):
+    tracks = [compose(seed, 16.0) for seed in range(5)]
+    start_s = 7.3
+    start = round(start_s * SAMPLE_RATE)
+    noise = crowd_noise(QUERY_S * SAMPLE_RATE, seed=3)
+    for number, track in enumerate(tracks):
+        write_wav(tmp_path / f"track {number}.wav", track)
+    with Library(tmp_path / "library", model=name) as library:
+        assert len(library.add(*sorted(tmp_path.glob("*.wav"))).added) == len(tracks)
+        excerpt = add_noise(tracks[2][start : start + QUERY_S * SAMPLE_RATE], noise, 5.0)
+        first, *others = library.identify(excerpt).matches
+        assert (first.track.title, others) == ("track 2", [])
+        assert first.start_s == pytest.approx(start_s, abs=0.1)
+        stranger = compose(99, 16.0)[start : start + QUERY_S * SAMPLE_RATE]
+        assert library.identify(stranger).matches == []
