@@ -78,12 +78,19 @@ class SegmentLists:
         index.by_residual = codebook.residual
         faiss.copy_array_to_vector(codebook.centroids.ravel(), index.pq.centroids)
         index.is_trained = True
+        # List by list: added one by one, each list would keep up to twice its size in memory.
+        numbers = codebook.lists_of(rows)
+        order = np.argsort(numbers, kind="stable")
+        codes = np.ascontiguousarray(rows[order, LIST_BYTES:])
         # Silent rows name no list; of a damaged file, any number may be read.
-        heard = np.flatnonzero(codebook.lists_of(rows) < n_lists)
-        if len(heard):
-            number_bytes = index.sa_code_size() - codebook.pieces  # one is enough for up to 256 lists
-            codes = np.delete(rows[heard], np.s_[number_bytes:LIST_BYTES], axis=1)
-            index.add_sa_codes(np.ascontiguousarray(codes), heard)
+        ends = np.searchsorted(numbers[order], np.arange(n_lists), side="right").tolist()
+        begin = 0
+        for number, end in enumerate(ends):
+            if end > begin:
+                where = (faiss.swig_ptr(part[begin:end]) for part in (order, codes))
+                index.invlists.add_entries(number, end - begin, *where)
+            begin = end
+        index.ntotal = begin
         self._index: Any = index
 
     def nearest(self, rotated: NDArray[np.float32], probes: int) -> Nearest:
