@@ -1,11 +1,11 @@
 """How a library of millions of fingerprints answers: time, memory, opening, and what size costs in accuracy.
 
 Takes a library that was really embedded, such as `earprint evaluate --augment-distractors` keeps, and makes
-compact libraries of several sizes of it: first the recordings that are asked about, then the others, and where
-these do not suffice copies of them, each row moved at random until its cosine with the original is about 0.5.
-Each library is then opened by a process of its own, which asks the same noisy excerpts one by one, embedding
-included, and tells times and memory. Exact search of the library as it is, and brute force over its unpacked
-vectors by FAISS, answer some of the same questions beside it.
+compact libraries of several sizes of it: first the recordings that are asked about, then the others, and
+where these do not suffice copies of them, each row moved at random until its cosine with the original is
+about 0.5. Each library is then opened by a process of its own, which asks the same noisy excerpts one by
+one, embedding included, and tells times and memory. Exact search of the library as it is, and brute force
+over its unpacked vectors by FAISS, answer some of the same questions beside it.
 
     earprint evaluate --references REFERENCES --distractors TRAIN --augment-distractors 19 --keep-library BIG
     python benchmarks/scale.py BIG/MODEL --references REFERENCES --noise NOISE --rir ROOMS --work FOLDER

@@ -1,10 +1,10 @@
-"""How many times faster than real time each stage of indexing runs, on one core.
+"""How many times faster than real time each stage of indexing runs, on one core, for several models.
 
 Stages are timed by CPU time of this process, one thread each, over the same files, so that other load on
 the machine disturbs them little; the table's ratios hold better than its figures. `decode` is what every
-system pays, and is the yardstick of the others.
+system pays, and is the yardstick of the others. A second table is about questions of three seconds.
 
-    python benchmarks/stages.py MUSIC_FOLDER [--minutes 10] [--model dense]
+    python benchmarks/stages.py MUSIC_FOLDER [--minutes 10] [--models dense plain]
 """
 
 import argparse
@@ -24,10 +24,16 @@ import numpy as np
 from earprint import Library
 from earprint.audio import content_hash, find_audio_files, load_audio
 from earprint.constants import SAMPLE_RATE
-from earprint.encoder import load_encoder
+from earprint.encoder import describe_model, load_encoder
 from earprint.encoder.registry import DENSE_NETWORKS, find_model
 from earprint.features import DENSE_FRONT_END, PAPER_FRONT_END, normalise
 from earprint.library.storing import new_storage
+
+QUERY_S = 3
+"""Length of the questions, in seconds."""
+
+QUESTIONS = 40
+"""Questions embedded, besides one to warm up."""
 
 
 def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -38,11 +44,11 @@ def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def main() -> None:
-    """Time the stages and print the table."""
+    """Time the stages and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=10.0, help="audio to use")
-    parser.add_argument("--model", default="dense")
+    parser.add_argument("--models", nargs="+", default=["dense", "plain"])
     options = parser.parse_args()
 
     files, audio, decode_s, seconds = [], [], 0.0, 0.0
@@ -54,39 +60,57 @@ def main() -> None:
         seconds += len(samples) / SAMPLE_RATE
         if seconds > 60 * options.minutes:
             break
-    encoder = load_encoder(options.model, threads=1)
-    rows = [("decode (PyAV)", decode_s)]
-    rows.append(("hash of the bytes", cpu_seconds(lambda: [content_hash(path) for path in files])[0]))
-    spent, frames = cpu_seconds(lambda: [DENSE_FRONT_END.log_mel(samples) for samples in audio])
-    rows.append(("log-mel, dense front end", spent))
-    rows.append(("log-mel, the paper's", cpu_seconds(lambda: [PAPER_FRONT_END.log_mel(a) for a in audio])[0]))
-    spent, _ = cpu_seconds(lambda: [normalise(part) for part in frames])
-    rows.append(("local normalisation", spent))
-    dense = find_model(options.model).network in DENSE_NETWORKS
-    encode_s, made = cpu_seconds(lambda: [encoder.encode([samples]) for samples in audio])
-    front_s = rows[2][1] + rows[4][1] if dense else rows[3][1]
-    rows.append((f"network ({encoder.name}; encode less front end)", encode_s - front_s))
-    storage = new_storage(encoder, None)
-    spent, _ = cpu_seconds(lambda: [storage.pack(fingerprints.vectors) for fingerprints in made])
-    rows.append((f"packing ({storage.name})", spent))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Library(Path(folder) / "library", model=options.model) as library,
-    ):
-        all_s, _ = cpu_seconds(lambda: library.add(*files))
-    rows.append(("earprint add, everything", all_s))
-
-    print(f"{len(files)} files, {seconds / 60:.1f} min, {sum(len(f.vectors) for f in made):,} fingerprints;")
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}, {time.strftime('%Y-%m-%d')}\n"
+        f"{len(files)} files, {seconds / 60:.1f} min; {platform.machine()}, {os.cpu_count()} cores, "
+        f"numpy {np.__version__}, {time.strftime('%Y-%m-%d')}\n"
     )
     print("| stage | CPU ms per second of audio | x real time on one core | of decode |")
     print("|---|---|---|---|")
-    for name, spent in rows:
+
+    def tell(stage: str, spent_s: float) -> None:
         print(
-            f"| {name} | {1000 * spent / seconds:.2f} | {seconds / max(spent, 1e-9):.0f} "
-            f"| {spent / decode_s:.2f} |"
+            f"| {stage} | {1000 * spent_s / seconds:.2f} | {seconds / max(spent_s, 1e-9):.0f} "
+            f"| {spent_s / decode_s:.2f} |",
+            flush=True,
         )
+
+    tell("decode (PyAV)", decode_s)
+    hash_s, _ = cpu_seconds(lambda: [content_hash(path) for path in files])
+    tell("hash of the bytes", hash_s)
+    for model in options.models:
+        encoder = load_encoder(model, threads=1)
+        dense = find_model(model).network in DENSE_NETWORKS
+        front_end = DENSE_FRONT_END if dense else PAPER_FRONT_END
+        front_s, frames = cpu_seconds(lambda used=front_end: [used.log_mel(samples) for samples in audio])
+        tell(f"{model}: log-mel", front_s)
+        if dense:
+            spent, _ = cpu_seconds(lambda made=frames: [normalise(part) for part in made])
+            tell(f"{model}: local normalisation", spent)
+            front_s += spent
+        encode_s, made = cpu_seconds(lambda used=encoder: [used.encode([samples]) for samples in audio])
+        tell(f"{model}: network (encoding less what is above)", encode_s - front_s)
+        storage = new_storage(encoder, None)
+        pack_s, _ = cpu_seconds(lambda to=storage, some=made: [to.pack(one.vectors) for one in some])
+        tell(f"{model}: packing ({storage.name.partition('-')[0]})", pack_s)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Library(Path(folder) / "library", model=model) as library,
+        ):
+            all_s, _ = cpu_seconds(lambda into=library: into.add(*files))
+        tell(f"{model}: `earprint add`, everything", all_s)
+        tell(f"{model}: of it, tags, catalogue, writing", all_s - decode_s - hash_s - encode_s - pack_s)
+
+    n = QUERY_S * SAMPLE_RATE
+    questions = [samples[-n:] for samples in audio if len(samples) >= n][: QUESTIONS + 1]
+    print(f"\n| model | files, MB | a question of {QUERY_S} s embedded, CPU ms: median | 95th percentile |")
+    print("|---|---|---|---|")
+    for model in options.models:
+        encoder, known = load_encoder(model, threads=1), describe_model(model)
+        took = [cpu_seconds(lambda of=encoder, q=q: of.encode([q], query=True))[0] for q in questions][1:]
+        parts = (known, known.get("query", {}), known.get("codebook", {}))
+        size = sum(part.get("bytes", 0) for part in parts if isinstance(part, dict))
+        median_s, late_s = np.median(took), np.percentile(took, 95)
+        print(f"| {model} | {size / 1e6:.1f} | {1000 * median_s:.1f} | {1000 * late_s:.1f} |")
 
 
 if __name__ == "__main__":
