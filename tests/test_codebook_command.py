@@ -1,4 +1,4 @@
-"""`earprint train codebook`, as a user types it: a model gets one, and its libraries become compact and find."""
+"""`earprint train codebook`, as a user types it: a model gets one; its libraries become compact and find."""
 
 import shutil
 
