@@ -1,0 +1,87 @@
+"""How many lists to read for how many rows of a question: what inverted lists find, and how soon.
+
+Distorted excerpts of recordings that a large compact library holds are embedded once and put to it with
+several settings. Only the final answer counts: the recording that comes first. Times are CPU time of this
+process, one thread, for matching alone, so that other load on the machine disturbs them little.
+
+    python benchmarks/probes.py BIG/MODEL --references REFERENCES --noise NOISE --rir ROOMS --work FOLDER
+
+Settings are lists x rows: so many nearest lists are read for so many rows of a question, see
+`earprint.index.inverted`. What suits one's own recordings may differ; what is chosen with recordings that
+are to be reported on is no measure of them.
+"""
+
+import argparse
+import os
+import platform
+import time
+from collections import defaultdict
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+
+from earprint.encoder import load_encoder
+from earprint.index import inverted
+from earprint.library import Library
+from earprint.matching import search
+from scale import ask, tell
+
+SETTINGS = ("32x24", "64x24", "64x40", "128x24", "128x40", "256x24")
+"""Lists read for each row, and rows that search."""
+
+
+def main() -> None:
+    """Ask with each setting and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("library", type=Path, help="a compact library")
+    parser.add_argument("--references", type=Path, required=True, help="recordings that it holds")
+    parser.add_argument("--noise", type=Path, required=True)
+    parser.add_argument("--rir", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the questions")
+    parser.add_argument("--model", default="dense")
+    parser.add_argument("--lengths", type=float, nargs="+", default=[1.0, 2.0, 3.0])
+    parser.add_argument("--queries", type=int, default=100, help="of each length and condition")
+    parser.add_argument("--settings", nargs="+", default=SETTINGS, help="lists x rows")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    ask(options)
+
+    encoder = load_encoder(options.model, threads=1)
+    ratio = round(encoder.reference_hop_s / encoder.query_hop_s)
+    with np.load(options.work / "questions.npz") as arrays:
+        asked = [
+            (*arrays[f"query{n}"][:3].tolist(), encoder.encode([arrays[f"audio{n}"]], query=True))
+            for n in range(len(arrays) // 2)
+        ]
+    with Library(options.library, model=options.model, create=False) as library:
+        view = library._refresh()
+        index = view.index(library._check_model(encoder, view.meta), "inverted")
+        assert isinstance(index, inverted.InvertedIndex)
+        print(
+            f"{len(index):,} fingerprints, {len(asked)} questions; {platform.machine()}, "
+            f"{os.cpu_count()} cores, numpy {np.__version__}, {time.strftime('%Y-%m-%d')}\n"
+        )
+        cells = list(dict.fromkeys((condition, float(length)) for _, condition, length, _ in asked))
+        lengths = sorted({length for _, length in cells})
+        tell("library", *(f"{condition}, {length:g} s" for condition, length in cells), "all, top-1 %",
+             *(f"{length:g} s: median CPU ms" for length in lengths))  # fmt: skip
+        for setting in options.settings:
+            lists, rows = map(int, setting.split("x"))
+            index._probes, index.proposing_rows = min(lists, len(index._codebook.lists)), rows
+            right, took = defaultdict(list), defaultdict(list)
+            for digest, condition, length, query in asked:
+                start = time.process_time()
+                found = search(query, index, view.table, ratio=ratio)
+                took[float(length)].append(time.process_time() - start)
+                first = view.tracks[found[0].track].content_hash if found else None
+                right[condition, float(length)].append(first == digest)
+            tell(f"{lists} lists x {rows} rows", *(f"{100 * np.mean(right[cell]):.1f}" for cell in cells),
+                 f"{100 * np.mean([one for some in right.values() for one in some]):.2f}",
+                 *(f"{1000 * np.median(took[length]):.0f}" for length in lengths))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
