@@ -31,7 +31,7 @@ def main() -> None:
             for answer in map(json.loads, lines):
                 kept = present if answer["present"] else absent
                 kept[answer["system"], answer["length_s"]].append(answer)
-    print("| system | length | absent recordings | their queries | threshold | right answers at it | queries |")
+    print("| system | length | absent recordings | queries of these | threshold | right at it | queries |")
     print("|---|---|---|---|---|---|---|")
     for (system, length_s), answers in sorted(absent.items()):
         scores = np.sort([answer["score"] for answer in answers])[::-1]
