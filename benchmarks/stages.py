@@ -68,10 +68,10 @@ def main() -> None:
     print("|---|---|---|---|")
 
     def tell(stage: str, spent_s: float) -> None:
+        # A difference of two measurements may be nothing, or less.
+        speed = f"{seconds / spent_s:.0f}" if spent_s > 0 else "-"
         print(
-            f"| {stage} | {1000 * spent_s / seconds:.2f} | {seconds / max(spent_s, 1e-9):.0f} "
-            f"| {spent_s / decode_s:.2f} |",
-            flush=True,
+            f"| {stage} | {1000 * spent_s / seconds:.2f} | {speed} | {spent_s / decode_s:.2f} |", flush=True
         )
 
     tell("decode (PyAV)", decode_s)
@@ -98,7 +98,7 @@ def main() -> None:
         ):
             all_s, _ = cpu_seconds(lambda into=library: into.add(*files))
         tell(f"{model}: `earprint add`, everything", all_s)
-        tell(f"{model}: of it, tags, catalogue, writing", all_s - decode_s - hash_s - encode_s - pack_s)
+        tell(f"{model}: the rest of it: tags, catalogue, writing", all_s - decode_s - hash_s - encode_s - pack_s)
 
     n = QUERY_S * SAMPLE_RATE
     questions = [samples[-n:] for samples in audio if len(samples) >= n][: QUESTIONS + 1]
