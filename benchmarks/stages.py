@@ -98,7 +98,8 @@ def main() -> None:
         ):
             all_s, _ = cpu_seconds(lambda into=library: into.add(*files))
         tell(f"{model}: `earprint add`, everything", all_s)
-        tell(f"{model}: the rest of it: tags, catalogue, writing", all_s - decode_s - hash_s - encode_s - pack_s)
+        rest_s = all_s - decode_s - hash_s - encode_s - pack_s
+        tell(f"{model}: the rest of it: tags, catalogue, writing", rest_s)
 
     n = QUERY_S * SAMPLE_RATE
     questions = [samples[-n:] for samples in audio if len(samples) >= n][: QUESTIONS + 1]
@@ -106,7 +107,8 @@ def main() -> None:
     print("|---|---|---|---|")
     for model in options.models:
         encoder, known = load_encoder(model, threads=1), describe_model(model)
-        took = [cpu_seconds(lambda of=encoder, q=q: of.encode([q], query=True))[0] for q in questions][1:]
+        took = [cpu_seconds(lambda of=encoder, q=q: of.encode([q], query=True))[0] for q in questions]
+        took = took[1:] or took
         parts = (known, known.get("query", {}), known.get("codebook", {}))
         size = sum(part.get("bytes", 0) for part in parts if isinstance(part, dict))
         median_s, late_s = np.median(took), np.percentile(took, 95)
