@@ -27,7 +27,7 @@ from earprint.encoder import load_encoder
 from earprint.index import inverted
 from earprint.library import Library
 from earprint.matching import search
-from scale import ask, tell
+from scale import ask, read_questions, tell
 
 SETTINGS = ("32x24", "64x24", "64x40", "128x24", "128x40", "256x24")
 """Lists read for each row, and rows that search."""
@@ -51,11 +51,10 @@ def main() -> None:
 
     encoder = load_encoder(options.model, threads=1)
     ratio = round(encoder.reference_hop_s / encoder.query_hop_s)
-    with np.load(options.work / "questions.npz") as arrays:
-        asked = [
-            (*arrays[f"query{n}"][:3].tolist(), encoder.encode([arrays[f"audio{n}"]], query=True))
-            for n in range(len(arrays) // 2)
-        ]
+    asked = [
+        (*facts[:3].tolist(), encoder.encode([audio], query=True))
+        for facts, audio in read_questions(options.work)
+    ]
     with Library(options.library, model=options.model, create=False) as library:
         view = library._refresh()
         index = view.index(library._check_model(encoder, view.meta), "inverted")

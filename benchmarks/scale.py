@@ -99,7 +99,7 @@ def tell(*cells: object) -> None:
 
 def ask(options: argparse.Namespace) -> None:
     """Cut and distort the questions, once."""
-    file = options.work / "questions.npz"
+    file = questions_file(options.work)
     if file.exists():
         return
     files = find_audio_files([options.references])
@@ -120,6 +120,17 @@ def ask(options: argparse.Namespace) -> None:
             [content_hash(query.path), query.condition, str(query.length_s), str(query.start_s)]
         )
     np.savez(file, **kept)
+
+
+def questions_file(work: Path) -> Path:
+    """Where the questions are kept."""
+    return work / "questions.npz"
+
+
+def read_questions(work: Path) -> list[tuple[NDArray[np.str_], NDArray[np.float32]]]:
+    """Read what `ask` kept: (hash of the recording, condition, length, start), and the audio."""
+    with np.load(questions_file(work)) as arrays:
+        return [(arrays[f"query{n}"], arrays[f"audio{n}"]) for n in range(len(arrays) // 2)]
 
 
 def build(options: argparse.Namespace, millions: float) -> Path:
@@ -190,7 +201,7 @@ def report(
     """Measure a library in a process of its own and print its row."""
     settings = {
         "library": str(library),
-        "questions": str(options.work / "questions.npz"),
+        "work": str(options.work),
         "model": options.model,
         "index": index,
         "queries": queries,
@@ -208,10 +219,9 @@ def report(
     return result
 
 
-def measure(library: str, questions: str, model: str, index: str, queries: int) -> dict[str, Any]:
+def measure(library: str, work: str, model: str, index: str, queries: int) -> dict[str, Any]:
     """Open a library, ask it, and tell times and memory; runs in a process of its own."""
-    with np.load(questions) as arrays:
-        asked = [(arrays[f"query{n}"], arrays[f"audio{n}"]) for n in range(len(arrays) // 2)]
+    asked = read_questions(Path(work))
     encoder = load_encoder(model)
     encoder.encode([asked[0][1]], query=True)
     before_mb = resident_mb()
