@@ -124,7 +124,7 @@ def test_both_networks_learn_and_become_a_model(tmp_path, monkeypatch):
     from earprint.train.card import export_run
 
     few = functools.partial(CodesInTraining, n_lists=32, kept_rows=1024)
-    monkeypatch.setattr("earprint.train.loop.CodesInTraining", few)
+    monkeypatch.setattr("earprint.train.contrast.CodesInTraining", few)
     store = make_store(tmp_path, tracks=4, duration_s=3.0)
     config = default_config(
         "dense-pair", max_steps=4, audio_per_step_s=4.0, lengths_s=(1.0,), validation_percent=0, threads=1,
@@ -133,14 +133,14 @@ def test_both_networks_learn_and_become_a_model(tmp_path, monkeypatch):
     trainer = Trainer(store, tmp_path / "run", config, CPU, lambda line: None)
     assert isinstance(trainer.network, QueryNetwork)
     before = {name: tensor.clone() for name, tensor in trainer.network.named_parameters()}
-    assert trainer.codes is not None
+    assert trainer.contrast.codes is not None
     trainer.train()
     for name in ("reference.stem.weight", "query.stem.weight"):
         assert not torch.equal(dict(trainer.network.named_parameters())[name], before[name])
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
-    assert state["codes"]["seen"] == trainer.codes.seen == 4 * 512
-    assert trainer.codes.ready
-    assert Trainer(store, tmp_path / "run", config, CPU, lambda line: None).codes.seen == 4 * 512
+    assert state["codes"]["seen"] == trainer.contrast.codes.seen == 4 * 512
+    assert trainer.contrast.codes.ready
+    assert Trainer(store, tmp_path / "run", config, CPU, lambda line: None).contrast.codes.seen == 4 * 512
 
     reports = export_run(trainer.run, tmp_path / "mine.onnx", "mine", ["1=0.7"], reference_steps=8)
     assert [report.path.name for report in reports] == ["mine.onnx", "mine.query.onnx"]

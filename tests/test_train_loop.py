@@ -262,8 +262,8 @@ def test_the_learning_rate_rises_and_then_falls_to_nothing(trainer):
 def test_not_a_number_is_skipped_and_in_the_end_an_error(trainer):
     learner = trainer(max_steps=50)
     before = copy.deepcopy(dict(learner.network.named_parameters()))
-    loss = learner.criterion
-    learner.criterion = lambda *args: loss(*args) * float("nan")
+    loss = learner.contrast.criterion
+    learner.contrast.criterion = lambda *args: loss(*args) * float("nan")
     learner._one_step()
     assert learner.skipped == 1
     assert all(torch.equal(before[key], value) for key, value in learner.network.named_parameters())

@@ -59,6 +59,10 @@ class TrainConfig:
     pieces : int
         For ``dense`` networks: bytes of the codes that references are compared as, see
         `earprint.train.coded`; 0 to compare them as they are.
+    bank : int
+        Reference rows of earlier steps that queries are told from too, see `earprint.train.bank`; 0 for none.
+    alignment : float
+        For ``dense`` networks: weight of the loss over whole queries, see `earprint.train.alignment`.
     distortions : Distortions
         What happens to the queries.
     """
@@ -86,6 +90,8 @@ class TrainConfig:
     seed: int = 1
     threads: int = 0
     pieces: int = 0
+    bank: int = 0
+    alignment: float = 0.0
     distortions: Distortions = field(default_factory=Distortions)
 
     def __post_init__(self) -> None:
@@ -95,6 +101,11 @@ class TrainConfig:
             raise TrainingError(
                 f"{self.pieces} pieces: a fingerprint of {self.dim} components has 1 to {self.dim}; "
                 "0 compares references as they are"
+            )
+        if self.alignment and self.network not in RUN_ONCE:
+            raise TrainingError(
+                f"{self.network} gives one fingerprint of a query, and --alignment compares sequences; "
+                "leave it out"
             )
 
 

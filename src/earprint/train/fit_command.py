@@ -146,6 +146,23 @@ def fit(
             "them, so that the network learns what compact libraries keep; 0 compares them as they are.",
         ),
     ] = 0,
+    bank: Annotated[
+        int,
+        typer.Option(
+            metavar="ROWS",
+            min=0,
+            help="Reference rows of earlier steps that queries are told from too, as in a library; 0: none.",
+        ),
+    ] = 0,
+    alignment: Annotated[
+        float,
+        typer.Option(
+            metavar="WEIGHT",
+            min=0.0,
+            help="For dense networks: weight of a second loss, by which whole queries find their place as in "
+            "matching.",
+        ),
+    ] = 0.0,
     learning_rate: Annotated[
         float | None,
         typer.Option(
@@ -185,6 +202,7 @@ def fit(
         "dim": dim, "max_steps": max_steps, "audio_per_step_s": audio_per_step, "chunk": chunk,
         "clips_per_track": clips_per_track, "loss": loss.value, "margin": margin, "threads": threads,
         "seed": seed, "validation_queries": validation_queries, "pieces": pieces,
+        "bank": bank, "alignment": alignment,
     }  # fmt: skip
     if max_minutes is not None or max_steps is not None:
         options["max_minutes"] = max_minutes

@@ -33,10 +33,9 @@ from earprint.train.checkpoint import (
     save_weights,
     write_checkpoint,
 )
-from earprint.train.coded import CodesInTraining
 from earprint.train.config import TrainConfig, default_config
+from earprint.train.contrast import Contrast
 from earprint.train.log import REPORT_EVERY_S, Meter, RunLog
-from earprint.train.loss import loss_named
 from earprint.train.recipes import Recipe, recipe_for
 from earprint.train.sampler import Sampler
 from earprint.train.step import backward_of_batch
@@ -120,7 +119,6 @@ class Trainer:
             torch.set_float32_matmul_precision("high")  # of the loss, whose inputs came from bfloat16
             # Trying all ways of a convolution pays where they are few: clips of one length.
             torch.backends.cudnn.benchmark = len(config.lengths_s) == 1
-        self.criterion = loss_named(config.loss, config.temperature, config.margin)
         self.recipe: Recipe = recipe_for(config.network, config.dim, config.query_beyond_steps)
         self.network = self.recipe.network.to(device)
         if device.type == "cuda" and self.recipe.channels_last:
@@ -148,9 +146,7 @@ class Trainer:
         (music, music_held), (noise, noise_held), (rooms, rooms_held) = splits.values()
         calls = _calls(store, music_held, config)
         self.sampler = Sampler(music, noise, rooms, config.distortions, device, config.seed, calls)
-        self.codes: CodesInTraining | None = None
-        if config.pieces:
-            self.codes = CodesInTraining(config.dim, config.pieces, device, config.seed)
+        self.contrast = Contrast(self.recipe, config, device, self.sampler.rng)
         self.validation: Validation | None = None
         if music_held.items and noise_held.items and rooms_held.items:
             self.validation = Validation(music_held, noise_held, rooms_held, config.validation_queries)
@@ -244,9 +240,7 @@ class Trainer:
             group["lr"] = self._learning_rate()
 
         def loss(distorted: Tensor, clean: Tensor) -> Tensor:
-            if self.codes is not None:
-                clean = self.codes.of(clean)
-            return self.recipe.loss(distorted, clean, length_s, self.criterion)
+            return self.contrast(distorted, clean, length_s)
 
         self.optimizer.zero_grad(set_to_none=True)
         value = float(backward_of_batch(network, distorted, clean, loss, config.chunk))
@@ -299,7 +293,7 @@ class Trainer:
             "validated_s": self.validated_s,
             "skipped": self.skipped,
             "sampler": self.sampler.state(),
-            "codes": None if self.codes is None else self.codes.state(),
+            **self.contrast.state(),
             **self._summary(),
         }
         write_checkpoint(self.run, state)
@@ -337,8 +331,7 @@ class Trainer:
         self.skipped = state.get("skipped", 0)
         self.started_from = state.get("started_from", self.started_from)
         self.sampler.restore(state["sampler"])
-        if self.codes is not None and state.get("codes") is not None:
-            self.codes.restore(state["codes"])
+        self.contrast.restore(state)
 
     def _report_losses(self) -> None:
         """Log and report what happened since the last time, if anything did."""

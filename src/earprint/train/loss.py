@@ -28,12 +28,22 @@ from earprint.errors import TrainingError
 NEAR_STEPS: Final = 2
 """Steps of 40 ms around the right position that do not count as wrong."""
 
+SAME_SOUND: Final = 0.8
+"""Cosine with the right position from which rows of earlier steps do not count as wrong."""
+
 
 class Loss(Protocol):
     """A loss with its one setting bound."""
 
     def __call__(
-        self, distorted: Tensor, clean: Tensor, context: int, stride: int, weights: Tensor | None = None
+        self,
+        distorted: Tensor,
+        clean: Tensor,
+        context: int,
+        stride: int,
+        weights: Tensor | None = None,
+        *,
+        others: Tensor | None = None,
     ) -> Tensor:
         """Compare (batch, n, dim) with (batch, n + 2 context, dim); see `sequence_nt_xent`."""
 
@@ -85,6 +95,7 @@ def sequence_nt_xent(
     weights: Tensor | None = None,
     *,
     temperature: float,
+    others: Tensor | None = None,
 ) -> Tensor:
     """Contrast the fingerprints of distorted clips with those of their longer clean counterparts.
 
@@ -101,6 +112,8 @@ def sequence_nt_xent(
     weights : Tensor, shape (n,), optional
         How much each row of a distorted clip counts.
     temperature : float
+    others : Tensor, shape (m, dim), optional
+        Clean rows of earlier steps: wrong ones for all, but where they are `SAME_SOUND`.
 
     Returns
     -------
@@ -113,7 +126,11 @@ def sequence_nt_xent(
     same = rows.distorted @ rows.distorted.T / temperature
     same = same.masked_fill(rows.near_distorted, -torch.inf)
 
-    forward = functional.cross_entropy(torch.cat((across, same), dim=1), rows.target, reduction="none")
+    candidates = [across, same]
+    if others is not None and len(others):
+        besides = rows.distorted @ others.T / temperature
+        candidates.append(besides.masked_fill(_same_sound(rows, others), -torch.inf))
+    forward = functional.cross_entropy(torch.cat(candidates, dim=1), rows.target, reduction="none")
     right = torch.arange(len(rows.target), device=distorted.device)
     # Multiplied once more: the gradient of picking columns of `across` would take a GPU longer than all else.
     back = rows.clean[rows.target] @ rows.distorted.T / temperature
@@ -130,6 +147,7 @@ def sequence_triplet(
     weights: Tensor | None = None,
     *,
     margin: float,
+    others: Tensor | None = None,
 ) -> Tensor:
     """Pull every position towards its own and push it from a semi-hard wrong one.
 
@@ -141,7 +159,7 @@ def sequence_triplet(
 
     Parameters
     ----------
-    distorted, clean, context, stride, weights
+    distorted, clean, context, stride, weights, others
         As in `sequence_nt_xent`.
     margin : float
         Of squared Euclidean distance, which is 2 - 2 cos of unit vectors.
@@ -159,11 +177,19 @@ def sequence_triplet(
     positive = across[anchors, rows.target]
     wrong = ~rows.near_clean
     wrong[anchors, rows.target] = False
-    forward = _hinge(
-        positive, torch.cat((across, same), dim=1), torch.cat((wrong, ~rows.near_distorted), dim=1), margin
-    )
+    candidates, count = [across, same], [wrong, ~rows.near_distorted]
+    if others is not None and len(others):
+        candidates.append(_squared_distance(rows.distorted, others))
+        count.append(~_same_sound(rows, others))
+    forward = _hinge(positive, torch.cat(candidates, dim=1), torch.cat(count, dim=1), margin)
     backward = _hinge(positive, across[:, rows.target].T, wrong[:, rows.target].T, margin)
     return ((forward + backward) * rows.share).sum() / 2
+
+
+@torch.no_grad()
+def _same_sound(rows: _Rows, others: Tensor) -> Tensor:
+    """Which of the others, (m, dim), are nearly what each row should find: (rows, m)."""
+    return rows.clean[rows.target] @ others.T > SAME_SOUND
 
 
 def _squared_distance(a: Tensor, b: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ def pack(
     simulate: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, help="Rooms to simulate besides; 0 for none. A room takes about 0.3 s."
+            metavar="N", min=0, help="Rooms to simulate besides; 0 for none. A room takes 0.3 s, a hall 2."
         ),
     ] = 400,
     t60: Annotated[
@@ -74,7 +74,7 @@ def pack(
             help="Shortest and longest reverberation time of the simulated rooms, in s; drawn "
             "log-uniformly. Choose those that your measured rooms lack.",
         ),
-    ] = (0.15, 1.0),
+    ] = (0.15, 3.0),
     codecs: Annotated[
         float,
         typer.Option(

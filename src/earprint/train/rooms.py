@@ -1,9 +1,10 @@
 """Simulated room responses, for the reverberation times in which measured rooms are few.
 
 Shoebox rooms by the image-source method (Allen and Berkley 1979) as pyroomacoustics implements it, with a
-wall absorption from Sabine's formula for the reverberation time wanted. The formula is an estimate: a flat or
-very dry room rings otherwise than it says, so that every response is measured and those that miss are drawn
-again.
+wall absorption from Sabine's formula for the reverberation time wanted. What rings longer than a room does
+is a hall: larger, and after the first reflections by ray tracing, since images would be too many. The
+formula is an estimate: a flat or very dry room rings otherwise than it says, so that every response is
+measured and those that miss are drawn again.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from earprint.constants import SAMPLE_RATE
 from earprint.demo.degrade import align_direct_sound
 from earprint.errors import TrainingError
 
-T60_RANGE_S = (0.15, 1.0)
+T60_RANGE_S = (0.15, 3.0)
 """Reverberation times drawn, log-uniformly, in seconds."""
 
 T60_LIMITS_S = (0.1, 3.0)
@@ -29,6 +30,24 @@ LONGEST_S = 1.0
 
 MAX_ORDER = 60
 """Reflections followed, enough for a second in all but the smallest rooms; more cost time by their cube."""
+
+ROOM_SIZES_M = ((2.5, 2.5, 2.3), (12.0, 10.0, 4.5))
+"""Smallest and largest room: length, width, height."""
+
+HALL_FROM_S = 1.0
+"""Reverberation time from which it is a hall."""
+
+HALL_SIZES_M = ((8.0, 8.0, 3.5), (40.0, 30.0, 15.0))
+"""Smallest and largest hall: length, width, height."""
+
+HALL_ORDER = 10
+"""Reflections followed in a hall before rays take over."""
+
+EAR_M = 0.5
+"""Radius within which a ray is heard."""
+
+NEAREST_M = 0.3
+"""Distance of source and microphone from each other and from the walls, at least."""
 
 
 def simulate_rooms(
@@ -83,9 +102,10 @@ def _draw(t60_s: float, rng: np.random.Generator) -> NDArray[np.float32] | None:
     """Response of a random room that should ring for ``t60_s``; None if this room cannot or does not."""
     import pyroomacoustics
 
-    size = rng.uniform((2.5, 2.5, 2.3), (12.0, 10.0, 4.5))
-    source, microphone = rng.uniform(0.3, size - 0.3), rng.uniform(0.3, size - 0.3)
-    if np.linalg.norm(source - microphone) < 0.3:
+    hall = t60_s > HALL_FROM_S
+    size = rng.uniform(*(HALL_SIZES_M if hall else ROOM_SIZES_M))
+    source, microphone = (rng.uniform(NEAREST_M, size - NEAREST_M) for _ in range(2))
+    if np.linalg.norm(source - microphone) < NEAREST_M:
         return None
     try:
         absorption, order = pyroomacoustics.inverse_sabine(t60_s, size)
@@ -95,8 +115,13 @@ def _draw(t60_s: float, rng: np.random.Generator) -> NDArray[np.float32] | None:
         size,
         fs=SAMPLE_RATE,
         materials=pyroomacoustics.Material(absorption),
-        max_order=min(order, MAX_ORDER),
+        max_order=min(order, HALL_ORDER if hall else MAX_ORDER),
+        ray_tracing=hall,
+        air_absorption=hall,
     )
+    if hall:
+        pyroomacoustics.random.seed(int(rng.integers(2**31)))  # of the rays
+        room.set_ray_tracing(receiver_radius=EAR_M)
     room.add_source(source)
     room.add_microphone(microphone)
     room.compute_rir()
