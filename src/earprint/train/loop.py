@@ -35,12 +35,10 @@ from earprint.train.checkpoint import (
 )
 from earprint.train.config import TrainConfig, default_config
 from earprint.train.contrast import Contrast
+from earprint.train.data import training_data
 from earprint.train.log import REPORT_EVERY_S, Meter, RunLog
 from earprint.train.recipes import Recipe, recipe_for
-from earprint.train.sampler import Sampler
 from earprint.train.step import backward_of_batch
-from earprint.train.store import Pack, has_pack, open_pack
-from earprint.train.validate import Validation
 
 __all__ = ["TrainConfig", "Trainer", "default_config"]
 
@@ -55,25 +53,6 @@ MEASURE_EVERY = 16
 
 MAX_SKIPPED_SHARE = 0.05
 """Share of steps that may be skipped for a gradient that is not finite before the run is given up."""
-
-
-def _calls(store: Path, held_out: Pack, config: TrainConfig) -> Pack | None:
-    """The calls of a store, if it has any and the run wants them.
-
-    Raises
-    ------
-    TrainingError
-        If they are of recordings that this run holds out, and so with noises and rooms that it does.
-    """
-    if not config.distortions.call or not has_pack(store, "calls"):
-        return None
-    calls, names = open_pack(store, "calls"), {item.name for item in held_out.items}
-    if any(call.name in names for call in calls.items):
-        raise TrainingError(
-            f"{store}: its calls are of recordings that this run holds out; make them again with "
-            f"`earprint train calls --validation-percent {config.validation_percent}`"
-        )
-    return calls
 
 
 class Trainer:
@@ -139,22 +118,9 @@ class Trainer:
             [p for p in self.network.parameters() if p.requires_grad],
             lr=config.learning_rate, weight_decay=config.weight_decay, fused=device.type == "cuda",
         )  # fmt: skip
-        splits = {
-            kind: open_pack(store, kind).split(config.validation_percent)
-            for kind in ("music", "noise", "rooms")
-        }
-        (music, music_held), (noise, noise_held), (rooms, rooms_held) = splits.values()
-        calls = _calls(store, music_held, config)
-        self.sampler = Sampler(music, noise, rooms, config.distortions, device, config.seed, calls)
+        data = training_data(store, config, device)
+        self.sampler, self.validation, self.store = data.sampler, data.validation, data.described
         self.contrast = Contrast(self.recipe, config, device, self.sampler.rng)
-        self.validation: Validation | None = None
-        if music_held.items and noise_held.items and rooms_held.items:
-            self.validation = Validation(music_held, noise_held, rooms_held, config.validation_queries)
-        self.store = {
-            kind: {"items": len(a.items), "held_out": len(b.items)} for kind, (a, b) in splits.items()
-        }
-        if calls is not None:
-            self.store["calls"] = {"items": len(calls.items), "held_out": 0}
         self.step, self.trained_s, self.validated_s, self.skipped = 0, 0.0, 0.0, 0
         self.meter = Meter()
         self._stopping = False
