@@ -16,7 +16,7 @@ from trainstore import make_store
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
 pytest.importorskip("onnx", reason="export needs onnx: pip install 'earprint[train]'")
 pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'earprint[train]'")
-from earprint.train.card import export_run  # noqa: E402
+from earprint.train.card import _check_asked, export_run  # noqa: E402
 from earprint.train.checkpoint import load_weights, save_weights  # noqa: E402
 from earprint.train.loop import Trainer, default_config  # noqa: E402
 from earprint.train.loss import loss_named  # noqa: E402
@@ -146,7 +146,7 @@ def test_queries_go_through_their_own_network(runs, model):
     second = runs[2]
     music = compose(5, 3.0)
     before = load_encoder(str(model), threads=1)
-    (report,) = export_run(second.run, model, "ignored", ["2=0.6"])
+    (report,) = export_run(second.run, model, None, ["2=0.6"])
     assert report.path == model.with_name("mine.query.onnx")
     assert report.difference < 1e-4
     card = json.loads(model.with_name("mine.query.json").read_text(encoding="utf-8"))
@@ -164,7 +164,7 @@ def test_queries_go_through_their_own_network(runs, model):
 
 
 def test_thresholds_are_the_models_if_none_are_given(runs, model):
-    export_run(runs[2].run, model, "ignored", [])
+    export_run(runs[2].run, model, None, [])
     assert open_model(model).query_model().thresholds == {1.0: 0.7}
 
 
@@ -174,7 +174,7 @@ def test_the_wrong_model_is_refused(runs, tmp_path, model):
     export_run(train(store, tmp_path / "run", "dense", None, seed=9).run, other, "other", [])
     with pytest.raises(TrainingError, match=r"other\.onnx: is not what the run learned to find"):
         export_run(runs[2].run, other, "other", [])
-    export_run(runs[2].run, model, "ignored", [])
+    export_run(runs[2].run, model, None, [])
     for suffix in ("onnx", "json"):
         shutil.copy(model.with_name(f"mine.query.{suffix}"), tmp_path / f"other.query.{suffix}")
     with pytest.raises(ModelError, match=r"other\.query\.onnx: finds what mine-.* stores, not other-"):
@@ -182,6 +182,22 @@ def test_the_wrong_model_is_refused(runs, tmp_path, model):
 
 
 def test_a_network_for_queries_is_no_model(runs, model):
-    export_run(runs[2].run, model, "ignored", [])
+    export_run(runs[2].run, model, None, [])
     with pytest.raises(ModelError, match=r"is for queries only; name the model beside it, .*mine\.onnx"):
         load_encoder(str(model.with_name("mine.query.onnx")))
+
+
+def test_what_a_network_for_queries_does_not_have_is_refused(runs, model):
+    with pytest.raises(TrainingError, match=r"--reference-steps 8: what references keep is settled by the"):
+        export_run(runs[2].run, model, None, [], reference_steps=8)
+    with pytest.raises(TrainingError, match=r"its name is mine, and a network for queries has no other"):
+        export_run(runs[2].run, model, "another", [])
+    assert not model.with_name("mine.query.onnx").exists()
+    export_run(runs[2].run, model, "mine", [])
+    assert model.with_name("mine.query.onnx").exists()
+
+
+def test_a_grid_is_refused_where_there_is_one_row_for_a_segment():
+    _check_asked("dense-pair", 8)
+    with pytest.raises(TrainingError, match="--reference-steps 8: nafp has one row for each segment; leave"):
+        _check_asked("nafp", 8)

@@ -33,6 +33,9 @@ __all__ = ["DEFAULT_THRESHOLD", "export_run", "parse_thresholds"]
 DEFAULT_THRESHOLD = {"5": 0.5}
 """Used until thresholds have been chosen on held-out audio."""
 
+DEFAULT_NAME = "dense"
+"""Name of an exported model that is given none."""
+
 COMPARED_FRAMES = 600
 """Random frames on which the network that a run was trained for is compared with a model."""
 
@@ -40,7 +43,7 @@ COMPARED_FRAMES = 600
 def export_run(
     run: Path,
     out: Path,
-    name: str,
+    name: str | None,
     thresholds: list[str],
     *,
     int8_store: Path | None = None,
@@ -54,8 +57,8 @@ def export_run(
         With a checkpoint.
     out : Path
         The ``.onnx`` file; of a run for queries, the model that it was trained to find.
-    name : str
-        The model's name.
+    name : str or None
+        The model's name; None for ``dense``, or for what a run for queries finds.
     thresholds : list of str
         ``SECONDS=SCORE`` pairs.
     int8_store : Path, optional
@@ -71,15 +74,17 @@ def export_run(
     Raises
     ------
     TrainingError
-        If the run has no checkpoint, a pair cannot be read, or the run is for queries to another model.
+        If the run has no checkpoint, a pair cannot be read, the run is for queries to another model, or
+        something is asked for that such a network does not have.
     ModelError
         If the run is for queries and ``out`` is no model.
     """
     network, state = averaged_weights(run)
     config = json.loads(state["config"])
     dim = config.get("dim", FINGERPRINT_DIM)
+    _check_asked(config["network"], reference_steps)
     card = {
-        "name": name,
+        "name": name or DEFAULT_NAME,
         "network": config["network"],
         "dim": dim,
         "threshold": parse_thresholds(thresholds) or DEFAULT_THRESHOLD,
@@ -106,7 +111,7 @@ def export_run(
         return export_network(exported, path, {**card, "parameters": count, **changes}, calibration)
 
     sparse = {}
-    if reference_steps is not None and config["network"] in RUN_ONCE:
+    if reference_steps is not None:
         sparse["reference_steps"] = reference_steps
     if not isinstance(network, QueryNetwork):
         return [export(network, out, **sparse)]
@@ -116,10 +121,26 @@ def export_run(
     finds = open_model(out)
     if network.frozen:
         _check_finds(network.reference, finds)
+        if name not in (None, finds.name):
+            raise TrainingError(
+                f"{out}: its name is {finds.name}, and a network for queries has no other; leave out --name"
+            )
     known: dict[str, Any] = {"name": finds.name, "network": finds.network, FINDS: finds.model_id}
     if not thresholds:
         known["threshold"] = finds.card["threshold"]
     return [*reports, export(network.query, finds.query_path, **known)]
+
+
+def _check_asked(network: str, reference_steps: int | None) -> None:
+    """Raise a TrainingError if references' rows are asked for that the network does not make."""
+    if reference_steps is None or (network in RUN_ONCE and network != "dense-query"):
+        return
+    reason = (
+        "what references keep is settled by the model that the run finds"
+        if network == "dense-query"
+        else f"{network} has one row for each segment"
+    )
+    raise TrainingError(f"--reference-steps {reference_steps}: {reason}; leave it out")
 
 
 def _check_finds(reference: nn.Module, model: ModelFile) -> None:

@@ -94,8 +94,13 @@ def export(
         Path, typer.Argument(metavar="OUT", help="The .onnx file to write; its .json comes beside it.")
     ],
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="The model's name, which libraries remember.")
-    ] = "dense",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The model's name, which libraries remember.  [default: dense, or for a run for queries "
+            "that of the model it finds]",
+        ),
+    ] = None,
     threshold: Annotated[
         list[str] | None,
         typer.Option(
