@@ -1,5 +1,7 @@
 """Distortions against slow references and analytic signals."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -128,3 +130,26 @@ def test_masked_bands_hold_the_mean():
     expected[0, :, 10:14] = log_mel[0].mean()
     expected[1, :, 60:] = log_mel[1].mean()
     np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_a_colour_is_a_sum_of_cosines_over_the_octaves():
+    terms = torch.tensor([[3.0, -2.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+    length = 4_096
+    curve = augment.colour_curve(terms, length)
+    for bin_ in (1, 15, 40, 300, 1_500, 2_048):
+        hz = max(bin_ * 16_000 / length, 60.0)
+        share = math.log(hz / 60) / math.log(8_000 / 60)
+        slow = sum(float(a) * math.cos(math.pi * (k + 1) * share) for k, a in enumerate(terms[0]))
+        assert 20 * math.log10(float(curve[0, bin_])) == pytest.approx(slow, abs=1e-3)
+    assert torch.equal(curve[1], torch.ones_like(curve[1]))
+
+
+def test_reshaped_responses_keep_their_direct_sound_and_die_away_as_asked():
+    responses = torch.ones(2, 16_000)
+    shaped = augment.reshape_responses(responses, torch.tensor([-40.0, 10.0]), torch.tensor([3.0, -6.0]))
+    assert torch.equal(shaped[:, :80], responses[:, :80])
+    level = 20 * shaped.log10()
+    for at_s in (0.006, 0.1, 0.9):
+        sample = round(at_s * 16_000)
+        assert float(level[0, sample]) == pytest.approx(3 - 40 * (at_s - 0.005), abs=1e-3)
+        assert float(level[1, sample]) == pytest.approx(-6 + 10 * (at_s - 0.005), abs=1e-3)

@@ -20,7 +20,8 @@ CONTEXT = round(CONTEXT_S * 16_000)
 NONE = Distortions(
     snr_db=(200.0, 200.0), measured=0.0, simulated=0.0, device=0.0, second_noise=0.0, band_limit=0.0,
     clip=0.0, mask=0.0, speed=0.0, pace=0.0,
-    medley=0.0, noise_pace=0.0, noise_tilt=0.0, room_pace=0.0, call=0.0, shift_s=0.0, gain_db=(0.0, 0.0),
+    medley=0.0, noise_pace=0.0, noise_tilt=0.0, noise_colour=0.0, colour=0.0,
+    room_pace=0.0, room_shape=0.0, call=0.0, shift_s=0.0, gain_db=(0.0, 0.0),
 )  # fmt: skip
 
 
@@ -577,3 +578,65 @@ def test_no_source_is_drawn_more_often_for_being_large():
     np.testing.assert_allclose(shares, [1 / 12, 1 / 12, 1 / 12, 1 / 4, 1 / 2], atol=0.02)
     assert len(Nested(items, ["b"])) == 1
     assert len(Nested(items, ["c"])) == 0
+
+
+def spectrum_change_db(changed, plain, hz):
+    """How much louder each row of ``changed`` is than ``plain``'s about some frequencies, in dB."""
+    bins = torch.fft.rfftfreq(plain.shape[1], 1 / 16_000)
+    heard, before = (torch.fft.rfft(audio.double()).abs().square() for audio in (changed, plain))
+    levels = [
+        10 * torch.log10(heard[:, near].sum(1) / before[:, near].sum(1))
+        for near in ((bins > centre / 1.1) & (bins < centre * 1.1) for centre in hz)
+    ]
+    return torch.stack(levels, dim=1)
+
+
+def test_all_that_is_heard_may_be_coloured():
+    noise_of_all_pitches = pack_of(noises(6, 60_000, 5))
+    drawing = sampler(replace(NONE, colour=0.5, colour_db=4.0), music=noise_of_all_pitches)
+    changes = []
+    for _ in range(6):
+        batch = drawing.draw(6, 1.0)
+        changes.append(spectrum_change_db(batch.distorted, middle(batch), (100, 400, 1_000, 3_000, 7_000)))
+    changes = torch.cat(changes)
+    coloured = changes.abs().amax(1) > 0.3
+    assert 0.2 < float(coloured.double().mean()) < 0.8
+    assert float(changes.abs().max()) <= 16
+    assert float(changes[coloured].std(0).min()) > 1
+
+
+def test_the_noises_colour_is_theirs_alone():
+    hum = pack_of(noises(1, 60_000, 8), names=["hum/a"])
+    added = []
+    for colour in (0.0, 1.0):
+        noisy, dry = drawn_twice(noise=hum, noise_colour=colour)
+        np.testing.assert_allclose(dry.distorted, middle(dry), atol=5e-4)
+        added.append(noisy.distorted - dry.distorted)
+    # Drawing colours moves what is drawn after them, so levels are compared, not samples.
+    change = spectrum_change_db(added[1], added[0], (100, 400, 1_000, 3_000, 7_000))
+    assert float(change.std(1).min()) > 0.5
+
+
+def test_rooms_are_reshaped_but_their_direct_sound_stays():
+    click = np.zeros(60_000)
+    click[30_000] = 20_000
+    only = pack_of([decaying(8_000, 1) + 0.01], np.float32, ["room/a"])
+    plain = Sampler(pack_of([click]), NOISE, only, replace(NONE, measured=1.0), CPU, 1)
+    shaped = Sampler(
+        pack_of([click]), NOISE, only,
+        replace(NONE, measured=1.0, room_shape=1.0, room_decay_db=(-40.0, 15.0), room_tail_db=6.0), CPU, 1,
+    )  # fmt: skip
+    tails = []
+    for _ in range(12):
+        dry, wet = (
+            plain._rooms(plain.drawing.draw(1, 16_000, 1)),
+            shaped._rooms(shaped.drawing.draw(1, 16_000, 1)),
+        )
+        assert torch.equal(dry[:, :80], wet[:, :80])
+        tails.append(20 * torch.log10(wet[0, [100, 4_000]].abs() / dry[0, [100, 4_000]].abs()))
+    early, late = torch.stack(tails).T
+    assert float(early.abs().max()) <= 6.1
+    assert float(early.std()) > 1
+    assert float((late - early).min()) >= -10  # 40 dB a second for a quarter of one
+    assert float((late - early).max()) <= 4
+    assert float((late - early).std()) > 1

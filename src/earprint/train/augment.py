@@ -4,11 +4,13 @@ All functions take and give (batch, samples) float32 tensors and draw nothing at
 varies comes in as an argument with its unit, so each can be tested against a slow reference.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 from earprint.constants import SAMPLE_RATE
-from earprint.train.distortions import TILT_FROM_HZ, TILT_HZ
+from earprint.train.distortions import DIRECT_S, TILT_FROM_HZ, TILT_HZ
 from earprint.train.fft import fft_length
 
 
@@ -105,6 +107,42 @@ def tilt_curve(db_per_octave: Tensor, length: int) -> Tensor:
     hz = _frequencies(length, db_per_octave.device)
     octaves = (hz.clamp_min(TILT_FROM_HZ) / TILT_HZ).log2()
     return 10 ** (db_per_octave[:, None] * octaves / 20)
+
+
+def colour_curve(terms_db: Tensor, length: int) -> Tensor:
+    """Gains of a smooth curve, zero phase: cosines over the octaves from `TILT_FROM_HZ` up.
+
+    Parameters
+    ----------
+    terms_db : Tensor, shape (batch, terms)
+        Term ``k`` goes through ``k + 1`` half periods over these octaves.
+    length : int
+        FFT length.
+
+    Returns
+    -------
+    Tensor, shape (batch, length // 2 + 1)
+    """
+    hz = _frequencies(length, terms_db.device)
+    share = (hz.clamp_min(TILT_FROM_HZ) / TILT_FROM_HZ).log2() / math.log2(SAMPLE_RATE / 2 / TILT_FROM_HZ)
+    half_periods = torch.arange(1, terms_db.shape[1] + 1, device=terms_db.device)[:, None]
+    return 10 ** (terms_db @ (torch.pi * half_periods * share).cos() / 20)
+
+
+def reshape_responses(responses: Tensor, decay_db: Tensor, tail_db: Tensor) -> Tensor:
+    """Let responses (batch, n), direct sound at 0, die away otherwise after their direct sound.
+
+    Parameters
+    ----------
+    responses : Tensor, shape (batch, n)
+    decay_db : Tensor, shape (batch,)
+        In dB per second; below 0 they die away faster.
+    tail_db : Tensor, shape (batch,)
+        How much louder all is that follows the direct sound (`DIRECT_S`).
+    """
+    after = torch.arange(responses.shape[1], device=responses.device) / SAMPLE_RATE - DIRECT_S
+    gain_db = torch.where(after > 0, tail_db[:, None] + decay_db[:, None] * after, 0.0)
+    return responses * 10 ** (gain_db / 20)
 
 
 def _frequencies(length: int, device: torch.device) -> Tensor:

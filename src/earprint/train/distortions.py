@@ -6,7 +6,10 @@ TILT_HZ = 1_000.0
 """Frequency at which a tilt changes nothing, in Hz."""
 
 TILT_FROM_HZ = 60.0
-"""Frequency below which a tilt goes no further, in Hz."""
+"""Frequency below which a tilt or another curve goes no further, in Hz."""
+
+DIRECT_S = 0.005
+"""How long the direct sound of a response, which begins it, is taken to last, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,16 @@ class Distortions:
         few recorded noises become many.
     noise_tilt : float
         Probability that the noises' spectrum is tilted, by up to ``noise_tilt_db`` in dB per octave.
+    noise_colour, colour : float
+        Probability that the noises' spectrum, or that of all that is heard (as of a microphone), is weighed
+        by a smooth random curve, of terms of up to ``noise_colour_db`` and ``colour_db`` each.
     room_pace : float
         Probability that a room's response is played at another pace, up to ``room_pace_range`` faster or
         slower, as if the room were smaller or larger.
+    room_shape : float
+        Probability that a room's response dies away faster or slower, by ``room_decay_db`` in dB per second,
+        and that what follows its direct sound is louder or quieter, by up to ``room_tail_db``: as if the room
+        were furnished otherwise, and one sat elsewhere in it.
     shift_s : float
         Time offset of the query against the reference grid, uniform in +-shift_s, in seconds.
     gain_db : tuple of float
@@ -79,8 +89,15 @@ class Distortions:
     noise_pace_range: float = 0.35
     noise_tilt: float = 0.5
     noise_tilt_db: float = 4.0
+    noise_colour: float = 0.5
+    noise_colour_db: float = 4.0
+    colour: float = 0.3
+    colour_db: float = 2.5
     room_pace: float = 0.5
     room_pace_range: float = 0.2
+    room_shape: float = 0.5
+    room_decay_db: tuple[float, float] = (-40.0, 15.0)
+    room_tail_db: float = 6.0
     shift_s: float = 0.022
     gain_db: tuple[float, float] = (-30.0, 3.0)
     noise_with_response: float = 1.0
@@ -92,7 +109,7 @@ class Distortions:
 PAPER_DISTORTIONS = Distortions(
     snr_db=(0.0, 25.0), measured=1 / 3, simulated=1 / 3, device=0.0, second_noise=0.0, band_limit=0.0,
     clip=0.0, mask=0.0, speed=0.0, pace=0.0, medley=0.0, noise_pace=0.0, noise_tilt=0.0,
-    room_pace=0.0, shift_s=0.04, gain_db=(0.0, 0.0), noise_with_response=0.5,
-    codec=0.0, call=0.0, quietest=1e-4,
+    noise_colour=0.0, colour=0.0, room_pace=0.0, room_shape=0.0, shift_s=0.04,
+    gain_db=(0.0, 0.0), noise_with_response=0.5, codec=0.0, call=0.0, quietest=1e-4,
 )  # fmt: skip
 """Noise, reverberation, or both, a third each (paper, section 2.2, and its notes)."""

@@ -6,101 +6,19 @@ it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from earprint.constants import N_MELS, SAMPLE_RATE
 from earprint.train.device_pack import DevicePack
 from earprint.train.distortions import Distortions
+from earprint.train.drawn import COLOURS, NONE, Drawn, Real, Whole
 from earprint.train.nested import Nested
 from earprint.train.store import Item
 
-Whole = NDArray[np.int64]
-Real = NDArray[np.float64]
-
 PLACES_TRIED = 4
 """Places drawn for a clip, at most, until one is loud enough."""
-
-NONE = -1
-"""Number of an item where there is none."""
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One batch, before it is audio; all arrays have one entry for each clip.
-
-    Attributes
-    ----------
-    tracks : ndarray of int64
-        Numbers of the music.
-    starts : ndarray of int64
-        Where each begins in the music's samples; where its coded twin does, for the query, if that is heard.
-    first : ndarray of int64
-        Place of the clip in its track, in samples.
-    shift : ndarray of int64
-        How much later the query begins, in samples.
-    pace, speed : ndarray of float64
-        Playing speed of both sides, and of the query besides; 1 for unchanged.
-    others, others_first : ndarray of int64
-        Other music that sounds with it on both sides, or `NONE`, and where it begins.
-    others_gain_db : ndarray of float64
-        Its level against the first.
-    call, call_first : ndarray of int64
-        The call that the query is cut from, or `NONE`, and where in it.
-    noises, noise_first : ndarray of int64, shape (2, batch)
-        Two noises and where they begin.
-    noise_pace : ndarray of float64, shape (2, batch)
-        Their playing speed.
-    noise_tilt_db : ndarray of float64
-        Tilt of their spectrum, in dB per octave.
-    second_noise : ndarray of float64
-        Level of the second noise against the first, 0 for none.
-    rooms, devices : ndarray of int64
-        Responses, or `NONE`.
-    room_pace : ndarray of float64
-        Playing speed of the rooms' responses.
-    noisy : ndarray of bool
-        Whether there is noise.
-    low_hz, high_hz, order : ndarray of float64
-        Band limits.
-    snr_db, gain_db : ndarray of float64
-    clipped : ndarray of float64
-        Share of the peak at which it is clipped; 1 for not at all.
-    mask_first, mask_width : ndarray of int64
-        Mel bands that are hidden.
-    """
-
-    tracks: Whole
-    starts: Whole
-    first: Whole
-    shift: Whole
-    pace: Real
-    speed: Real
-    others: Whole
-    others_first: Whole
-    others_gain_db: Real
-    call: Whole
-    call_first: Whole
-    noises: Whole
-    noise_first: Whole
-    noise_pace: Real
-    noise_tilt_db: Real
-    second_noise: Real
-    rooms: Whole
-    devices: Whole
-    room_pace: Real
-    noisy: NDArray[np.bool_]
-    low_hz: Real
-    high_hz: Real
-    order: Real
-    snr_db: Real
-    gain_db: Real
-    clipped: Real
-    mask_first: Whole
-    mask_width: Whole
 
 
 class Drawing:
@@ -182,6 +100,12 @@ class Drawing:
         noise_pace = 1 + self._about_zero(2 * batch, options.noise_pace, options.noise_pace_range)
         tilt = self._about_zero(batch, options.noise_tilt, options.noise_tilt_db)
         room_pace = 1 + self._about_zero(batch, options.room_pace, options.room_pace_range)
+        reshaped = self._about_zero(batch, options.room_shape, 1.0)
+        low_decay, high_decay = options.room_decay_db
+        decay = reshaped * np.where(reshaped < 0, -low_decay, high_decay)
+        tail = self._about_zero(batch, options.room_shape, options.room_tail_db)
+        noise_colour = self._colour(batch, options.noise_colour, options.noise_colour_db)
+        colour = self._colour(batch, options.colour, options.colour_db)
         second_noise = self._sometimes(batch, options.second_noise, 0.3, 1.0)
         rooms, devices = self._rooms(batch), self._devices(batch)
         heard = (rooms != NONE) | (devices != NONE)
@@ -194,8 +118,8 @@ class Drawing:
         width = self._sometimes(batch, options.mask, 3, 14).astype(np.int64)
         return Drawn(
             tracks, starts, first, shift, pace, speed, others, others_first, others_gain_db, call, call_first,
-            noises, noise_first, noise_pace.reshape(2, batch), tilt, second_noise,
-            rooms, devices, room_pace, noisy,
+            noises, noise_first, noise_pace.reshape(2, batch), tilt, noise_colour, colour, second_noise,
+            rooms, devices, room_pace, decay, tail, noisy,
             low_hz=np.where(limited, low, 0.0),
             high_hz=np.where(limited, high, 1e6),
             order=order,
@@ -310,6 +234,14 @@ class Drawing:
     def _about_zero(self, count: int, probability: float, most: float) -> Real:
         """Uniform values in +-most with a probability, else 0; draws nothing if that is 0."""
         return self._sometimes(count, probability, -most, most) if probability else np.zeros(count)
+
+    def _colour(self, batch: int, probability: float, most: float) -> Real:
+        """Terms of smooth curves, (batch, COLOURS), with a probability, else 0; see `_about_zero`."""
+        if not probability:
+            return np.zeros((batch, COLOURS))
+        drawn = self.rng.uniform(-most, most, (batch, COLOURS))
+        drawn *= self.rng.random((batch, 1)) < probability
+        return drawn
 
     def _sometimes(self, count: int, probability: float, low: float, high: float) -> Real:
         """Uniform values with a probability, else 0."""

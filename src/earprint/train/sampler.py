@@ -21,7 +21,8 @@ from earprint.constants import SAMPLE_RATE
 from earprint.train import augment
 from earprint.train.device_pack import DevicePack, on_device
 from earprint.train.distortions import PAPER_DISTORTIONS, Distortions
-from earprint.train.drawing import NONE, Drawing, Drawn
+from earprint.train.drawing import Drawing
+from earprint.train.drawn import NONE, Drawn
 from earprint.train.fft import fft_length
 from earprint.train.store import Pack
 
@@ -195,25 +196,36 @@ class Sampler:
 
     def _distort(self, drawn: Drawn, signal: Tensor, n: int) -> Tensor:
         noise = self._noise(drawn, signal.shape[1])
-        responses = self._responses(drawn.rooms, RESPONSE_S, drawn.room_pace)
+        responses = self._rooms(drawn)
         length = fft_length(signal.shape[1] + responses.shape[1])
         low, high, order = (self._reals(values) for values in (drawn.low_hz, drawn.high_hz, drawn.order))
         curves = augment.band_limit_curve(low, high, order, length)
+        rows = np.flatnonzero(drawn.colour_db.any(axis=1))
+        if len(rows):
+            colours = augment.colour_curve(self._reals(drawn.colour_db[rows]), length)
+            curves[self._on_device(rows)] *= colours
         rows = np.flatnonzero(drawn.devices != NONE)
         if len(rows):
             devices = torch.fft.rfft(self._responses(drawn.devices[rows], DEVICE_RESPONSE_S), length)
             curves = curves.to(devices.dtype)
             curves[self._on_device(rows)] *= devices
         signal = augment.filter_spectra(signal, responses, curves, n)
-        rows = np.flatnonzero(drawn.noise_tilt_db)
-        if len(rows):
-            curves = curves.clone()  # the signal keeps its own
-            tilts = augment.tilt_curve(self._reals(drawn.noise_tilt_db[rows]), length)
-            curves[self._on_device(rows)] *= tilts
+        curves = self._noise_curves(drawn, curves, length)
         noise = augment.filter_spectra(noise, responses, curves, n)
         noise = noise * self._on_device(drawn.noisy)[:, None]
         mixed = augment.mix_at_snr(signal, noise, self._reals(drawn.snr_db))
         return augment.clip_peaks(mixed, self._reals(drawn.clipped))
+
+    def _noise_curves(self, drawn: Drawn, curves: Tensor, length: int) -> Tensor:
+        """The curves of the signal, and the noises' own besides."""
+        rows = np.flatnonzero((drawn.noise_tilt_db != 0) | drawn.noise_colour_db.any(axis=1))
+        if not len(rows):
+            return curves
+        own = augment.tilt_curve(self._reals(drawn.noise_tilt_db[rows]), length)
+        own *= augment.colour_curve(self._reals(drawn.noise_colour_db[rows]), length)
+        curves = curves.clone()  # the signal keeps its own
+        curves[self._on_device(rows)] *= own
+        return curves
 
     def _noise(self, drawn: Drawn, n: int) -> Tensor:
         total = self._levelled_noise(drawn.noises[0], drawn.noise_first[0], drawn.noise_pace[0], n)
@@ -230,6 +242,21 @@ class Sampler:
         where = self._places(self.noise, numbers)
         noise = self.noise.played(*where, self._on_device(first), n, pace, loop=True)
         return noise / (augment.mean_square(noise).sqrt() + 1e-5)
+
+    def _rooms(self, drawn: Drawn) -> Tensor:
+        """Responses of rooms, (batch, n), in the shape that was drawn."""
+        responses = self._responses(drawn.rooms, RESPONSE_S, drawn.room_pace)
+        rows = np.flatnonzero(
+            (drawn.rooms != NONE) & ((drawn.room_decay_db != 0) | (drawn.room_tail_db != 0))
+        )
+        if len(rows):
+            chosen = self._on_device(rows)
+            responses[chosen] = augment.reshape_responses(
+                responses[chosen],
+                self._reals(drawn.room_decay_db[rows]),
+                self._reals(drawn.room_tail_db[rows]),
+            )
+        return responses
 
     def _responses(
         self, numbers: NDArray[np.int64], length_s: float, pace: NDArray[np.float64] | None = None

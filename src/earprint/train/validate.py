@@ -53,6 +53,7 @@ class Validation:
                 snr_db=(snr_db, snr_db), measured=0.5 * rooms, simulated=0.5 * rooms, device=0.0,
                 second_noise=0.0, band_limit=0.0, clip=0.0, mask=0.0, speed=0.0, pace=0.0, call=0.0,
                 medley=0.0, noise_pace=0.0, noise_tilt=0.0, room_pace=0.0,
+                noise_colour=0.0, colour=0.0, room_shape=0.0,
             )  # fmt: skip
             sampler = Sampler(*self.packs, distortions, device, seed=100 + number)
             references, queries, tracks = [], [], []
