@@ -142,7 +142,7 @@ def main() -> None:
             with (
                 mock.patch.object(index, "search", stages.timed("search", index.search)),
                 mock.patch.object(index, "take", stages.timed("read", index.take)),
-                mock.patch.object(aligned, "_propose", stages.timed("propose", aligned._propose)),
+                mock.patch.object(aligned.Votes, "best", stages.timed("propose", aligned.Votes.best)),
                 mock.patch.object(aligned, "_best_of_tracks", stages.timed("score", aligned._best_of_tracks)),
                 mock.patch.object(aligned, "_refine", stages.timed("refine", aligned._refine)),
                 mock.patch.object(aligned, "find_speeds", stages.timed("speeds", find_speeds)),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from earprint.encoder.storage import HalfStorage
 from earprint.index import ExactIndex, Rows
-from earprint.matching import TrackTable, aligned, scoring, search_aligned
+from earprint.matching import TrackTable, aligned, proposals, scoring, search_aligned
 from earprint.matching import rows as rows_module
 from earprint.matching.rows import peak_of_parabola
 
@@ -180,9 +180,30 @@ def test_long_queries_are_proposed_from_a_bounded_number_of_rows(monkeypatch):
     monkeypatch.setattr(index, "search", lambda q, k: asked.append(len(q)) or search(q, k))
     query = noisy(curves[1]((777 + np.arange(8000)) * HOP), 3, 1.0)  # over five minutes
     (best, *_) = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
-    assert asked == [index.proposing_rows]
+    assert 0 < sum(asked) <= index.proposing_rows
     assert best.track == 1
     assert best.start_s == pytest.approx(777 * HOP, abs=0.004)
+
+
+@pytest.mark.parametrize(
+    ("share", "copies", "asked"),
+    [(0.0, 1, [6]), (0.3, 1, [6]), (1.5, 1, [6, 18]), (0.0, 2, [6, 18])],
+    ids=["clean", "a little noise", "much noise", "two recordings of the same"],
+)
+def test_what_a_few_rows_settle_the_others_need_not_search(share, copies, asked, monkeypatch):
+    curves = [Curve(seed) for seed in range(6)] + [Curve(4)] * (copies - 1)
+    index, table = library(curves, 2)
+    query = noisy(curves[4]((77 + np.arange(75)) * HOP), 3, share)
+    at_once = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
+    index.proposing_rows = 24
+    searched = []
+    search = index.search
+    monkeypatch.setattr(index, "search", lambda q, k: searched.append(len(q)) or search(q, k))
+    in_rounds = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
+    assert searched == asked
+    assert in_rounds[0] == at_once[0]
+    assert [found.track for found in in_rounds[:copies]] == [found.track for found in at_once[:copies]]
+    assert in_rounds[0].start_s == pytest.approx(77 * HOP, abs=0.51 * HOP)
 
 
 def unit_rows(rng, n, dim):
@@ -330,7 +351,7 @@ def test_a_wrong_proposal_climbs_to_the_right_offset(ratio, place, off, monkeypa
     index, table = library(curves, ratio, n_rows=600 // ratio)
     query = curves[1]((place + np.arange(60)) * HOP)
     proposed = np.array([1]), np.array([place + off])
-    monkeypatch.setattr(aligned, "_propose", lambda *_args: proposed)
+    monkeypatch.setattr(aligned.Votes, "best", lambda *_args: proposed)
     monkeypatch.setattr(aligned, "MAX_SPEEDS_FOUND", 0)
     (found,) = search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio)
     reached = off - int(np.clip(off, -aligned.MAX_STEPS, aligned.MAX_STEPS))
@@ -415,7 +436,7 @@ def check_best_of_all(query, parts, index, table, ratio, n, sizes):
         near = (np.floor(alignment.start_s), np.ceil(alignment.start_s))
         scores = [slow_score(query, stored, int(o), ratio) for o in near]
         assert any(alignment.score == pytest.approx(score, abs=1e-4) for score in scores)
-    if sum(sizes) > aligned.HITS_PER_ROW:
+    if sum(sizes) > proposals.HITS_PER_ROW:
         return
     got = {alignment.track: alignment.score for alignment in found}
     for track, part in enumerate(parts):
@@ -464,7 +485,7 @@ def test_parabola():
 
 def test_a_drone_does_not_answer_for_a_noisy_query(monkeypatch):
     """Every row of the drone is a little like every row of the query; the right track only in step."""
-    monkeypatch.setattr(aligned, "HITS_PER_ROW", 400)  # the drone alone would fill the nearest hits
+    monkeypatch.setattr(proposals, "HITS_PER_ROW", 400)  # the drone alone would fill the nearest hits
     rng = np.random.default_rng(5)
 
     def unit(vectors):

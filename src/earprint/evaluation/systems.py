@@ -27,8 +27,8 @@ from earprint.library.catalogue import Catalogue
 from earprint.library.storing import storage_of
 from earprint.library.view import Opened, build_view
 from earprint.matching import AGREEMENT, Method, leads, search
-from earprint.matching.aligned import HITS_PER_ROW
 from earprint.matching.paper import HITS_PER_SEGMENT
+from earprint.matching.proposals import HITS_PER_ROW
 
 Question = tuple[Query, NDArray[np.float32]]
 """A query and its audio, shape (n,)."""

@@ -1,9 +1,11 @@
 """The default method: lay the whole query over the track and measure how well they agree.
 
-1. Propose. The nearest stored rows of each query row each propose an alignment (track, offset).
-   Offsets count query hops: at offset o, query row i falls on time ``(o + i) * query_hop_s`` of
-   the track, and the stored rows are the times with ``o + i`` divisible by ``ratio``. The
-   alignments with most votes (sums of similarities, neighbouring offsets counted together) stay.
+1. Propose. The nearest stored rows of each query row each propose an alignment (track, offset), see
+   `earprint.matching.proposals`. A few rows of the query do so first; where they lead to an answer beyond
+   doubt, the others need not search. Offsets count query hops: at offset o, query row i falls on time
+   ``(o + i) * query_hop_s`` of the track, and the stored rows are the times with ``o + i`` divisible by
+   ``ratio``. The alignments with most votes (sums of similarities, neighbouring offsets counted
+   together) stay.
 2. Score. Each of them and its neighbours get the mean cosine over the query rows that are not
    silent, have a stored row, and fall inside the track; at least half of the query must fall
    inside. This is where a query of several seconds beats its rows one by one: chance
@@ -28,19 +30,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.index.base import Index
+from earprint.matching.proposals import Votes, rounds
 from earprint.matching.rows import WINDOW_S, QueryRows, peak_of_parabola, row_weights
 from earprint.matching.scoring import Stretches, cosines_around, rows_under, scores
 from earprint.matching.speed import LONGEST_S, SHORTEST_S, find_speeds
 from earprint.matching.tracks import Alignment, TrackTable
 
-HITS_PER_ROW = 16
-"""Nearest stored rows that each query row proposes."""
-
 MAX_CANDIDATES = 256
 """Alignments that are scored, besides their neighbours."""
 
-NEIGHBOURS = 2
-"""Offsets on either side of a candidate that are scored too, in query hops."""
+FIRST_CANDIDATES = 32
+"""The same after the first round of search."""
+
+SETTLED = 0.7
+"""Score from which the best alignment settles the question after the first round, if it has the lead."""
+
+LEAD = 0.1
+"""How much more it must score than that of any other track."""
 
 MAX_SPEEDS_FOUND = 3
 """Best tracks for which other speeds are tried."""
@@ -83,10 +89,17 @@ def search_aligned(
         Empty if the query is silent or nothing resembles it.
     """
     query = QueryRows.split(queries, ratio, row_weights(queries, query_hop_s, beyond), query_hop_s)
-    tracks, offsets = _propose(queries, query.weights, index, table, ratio)
-    if not len(tracks):
-        return []
-    tracks, starts, scored = _best_of_tracks(query, index, table, tracks, offsets)
+    votes = Votes.none()
+    tracks, starts, scored = np.empty(0, np.int64), np.empty(0), np.empty(0)
+    searching = rounds(query.weights, index.proposing_rows)
+    for places in searching:
+        votes = votes.cast(queries, places, query.weights, index, table, ratio)
+        last = places is searching[-1]
+        proposed = votes.best(MAX_CANDIDATES if last else FIRST_CANDIDATES)
+        if len(proposed[0]):
+            tracks, starts, scored = _best_of_tracks(query, index, table, *proposed)
+        if len(scored) and scored[0] >= SETTLED and scored[0] - scored[1:2].sum() >= LEAD:
+            break
     speeds = np.ones(len(tracks))
     duration_s = (len(queries) - 2 * beyond) * query_hop_s + WINDOW_S
     if len(tracks) and SHORTEST_S <= duration_s <= LONGEST_S:
@@ -97,36 +110,6 @@ def search_aligned(
     begins_s = (starts + speeds * beyond) * query_hop_s
     fields = zip(tracks.tolist(), begins_s.tolist(), scored.tolist(), speeds.tolist(), strict=True)
     return sorted((Alignment(*each) for each in fields), key=lambda alignment: -alignment.score)
-
-
-def _propose(
-    queries: NDArray[np.float32], weights: NDArray[np.float64], index: Index, table: TrackTable, ratio: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Tracks and offsets to score, sorted, without repetition, shape (m,) each."""
-    places = np.flatnonzero(weights)
-    if len(places) > index.proposing_rows:
-        spread = np.linspace(0, len(places) - 1, index.proposing_rows).round().astype(np.int64)
-        places = places[spread]
-    similarities, rows = index.search(queries[places], HITS_PER_ROW)
-    track, place = table.locate(rows)
-    hit = track >= 0
-    if not hit.any():
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    offset = (place * ratio - places[:, None])[hit]
-
-    # One whole number per alignment; the margin keeps neighbours of different tracks apart.
-    low = int(offset.min()) - NEIGHBOURS
-    span = int(offset.max()) - low + NEIGHBOURS + 1
-    keys, which = np.unique(track[hit] * span + (offset - low), return_inverse=True)
-    votes = np.bincount(which, weights=(similarities * weights[places, None])[hit])
-    pooled = votes.copy()
-    adjacent = np.flatnonzero(np.diff(keys) == 1)
-    pooled[adjacent] += votes[adjacent + 1]
-    pooled[adjacent + 1] += votes[adjacent]
-
-    kept = keys[np.argsort(-pooled, kind="stable")[:MAX_CANDIDATES]]
-    around = np.unique(kept[:, None] + np.arange(-NEIGHBOURS, NEIGHBOURS + 1))
-    return around // span, around % span + low
 
 
 def _best_of_tracks(

@@ -16,11 +16,12 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -205,9 +206,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
 
-        def loss(distorted: Tensor, clean: Tensor) -> Tensor:
-            return self.contrast(distorted, clean, length_s)
-
+        loss = partial(self.contrast, length_s=length_s)
         self.optimizer.zero_grad(set_to_none=True)
         value = float(backward_of_batch(network, distorted, clean, loss, config.chunk))
         norm = float(nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM))

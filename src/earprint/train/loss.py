@@ -127,7 +127,7 @@ def sequence_nt_xent(
     same = same.masked_fill(rows.near_distorted, -torch.inf)
 
     candidates = [across, same]
-    if others is not None and len(others):
+    if others is not None:
         besides = rows.distorted @ others.T / temperature
         candidates.append(besides.masked_fill(_same_sound(rows, others), -torch.inf))
     forward = functional.cross_entropy(torch.cat(candidates, dim=1), rows.target, reduction="none")
@@ -178,7 +178,7 @@ def sequence_triplet(
     wrong = ~rows.near_clean
     wrong[anchors, rows.target] = False
     candidates, count = [across, same], [wrong, ~rows.near_distorted]
-    if others is not None and len(others):
+    if others is not None:
         candidates.append(_squared_distance(rows.distorted, others))
         count.append(~_same_sound(rows, others))
     forward = _hinge(positive, torch.cat(candidates, dim=1), torch.cat(count, dim=1), margin)
