@@ -6,9 +6,10 @@ process, one thread, for matching alone, so that other load on the machine distu
 
     python benchmarks/probes.py BIG/MODEL --references REFERENCES --noise NOISE --rir ROOMS --work FOLDER
 
-Settings are lists x rows: so many nearest lists are read for so many rows of a question, see
-`earprint.index.inverted`. What suits one's own recordings may differ; what is chosen with recordings that
-are to be reported on is no measure of them.
+Settings are lists x rows, or lists x rows x score: so many nearest lists are read for so many rows of a
+question, see `earprint.index.inverted`, and a few of these rows settle it from that score on, see
+`earprint.matching.proposals`; without a score all rows search at once. What suits one's own recordings may
+differ; what is chosen with recordings that are to be reported on is no measure of them.
 """
 
 import argparse
@@ -16,21 +17,44 @@ import os
 import platform
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from numpy.typing import NDArray
 
 from earprint.encoder import load_encoder
 from earprint.index import inverted
 from earprint.library import Library
-from earprint.matching import search
+from earprint.matching import aligned, search
 from scale import ask, read_questions, tell
 
-SETTINGS = ("32x24", "64x24", "64x40", "128x24", "128x40", "256x24")
-"""Lists read for each row, and rows that search."""
+SETTINGS = ("32x24", "64x24", "64x40", "128x24", "128x40", "256x24", "128x24x0.6", "128x24x0.7", "128x24x0.8")
+"""Lists read for each row, rows that search, and the score from which the first of them settle it."""
+
+
+PLACED_S = 0.05
+"""How far a start may lie from the right one to count as right, in seconds."""
+
+
+@contextmanager
+def as_asked(settled: float | None) -> Iterator[None]:
+    """Let a few rows settle a question from a score on, or all rows search at once."""
+    in_rounds = aligned.rounds
+
+    def at_once(counts: NDArray[np.float64], most: int) -> list[NDArray[np.int64]]:
+        return [np.sort(np.concatenate(in_rounds(counts, most)))]
+
+    with (
+        mock.patch.object(aligned, "rounds", at_once if settled is None else in_rounds),
+        mock.patch.object(aligned, "SETTLED", np.inf if settled is None else settled),
+    ):
+        yield
 
 
 def main() -> None:
@@ -44,7 +68,7 @@ def main() -> None:
     parser.add_argument("--model", default="dense")
     parser.add_argument("--lengths", type=float, nargs="+", default=[1.0, 2.0, 3.0])
     parser.add_argument("--queries", type=int, default=100, help="of each length and condition")
-    parser.add_argument("--settings", nargs="+", default=SETTINGS, help="lists x rows")
+    parser.add_argument("--settings", nargs="+", default=SETTINGS, help="lists x rows x score")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     ask(options)
@@ -52,7 +76,7 @@ def main() -> None:
     encoder = load_encoder(options.model, threads=1)
     ratio = round(encoder.reference_hop_s / encoder.query_hop_s)
     asked = [
-        (*facts[:3].tolist(), encoder.encode([audio], query=True))
+        (*facts[:4].tolist(), encoder.encode([audio], query=True))
         for facts, audio in read_questions(options.work)
     ]
     with Library(options.library, model=options.model, create=False) as library:
@@ -63,22 +87,27 @@ def main() -> None:
             f"{len(index):,} fingerprints, {len(asked)} questions; {platform.machine()}, "
             f"{os.cpu_count()} cores, numpy {np.__version__}, {time.strftime('%Y-%m-%d')}\n"
         )
-        cells = list(dict.fromkeys((condition, float(length)) for _, condition, length, _ in asked))
+        cells = list(dict.fromkeys((condition, float(length)) for _, condition, length, *_ in asked))
         lengths = sorted({length for _, length in cells})
-        tell("library", *(f"{condition}, {length:g} s" for condition, length in cells), "all, top-1 %",
+        tell("library", *(f"{condition}, {length:g} s" for condition, length in cells),
+             "all, top-1 %", "all, top-1 & 50 ms %",
              *(f"{length:g} s: median CPU ms" for length in lengths))  # fmt: skip
         for setting in options.settings:
-            lists, rows = map(int, setting.split("x"))
-            index._probes, index.proposing_rows = min(lists, len(index._codebook.lists)), rows
-            right, took = defaultdict(list), defaultdict(list)
-            for digest, condition, length, query in asked:
-                start = time.process_time()
-                found = search(query, index, view.table, ratio=ratio)
-                took[float(length)].append(time.process_time() - start)
-                first = view.tracks[found[0].track].content_hash if found else None
-                right[condition, float(length)].append(first == digest)
-            tell(f"{lists} lists x {rows} rows", *(f"{100 * np.mean(right[cell]):.1f}" for cell in cells),
+            lists, rows, *settled = setting.split("x")
+            index._probes, index.proposing_rows = min(int(lists), len(index._codebook.lists)), int(rows)
+            right, took, placed = defaultdict(list), defaultdict(list), []
+            with as_asked(float(settled[0]) if settled else None):
+                for digest, condition, length, begins_s, query in asked:
+                    start = time.process_time()
+                    found = search(query, index, view.table, ratio=ratio)
+                    took[float(length)].append(time.process_time() - start)
+                    hit = bool(found) and view.tracks[found[0].track].content_hash == digest
+                    right[condition, float(length)].append(hit)
+                    placed.append(hit and abs(found[0].start_s - float(begins_s)) <= PLACED_S)
+            name = f"{lists} lists x {rows} rows" + f", settled at {''.join(settled)}" * len(settled)
+            tell(name, *(f"{100 * np.mean(right[cell]):.1f}" for cell in cells),
                  f"{100 * np.mean([one for some in right.values() for one in some]):.2f}",
+                 f"{100 * np.mean(placed):.2f}",
                  *(f"{1000 * np.median(took[length]):.0f}" for length in lengths))  # fmt: skip
 
 

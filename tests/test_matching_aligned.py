@@ -187,7 +187,7 @@ def test_long_queries_are_proposed_from_a_bounded_number_of_rows(monkeypatch):
 
 @pytest.mark.parametrize(
     ("share", "copies", "asked"),
-    [(0.0, 1, [6]), (0.3, 1, [6]), (1.5, 1, [6, 18]), (0.0, 2, [6, 18])],
+    [(0.0, 1, [8]), (0.3, 1, [8]), (1.5, 1, [8, 16]), (0.0, 2, [8])],
     ids=["clean", "a little noise", "much noise", "two recordings of the same"],
 )
 def test_what_a_few_rows_settle_the_others_need_not_search(share, copies, asked, monkeypatch):

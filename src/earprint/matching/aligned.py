@@ -43,10 +43,7 @@ FIRST_CANDIDATES = 32
 """The same after the first round of search."""
 
 SETTLED = 0.7
-"""Score from which the best alignment settles the question after the first round, if it has the lead."""
-
-LEAD = 0.1
-"""How much more it must score than that of any other track."""
+"""Score from which the best alignment settles the question after the first round."""
 
 MAX_SPEEDS_FOUND = 3
 """Best tracks for which other speeds are tried."""
@@ -98,7 +95,7 @@ def search_aligned(
         proposed = votes.best(MAX_CANDIDATES if last else FIRST_CANDIDATES)
         if len(proposed[0]):
             tracks, starts, scored = _best_of_tracks(query, index, table, *proposed)
-        if len(scored) and scored[0] >= SETTLED and scored[0] - scored[1:2].sum() >= LEAD:
+        if len(scored) and scored[0] >= SETTLED:
             break
     speeds = np.ones(len(tracks))
     duration_s = (len(queries) - 2 * beyond) * query_hop_s + WINDOW_S

@@ -19,8 +19,8 @@ HITS_PER_ROW = 16
 NEIGHBOURS = 2
 """Offsets on either side of a candidate that are scored too, in query hops."""
 
-FIRST_EVERY = 4
-"""Of the rows that search, so manieth take part in the first round."""
+FIRST_EVERY = 3
+"""Of the rows that search, every third takes part in the first round."""
 
 
 @dataclass(frozen=True)
