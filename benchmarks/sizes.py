@@ -59,7 +59,7 @@ from earprint.evaluation.roc import ALL, FALSE_ACCEPT_SHARE, roc
 from earprint.evaluation.search import Prefetched, nearest
 from earprint.index import ExactIndex
 from earprint.matching import TrackTable, search
-from earprint.matching.aligned import HITS_PER_ROW
+from earprint.matching.proposals import HITS_PER_ROW
 from earprint.train.codebook import fingerprints_of, learn_codebook
 from earprint.train.store import Pack, open_pack
 

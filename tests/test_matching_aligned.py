@@ -9,7 +9,7 @@ from earprint.encoder.storage import HalfStorage
 from earprint.index import ExactIndex, Rows
 from earprint.matching import TrackTable, aligned, proposals, scoring, search_aligned
 from earprint.matching import rows as rows_module
-from earprint.matching.rows import peak_of_parabola
+from earprint.matching.rows import QueryRows, peak_of_parabola, row_weights
 
 DIM = 48
 HOP = 0.04
@@ -206,6 +206,45 @@ def test_what_a_few_rows_settle_the_others_need_not_search(share, copies, asked,
     assert in_rounds[0].start_s == pytest.approx(77 * HOP, abs=0.51 * HOP)
 
 
+@pytest.mark.parametrize("ratio", [1, 2, 5])
+@pytest.mark.parametrize("beyond", [0, 12])
+def test_offsets_of_a_whole_track_are_those_of_the_largest_mean_cosines(ratio, beyond):
+    curves = [Curve(seed) for seed in range(3)]
+    index, table = library(curves, ratio, n_rows=90)
+    queries = noisy(curves[0]((31 + np.arange(60)) * HOP), 3, 2.0)
+    queries[7] = 0.0
+    weights = row_weights(queries, HOP, beyond)
+    split = QueryRows.split(queries, ratio, weights, HOP)
+    stored = index.vectors(90, 180)
+    means = {}
+    for offset in range(-59, 90 * ratio + 1):
+        under = [i for i in range(60) if (offset + i) % ratio == 0]
+        total = sum(
+            weights[i] * float(queries[i] @ stored[(offset + i) // ratio])
+            for i in under if 0 <= (offset + i) // ratio < 90
+        )  # fmt: skip
+        means[offset] = total / sum(weights[i] for i in under)
+    peaks = [o for o in means if means[o] > max(means.get(o - 1, -9), means.get(o + 1, -9))]
+    best = sorted(peaks, key=means.__getitem__)[-4:]
+    expected = sorted({o + d for o in best for d in range(-2, 3)})
+    assert proposals.everywhere(split, index, table, 1, 4).tolist() == expected
+
+
+def test_of_many_repeats_the_right_one_is_found_though_the_nearest_rows_are_of_others(monkeypatch):
+    """A loop of two seconds that plays forty times, each time a little otherwise."""
+    rng = np.random.default_rng(8)
+    loop = Curve(1)(np.arange(25) * 2 * HOP)
+    track = np.concatenate([noisy(loop, repeat, 0.25) for repeat in range(40)])
+    table = TrackTable([0], [len(track)])
+    index = held([track.astype(np.float16)], DIM)
+    right = int(rng.integers(5, 35)) * 25
+    query = np.repeat(track[right : right + 25], 2, axis=0)  # two rows of a query for each stored one
+    elsewhere = np.zeros(1, np.int64), np.array([2 * (right + 75)])
+    monkeypatch.setattr(aligned.Votes, "best", lambda *_args: elsewhere)
+    (found,) = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
+    assert found.start_s == pytest.approx(2 * right * HOP, abs=HOP)
+
+
 def unit_rows(rng, n, dim):
     rows = rng.standard_normal((n, dim)).astype(np.float32)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -353,6 +392,9 @@ def test_a_wrong_proposal_climbs_to_the_right_offset(ratio, place, off, monkeypa
     proposed = np.array([1]), np.array([place + off])
     monkeypatch.setattr(aligned.Votes, "best", lambda *_args: proposed)
     monkeypatch.setattr(aligned, "MAX_SPEEDS_FOUND", 0)
+    monkeypatch.setattr(
+        aligned, "MOST_ROWS", 0
+    )  # else all places are compared, and there is no need to climb
     (found,) = search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio)
     reached = off - int(np.clip(off, -aligned.MAX_STEPS, aligned.MAX_STEPS))
     stored = curves[1](np.arange(600 // ratio) * ratio * HOP)
@@ -390,7 +432,7 @@ def test_stored_rows_are_read_together_and_once(monkeypatch):
     query = noisy(curves[5]((70 + np.arange(60)) * HOP), 2, 2.0)
     found = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
     assert len(found) > 6
-    assert len(asked) == 2  # for the scores, and of the best tracks for their speeds
+    assert len(asked) == 3  # for the scores, the best track's places, and of the best tracks for their speeds
     assert all(len(np.unique(rows)) == len(rows) for rows in asked)
 
 

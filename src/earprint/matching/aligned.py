@@ -19,8 +19,9 @@
    ``(s - w b) / (1 - w b)`` with w = `BACKGROUND_WEIGHT`: 1 stays 1, and what is alike in step only
    gains on what is alike anyway.
 4. Refine. Per track the best alignment stays, and climbs to the best mean cosine nearby; the parabola
-   through it and its two neighbours' puts the start between grid points. Of the few best tracks it is then
-   asked whether the query fits better at another speed, see `earprint.matching.speed`.
+   through it and its two neighbours' puts the start between grid points. Of the best track all other places
+   are compared too, since what it repeats is nearly as near to the query everywhere. Of the few best tracks
+   it is then asked whether the query fits better at another speed, see `earprint.matching.speed`.
 
 A score of 1 means identical fingerprints throughout, about 0 means unrelated ones. An excerpt may
 begin before the track or run past its end, and scores less for what lies outside.
@@ -30,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.index.base import Index
-from earprint.matching.proposals import Votes, rounds
+from earprint.matching.proposals import Votes, everywhere, rounds
 from earprint.matching.rows import WINDOW_S, QueryRows, peak_of_parabola, row_weights
 from earprint.matching.scoring import Stretches, cosines_around, rows_under, scores
 from earprint.matching.speed import LONGEST_S, SHORTEST_S, find_speeds
@@ -44,6 +45,12 @@ FIRST_CANDIDATES = 32
 
 SETTLED = 0.7
 """Score from which the best alignment settles the question after the first round."""
+
+MOST_ROWS = 50_000
+"""Stored rows of the best track up to which all of its places are compared: a few hours."""
+
+PLACES = 32
+"""Of these, alignments that are scored, besides their neighbours."""
 
 MAX_SPEEDS_FOUND = 3
 """Best tracks for which other speeds are tried."""
@@ -97,6 +104,11 @@ def search_aligned(
             tracks, starts, scored = _best_of_tracks(query, index, table, *proposed)
         if len(scored) and scored[0] >= SETTLED:
             break
+    if len(tracks) and table.n_rows[tracks[0]] <= MOST_ROWS:
+        offsets = everywhere(query, index, table, int(tracks[0]), PLACES)
+        _, start, score = _best_of_tracks(query, index, table, np.full(len(offsets), tracks[0]), offsets)
+        if len(score) and score[0] > scored[0]:
+            starts[0], scored[0] = start[0], score[0]
     speeds = np.ones(len(tracks))
     duration_s = (len(queries) - 2 * beyond) * query_hop_s + WINDOW_S
     if len(tracks) and SHORTEST_S <= duration_s <= LONGEST_S:

@@ -3,6 +3,9 @@
 The nearest stored rows of a query row each vote for the alignment (track, offset) at which the two meet.
 Searching is what costs most in a large library, so the rows that search do so in two rounds: a few of them,
 spread over the query, and the others only if the best alignment of the first does not settle the question.
+
+Which track it is, votes tell better than where in it: of many places with nearly the same sound, as loops and
+refrains have, only some are among the nearest rows. So all places of the best track are compared at last.
 """
 
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.index.base import Index
+from earprint.matching.rows import QueryRows
 from earprint.matching.tracks import TrackTable
 
 HITS_PER_ROW = 16
@@ -94,8 +98,7 @@ class Votes:
         adjacent = np.flatnonzero(np.diff(keys) == 1)
         pooled[adjacent] += votes[adjacent + 1]
         pooled[adjacent + 1] += votes[adjacent]
-        kept = keys[np.argsort(-pooled, kind="stable")[:most]]
-        around = np.unique(kept[:, None] + np.arange(-NEIGHBOURS, NEIGHBOURS + 1))
+        around = _and_neighbours(keys[np.argsort(-pooled, kind="stable")[:most]])
         return around // span, around % span + low
 
 
@@ -117,3 +120,42 @@ def rounds(counts: NDArray[np.float64], most: int) -> list[NDArray[np.int64]]:
     first = np.zeros(most, dtype=np.bool_)
     first[FIRST_EVERY // 2 :: FIRST_EVERY] = True
     return [places[first], places[~first]]
+
+
+def everywhere(query: QueryRows, index: Index, table: TrackTable, track: int, most: int) -> NDArray[np.int64]:
+    """Offsets in a track at which it resembles the query most, compared with all of its rows.
+
+    Parameters
+    ----------
+    query : QueryRows
+    index : Index
+    table : TrackTable
+    track : int
+    most : int
+        Offsets, besides their neighbours: those with the largest mean cosine, each larger than that of the
+        offsets before and after it.
+
+    Returns
+    -------
+    ndarray of int64, shape (m,)
+        Sorted, without repetition.
+    """
+    first, n_rows, n_query = int(table.first_row[track]), int(table.n_rows[track]), len(query.weights)
+    products = query.weighted @ index.vectors(first, first + n_rows).T
+    # Stored row j and query row i meet at offset j * ratio - i; the lowest is that of the query's last row.
+    lowest = 1 - n_query
+    sums = np.zeros(n_rows * query.ratio + n_query)
+    for row, product in enumerate(products):
+        begin = -row - lowest
+        sums[begin : begin + n_rows * query.ratio : query.ratio] += product
+    part = -(np.arange(len(sums)) + lowest) % query.ratio
+    weighs = query.weighs[query.first[part + 1]] - query.weighs[query.first[part]]
+    means = np.divide(sums, weighs, out=np.zeros_like(sums), where=weighs > 0)
+    beside = np.pad(means, 1, constant_values=-np.inf)
+    peaks = np.flatnonzero((means >= beside[:-2]) & (means > beside[2:]))
+    return _and_neighbours(peaks[np.argsort(-means[peaks], kind="stable")[:most]] + lowest)
+
+
+def _and_neighbours(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Offsets and those next to them, sorted, without repetition."""
+    return np.unique(offsets[:, None] + np.arange(-NEIGHBOURS, NEIGHBOURS + 1))

@@ -1,6 +1,6 @@
 """A loss over whole queries: the alignment that scores best should be the right one.
 
-What identifies is not a row but a sequence. References are stored each 400 ms, and a query is scored, at
+What identifies is not a row but a sequence. References are stored each 320 ms, and a query is scored, at
 each place of each recording, by the mean product of the rows that meet there, weighted by what each has
 heard. Here the queries of a batch are scored in this way at every place of all its clean clips, and the
 softmax over these places is to pick the right one (NT-Xent over sequences). So what is hard is what is hard
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from earprint.train.loss import NEAR_STEPS
 
-EVERY: Final = 10
+EVERY: Final = 8
 """Steps of 40 ms between stored references."""
 
 TEMPERATURE: Final = 0.03
