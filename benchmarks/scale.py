@@ -19,6 +19,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -127,10 +128,11 @@ def questions_file(work: Path) -> Path:
     return work / "questions.npz"
 
 
-def read_questions(work: Path) -> list[tuple[NDArray[np.str_], NDArray[np.float32]]]:
-    """Read what `ask` kept: (hash of the recording, condition, length, start), and the audio."""
+def read_questions(work: Path) -> Iterator[tuple[NDArray[np.str_], NDArray[np.float32]]]:
+    """Read what `ask` kept: (hash of the recording, condition, length, start), and the audio, one by one."""
     with np.load(questions_file(work)) as arrays:
-        return [(arrays[f"query{n}"], arrays[f"audio{n}"]) for n in range(len(arrays) // 2)]
+        for number in range(len(arrays) // 2):
+            yield arrays[f"query{number}"], arrays[f"audio{number}"]
 
 
 def build(options: argparse.Namespace, millions: float) -> Path:
@@ -221,9 +223,9 @@ def report(
 
 def measure(library: str, work: str, model: str, index: str, queries: int) -> dict[str, Any]:
     """Open a library, ask it, and tell times and memory; runs in a process of its own."""
-    asked = read_questions(Path(work))
+    _, first = next(read_questions(Path(work)))
     encoder = load_encoder(model)
-    encoder.encode([asked[0][1]], query=True)
+    encoder.encode([first], query=True)
     before_mb = resident_mb()
     began = time.perf_counter()
     with Library(library, model=model, create=False, index="auto" if index == "faiss" else index) as opened:
@@ -234,15 +236,17 @@ def measure(library: str, work: str, model: str, index: str, queries: int) -> di
             if index == "faiss"
             else lambda audio: [match.track.content_hash for match in opened.identify(audio).candidates]
         )
-        answer(asked[0][1])
+        answer(first)
         first_s = time.perf_counter() - began - open_s
         seconds: dict[str, list[float]] = {}
         right: dict[str, list[bool]] = {}
-        some = asked
-        if queries:  # evenly spread, so many of each length
-            by_length = [[one for one in asked if one[0][2] == length] for length in {q[2] for q, _ in asked}]
-            some = [one for mine in by_length for one in mine[:: max(1, len(mine) // queries)][:queries]]
-        for (digest, condition, length, _), audio in some:
+        of_length = Counter(facts[2] for facts, _ in read_questions(Path(work)))
+        passed: Counter[str] = Counter()
+        for (digest, condition, length, _), audio in read_questions(Path(work)):
+            number, apart = passed[length], max(1, of_length[length] // queries) if queries else 1
+            passed[length] += 1
+            if number % apart or (queries and number >= apart * queries):
+                continue  # evenly spread, so many of each length
             start = time.perf_counter()
             found = answer(audio)
             seconds.setdefault(f"{float(length):g}", []).append(time.perf_counter() - start)
