@@ -61,6 +61,9 @@ CHUNK_ROWS = 16_384
 MAX_STEPS = 8
 """Offsets that the refinement may climb beyond those scored, in query hops."""
 
+_Found = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
+"""Tracks, best first, their best offsets with fractions of a hop, and the scores there, shape (m,) each."""
+
 
 def search_aligned(
     queries: NDArray[np.float32],
@@ -93,17 +96,7 @@ def search_aligned(
         Empty if the query is silent or nothing resembles it.
     """
     query = QueryRows.split(queries, ratio, row_weights(queries, query_hop_s, beyond), query_hop_s)
-    votes = Votes.none()
-    tracks, starts, scored = np.empty(0, np.int64), np.empty(0), np.empty(0)
-    searching = rounds(query.weights, index.proposing_rows)
-    for places in searching:
-        votes = votes.cast(queries, places, query.weights, index, table, ratio)
-        last = places is searching[-1]
-        proposed = votes.best(MAX_CANDIDATES if last else FIRST_CANDIDATES)
-        if len(proposed[0]):
-            tracks, starts, scored = _best_of_tracks(query, index, table, *proposed)
-        if len(scored) and scored[0] >= SETTLED:
-            break
+    tracks, starts, scored = _in_rounds(queries, query, index, table)
     if len(tracks) and table.n_rows[tracks[0]] <= MOST_ROWS:
         offsets = everywhere(query, index, table, int(tracks[0]), PLACES)
         _, start, score = _best_of_tracks(query, index, table, np.full(len(offsets), tracks[0]), offsets)
@@ -121,9 +114,24 @@ def search_aligned(
     return sorted((Alignment(*each) for each in fields), key=lambda alignment: -alignment.score)
 
 
+def _in_rounds(queries: NDArray[np.float32], query: QueryRows, index: Index, table: TrackTable) -> _Found:
+    """Propose and score, with a few rows of the query first; with the others if that settles nothing."""
+    votes = Votes.none()
+    found: _Found = np.empty(0, np.int64), np.empty(0), np.empty(0)
+    searching = rounds(query.weights, index.proposing_rows)
+    for places in searching:
+        votes = votes.cast(queries, places, query.weights, index, table, query.ratio)
+        tracks, offsets = votes.best(MAX_CANDIDATES if places is searching[-1] else FIRST_CANDIDATES)
+        if len(tracks):
+            found = _best_of_tracks(query, index, table, tracks, offsets)
+        if len(found[2]) and found[2][0] >= SETTLED:
+            break
+    return found
+
+
 def _best_of_tracks(
     query: QueryRows, index: Index, table: TrackTable, tracks: NDArray[np.int64], offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+) -> _Found:
     """Score what was proposed; the tracks, best first, each with its refined offset and the score there."""
     low, high = rows_under(query, table, tracks, offsets - MAX_STEPS, offsets + MAX_STEPS)
     # Tracks are taken some at a time, by the stored rows that each alignment needs besides those before it.
