@@ -230,6 +230,25 @@ def test_offsets_of_a_whole_track_are_those_of_the_largest_mean_cosines(ratio, b
     assert proposals.everywhere(split, index, table, 1, 4).tolist() == expected
 
 
+def test_all_places_are_compared_only_where_that_is_cheap(monkeypatch):
+    curves = [Curve(seed) for seed in range(2)]
+    index, table = library(curves, 2)
+    compared = []
+
+    def counted(*given):
+        compared.append(1)
+        return proposals.everywhere(*given)
+
+    monkeypatch.setattr(aligned, "everywhere", counted)
+    for rows, times in ((60, 1), (61, 0)):
+        monkeypatch.setattr(aligned, "MOST_PRODUCTS", 60 * 300)
+        compared.clear()
+        query = curves[1]((130 + np.arange(rows)) * HOP)
+        best = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)[0]
+        assert (len(compared), best.track) == (times, 1)
+        assert best.start_s == pytest.approx(130 * HOP, abs=0.002)
+
+
 def test_of_many_repeats_the_right_one_is_found_though_the_nearest_rows_are_of_others(monkeypatch):
     """A loop of two seconds that plays forty times, each time a little otherwise."""
     rng = np.random.default_rng(8)
@@ -392,9 +411,8 @@ def test_a_wrong_proposal_climbs_to_the_right_offset(ratio, place, off, monkeypa
     proposed = np.array([1]), np.array([place + off])
     monkeypatch.setattr(aligned.Votes, "best", lambda *_args: proposed)
     monkeypatch.setattr(aligned, "MAX_SPEEDS_FOUND", 0)
-    monkeypatch.setattr(
-        aligned, "MOST_ROWS", 0
-    )  # else all places are compared, and there is no need to climb
+    # Else all places are compared, and there is no need to climb.
+    monkeypatch.setattr(aligned, "MOST_PRODUCTS", 0)
     (found,) = search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio)
     reached = off - int(np.clip(off, -aligned.MAX_STEPS, aligned.MAX_STEPS))
     stored = curves[1](np.arange(600 // ratio) * ratio * HOP)

@@ -46,8 +46,9 @@ FIRST_CANDIDATES = 32
 SETTLED = 0.7
 """Score from which the best alignment settles the question after the first round."""
 
-MOST_ROWS = 50_000
-"""Stored rows of the best track up to which all of its places are compared: a few hours."""
+MOST_PRODUCTS = 10_000_000
+"""Products of query rows and stored rows up to which all places of the best track are compared: 40 MB. A
+question of 5 s asks up to seven hours, and one of a minute, which says well where it is, half an hour."""
 
 PLACES = 32
 """Of these, alignments that are scored, besides their neighbours."""
@@ -97,7 +98,7 @@ def search_aligned(
     """
     query = QueryRows.split(queries, ratio, row_weights(queries, query_hop_s, beyond), query_hop_s)
     tracks, starts, scored = _in_rounds(queries, query, index, table)
-    if len(tracks) and table.n_rows[tracks[0]] <= MOST_ROWS:
+    if len(tracks) and len(queries) * table.n_rows[tracks[0]] <= MOST_PRODUCTS:
         offsets = everywhere(query, index, table, int(tracks[0]), PLACES)
         _, start, score = _best_of_tracks(query, index, table, np.full(len(offsets), tracks[0]), offsets)
         if len(score) and score[0] > scored[0]:
