@@ -25,6 +25,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `earprint identify` does
+
 import numpy as np
 from numpy.typing import NDArray
 

@@ -394,6 +394,24 @@ def test_help_needs_no_heavy_module():
     assert result.stdout.decode().strip() == "[]", result.stderr.decode()
 
 
+@pytest.mark.parametrize(("given", "expected"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "2"}, "2")])
+def test_numpy_computes_in_one_thread_beside_the_index_unless_told_otherwise(
+    tmp_path, monkeypatch, given, expected
+):
+    code = (
+        "import os, sys\nfrom earprint.cli.main import run\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'numpy': print(os.environ.get('OPENBLAS_NUM_THREADS'))\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        f"sys.argv = ['earprint', '--library', {str(tmp_path / 'none')!r}, 'identify', 'x.wav']\n"
+        "run()"
+    )
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    result = process("-c", code, **given)
+    assert result.stdout.decode().splitlines()[:1] == [expected], result.stderr.decode()
+
+
 def test_error_in_a_process(tmp_path):
     result = process(
         "-m", "earprint.cli.main", "--library", str(tmp_path / "no\xfcne"), "list", PYTHONUTF8="0",

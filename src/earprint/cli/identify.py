@@ -1,6 +1,7 @@
 """``earprint identify``: which recording a file is from, and where in it."""
 
 import math
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,6 +47,8 @@ def identify(
     index: IndexOption = IndexChoice.auto,
 ) -> None:
     """Identify each file; ends with exit code 0, 1 (no match for some) or 2 (error on any)."""
+    # Before NumPy comes: its threads, done with a product, would wait busily while the index searches.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from earprint.library import Library
 
     documents: list[dict[str, Any]] = []
