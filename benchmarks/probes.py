@@ -34,7 +34,7 @@ from earprint.library import Library
 from earprint.matching import aligned, search
 from scale import ask, read_questions, tell
 
-SETTINGS = ("32x24", "64x24", "64x40", "128x24", "128x40", "256x24", "128x24x0.6", "128x24x0.7", "128x24x0.8")
+SETTINGS = ("64x24", "128x24", "256x24", "512x24", "256x40", "128x24x0.7", "256x24x0.7", "512x24x0.7")
 """Lists read for each row, rows that search, and the score from which the first of them settle it."""
 
 

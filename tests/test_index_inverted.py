@@ -4,9 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codebooks import random_codebook, unit_rows
+from earprint.encoder import load_encoder
 from earprint.encoder.storage import CompactStorage, HalfStorage
 from earprint.errors import LibraryError
-from earprint.index import InvertedIndex, Rows, SegmentLists, Span, choice, make_index
+from earprint.index import ExactIndex, InvertedIndex, Rows, SegmentLists, Span, choice, make_index
+from earprint.index.inverted import FEWEST_COMPARED
 from earprint.index.rows import let_go
 
 STORAGE = CompactStorage(random_codebook())
@@ -27,7 +29,7 @@ def libraries(draw):
     storage = draw(st.sampled_from([STORAGE, STORAGE_1]))
     segments, spans = {}, []
     for number in range(draw(st.integers(1, 3))):
-        n = draw(st.integers(0, 40))
+        n = draw(st.integers(0, FEWEST_COMPARED // 3))
         segments[number] = storage.pack(unit_rows(rng, n, silent=0.2))
         cuts = sorted(draw(st.lists(st.integers(0, n), max_size=5)))
         bounds = [0, *cuts, n]
@@ -39,16 +41,12 @@ def libraries(draw):
 
 
 @settings(max_examples=80, deadline=None)
-@given(library=libraries(), k=st.integers(1, 50))
+@given(library=libraries(), k=st.integers(1, 80))
 def test_reading_every_list_finds_what_exact_search_finds(library, k):
     storage, segments, spans, queries = library
     rows, index = make(segments, spans, storage=storage)
     scores, found = index.search(queries, k)
-    # The lists know rows as sums of centroids, whatever their length.
-    book, codes = storage.codebook, [segments[span.segment][span.first : span.stop] for span in spans]
-    known = book.decode_rotated(np.concatenate([np.zeros((0, storage.width), np.uint8), *codes]))
-    products = np.maximum(book.rotate(queries) @ known.T, 0)
-    expected = -np.sort(-np.pad(products, ((0, 0), (0, k))), axis=1)[:, :k]
+    expected, _ = ExactIndex(rows).search(queries, k)
     assert len(index) == len(rows)
     assert scores.shape == found.shape == (5, k)
     assert np.allclose(scores, expected, atol=1e-5)
@@ -57,7 +55,31 @@ def test_reading_every_list_finds_what_exact_search_finds(library, k):
         hits = hits[hits >= 0]
         assert len(set(hits.tolist())) == len(hits)
         if len(hits):
-            assert np.allclose(known[hits] @ book.rotate(query[None])[0], values[: len(hits)], atol=1e-5)
+            assert np.allclose(rows.take(hits) @ query, values[: len(hits)], atol=1e-5)
+
+
+@pytest.mark.parametrize("segments", [1, 3])
+def test_the_scan_finds_what_exact_search_finds_of_the_shipped_codes(segments):
+    """The row that a query comes from always, and most of those that are like it by chance."""
+    storage = CompactStorage(load_encoder("dense").codebook)
+    rng = np.random.default_rng(3)
+    packed = {
+        number: rng.integers(0, 256, (20_000 // segments, storage.width), dtype=np.uint8)
+        for number in range(segments)
+    }
+    for part in packed.values():
+        part[:, 1] %= 16  # 4,096 lists
+    spans = [Span(number, 0, len(part)) for number, part in packed.items()]
+    rows, index = make(packed, spans, storage=storage)
+    asked = rows.take(rng.choice(len(rows), 40, replace=False))
+    asked += 1.7 * rng.standard_normal(asked.shape, dtype=np.float32) / asked.shape[1] ** 0.5
+    asked /= np.linalg.norm(asked, axis=1, keepdims=True)
+    scores, found = index.search(asked, 16)
+    expected, right = ExactIndex(rows).search(asked, 16)
+    assert (found[:, 0] == right[:, 0]).all()
+    missed = [len(set(row) - set(hits)) for row, hits in zip(right.tolist(), found.tolist(), strict=True)]
+    assert np.mean(missed) < 0.2 * 16
+    assert np.allclose(scores[:, 0], expected[:, 0], atol=1e-5)
 
 
 @settings(max_examples=40, deadline=None)

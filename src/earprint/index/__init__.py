@@ -3,7 +3,8 @@
 from earprint.index.base import Index
 from earprint.index.choice import IndexName, make_index
 from earprint.index.exact import ExactIndex
-from earprint.index.inverted import InvertedIndex, SegmentLists, Span
+from earprint.index.inverted import InvertedIndex, Span
+from earprint.index.lists import SegmentLists
 from earprint.index.rows import Rows
 
 __all__ = [

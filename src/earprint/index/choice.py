@@ -7,7 +7,8 @@ from earprint.encoder.storage import CompactStorage, Stored
 from earprint.errors import LibraryError
 from earprint.index.base import Index
 from earprint.index.exact import ExactIndex
-from earprint.index.inverted import InvertedIndex, SegmentLists, Span
+from earprint.index.inverted import InvertedIndex, Span
+from earprint.index.lists import SegmentLists
 from earprint.index.rows import Rows, let_go
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ class NewTrack:
     checksum: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredTrack:
     """A live track, the place of its vectors, their checksum if known, and their known damage."""
 

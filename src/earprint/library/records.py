@@ -10,7 +10,7 @@ from typing import Any, Literal
 EventKind = Literal["start", "done", "skipped", "failed", "warning"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Track:
     """One recording in a library.
 
