@@ -1,4 +1,4 @@
-"""The whole way with toy networks: a store, fifty steps of every encoder, export, and an evaluation.
+"""The whole way with toy networks: a store, ninety steps of every encoder, export, and an evaluation.
 
 What is measured here says nothing about the encoders; it says that nothing between a folder of music and a
 table of results is broken.
@@ -24,7 +24,7 @@ from earprint.train.sampler import Distortions  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own
 
-STEPS = 50
+STEPS = 90
 DIM = 64
 LIGHT = Distortions(
     snr_db=(20.0, 30.0), measured=0.0, simulated=0.0, device=0.0, second_noise=0.0, band_limit=0.0,
