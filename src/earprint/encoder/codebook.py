@@ -8,10 +8,10 @@ lists, so that a search reads only some of them (`earprint.index.inverted`). The
 left when the list's vector is taken off (Jegou et al. 2011, section 4), so these bytes tell something too.
 
 Decoding gives unit vectors: left as long as their centroids happen to make them, the longer ones would win
-against right ones. A search of the lists compares with them as they are, over `gain`, their mean inner
-product with what was encoded, so that its scores are on average what they were. A codebook is learned once
-per model, on training music (`earprint train codebook`), and lies beside the model's weights: so adding takes
-the same time whatever a library holds, and libraries of one model can be merged.
+against right ones. (In the first version it gives the sums of centroids over `gain`, their mean inner product
+with what was encoded, so that scores are on average what they were.) A codebook is learned once per model, on
+training music (`earprint train codebook`), and lies beside the model's weights: so adding takes the same time
+whatever a library holds, and libraries of one model can be merged.
 """
 
 import hashlib

@@ -55,16 +55,13 @@ class Halves:
         self._shape = (pieces, components)
         whole = self.apart(codebook.centroids.swapaxes(0, 1).reshape(n_centroids, -1))
         halves = np.ascontiguousarray(whole.reshape(n_centroids, 2 * pieces, -1).swapaxes(0, 1))
-        clustering = faiss.ClusteringParameters()
-        clustering.min_points_per_centroid = 1
-        numbers = []
         self.centroids = np.empty((2 * pieces, HALF_CENTROIDS, halves.shape[2]), dtype=np.float32)
+        numbers = []
         for number, half in enumerate(halves):
-            index = faiss.IndexFlatL2(half.shape[1])
-            means = faiss.Clustering(half.shape[1], HALF_CENTROIDS, clustering)
-            means.train(half, index)
-            self.centroids[number] = faiss.vector_to_array(means.centroids).reshape(HALF_CENTROIDS, -1)
-            numbers.append(index.search(half, 1)[1][:, 0])
+            grouping = faiss.Kmeans(half.shape[1], HALF_CENTROIDS, min_points_per_centroid=1)
+            grouping.train(half)
+            self.centroids[number] = grouping.centroids
+            numbers.append(grouping.assign(half)[1])
         lower, upper = np.array(numbers[::2]), np.array(numbers[1::2])
         self.table: NDArray[np.uint8] = (lower + upper * HALF_CENTROIDS).astype(np.uint8)
 
@@ -116,7 +113,7 @@ class SegmentLists:
         order = np.argsort(numbers, kind="stable")
         # Silent rows name no list; of a damaged file, any number may be read.
         ends = np.searchsorted(numbers[order], np.arange(n_lists), side="right")
-        begins = np.concatenate((ends[:1] * 0, ends[:-1]))
+        begins = np.append(0, ends[:-1])
         # Some lists at a time are put in the order that the scan reads, so that few rows are in memory twice.
         for some in np.split(np.arange(n_lists), np.flatnonzero(np.diff(begins // PACKED_ROWS)) + 1):
             unpacked = self._empty(faiss.IndexIVFPQ, n_lists, residual)
