@@ -155,3 +155,26 @@ def test_a_map_that_was_let_go_reads_the_same(tmp_path):
     assert np.array_equal(mapped, packed)
     let_go(packed)  # no map: nothing happens
     assert np.array_equal(mapped, packed)
+
+
+def test_lists_are_no_longer_than_their_codes_in_blocks_of_rows():
+    lists = SegmentLists(
+        STORAGE.pack(unit_rows(np.random.default_rng(2), 3000, silent=0.1)), STORAGE.codebook
+    )
+    index = lists._index
+    blocks = [-(-index.get_list_size(number) // index.bbs) for number in range(index.nlist)]
+    assert lists._codes.size == sum(blocks) * index.bbs * STORAGE.codebook.pieces
+    assert lists._codes.ctypes.data % 32 == index.bbs * STORAGE.codebook.pieces % 32 == 0
+    assert sum(index.get_list_size(number) for number in range(index.nlist)) == index.ntotal
+
+
+def test_threads_of_faiss_are_as_many_after_lists_are_built_as_before():
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    try:
+        faiss.omp_set_num_threads(3)
+        SegmentLists(STORAGE.pack(unit_rows(np.random.default_rng(2), 30)), STORAGE.codebook)
+        assert faiss.omp_get_max_threads() == 3
+    finally:
+        faiss.omp_set_num_threads(before)

@@ -8,6 +8,8 @@ So the scan knows rows a little less well than their codes do. Who searches asks
 needed, and compares those with the decoded rows.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +23,9 @@ HALF_CENTROIDS: Final = 16
 PACKED_ROWS: Final = 8_192
 """Rows of a segment that are packed for the scan together: more leave larger holes in memory."""
 
+ALIGNMENT: Final = 64
+"""Bytes that the place of a segment's codes in memory is a multiple of; every block's is one of 32."""
+
 Nearest = tuple[NDArray[np.float32], NDArray[np.int64]]
 """Inner products with the nearest lists' vectors, and these lists' numbers, each (n, probes)."""
 
@@ -30,6 +35,29 @@ def _faiss() -> Any:
     import faiss
 
     return faiss
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let FAISS work in the calling thread alone.
+
+    Its threads wait for each other after each of many small steps: where other programs keep the cores
+    busy, that takes tens of times as long.
+    """
+    faiss = _faiss()
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
+
+
+def _aligned(size: int) -> NDArray[np.uint8]:
+    """Bytes in memory that begin where the scan's instructions need it."""
+    room = np.empty(size + ALIGNMENT, dtype=np.uint8)
+    first = -room.ctypes.data % ALIGNMENT
+    return room[first : first + size]
 
 
 class Halves:
@@ -95,6 +123,11 @@ class SegmentLists:
     def __init__(
         self, rows: NDArray[np.uint8], codebook: Codebook, like: "SegmentLists | None" = None
     ) -> None:
+        with _one_thread():
+            self._fill(rows, codebook, like)
+
+    def _fill(self, rows: NDArray[np.uint8], codebook: Codebook, like: "SegmentLists | None") -> None:
+        """See the class."""
         faiss = _faiss()
         self.n_rows = len(rows)
         n_lists, rotated = codebook.lists.shape
@@ -114,6 +147,12 @@ class SegmentLists:
         # Silent rows name no list; of a damaged file, any number may be read.
         ends = np.searchsorted(numbers[order], np.arange(n_lists), side="right")
         begins = np.append(0, ends[:-1])
+        # FAISS's own lists of blocks are as long as the next power of two; these are as long as their codes.
+        block_rows = self._index.bbs
+        n_bytes = -(-(ends - begins) // block_rows) * block_rows * codebook.pieces
+        places = np.append(0, np.cumsum(n_bytes))
+        self._codes = _aligned(int(places[-1]))
+        self._lists = faiss.ArrayInvertedLists(n_lists, 0)
         # Some lists at a time are put in the order that the scan reads, so that few rows are in memory twice.
         for some in np.split(np.arange(n_lists), np.flatnonzero(np.diff(begins // PACKED_ROWS)) + 1):
             unpacked = self._empty(faiss.IndexIVFPQ, n_lists, residual)
@@ -122,10 +161,21 @@ class SegmentLists:
                 mine = order[begins[number] : ends[number]]
                 codes = self._halves.coded(rows[mine, LIST_BYTES:])
                 unpacked.invlists.add_entries(number, len(mine), faiss.swig_ptr(mine), faiss.swig_ptr(codes))
+                self._lists.add_entries(number, len(mine), faiss.swig_ptr(mine), faiss.swig_ptr(codes))
             packed = faiss.IndexIVFPQFastScan(unpacked)  # kept until its lists are copied
             for number in filled:
-                ids, codes = packed.invlists.get_ids(number), packed.invlists.get_codes(number)
-                self._index.invlists.add_entries(number, packed.get_list_size(number), ids, codes)
+                there = faiss.swig_ptr(self._codes[places[number] :])
+                faiss.memcpy(there, packed.invlists.get_codes(number), int(n_bytes[number]))
+        views = faiss.MaybeOwnedVectorUInt8Vector()
+        for place, size in zip(places[:-1].tolist(), n_bytes.tolist(), strict=True):
+            view = faiss.MaybeOwnedVectorUInt8()
+            view.is_owned = False
+            view.view_data = view.c_ptr = faiss.swig_ptr(self._codes[place:])
+            view.view_size = view.c_size = size
+            views.push_back(view)
+        self._lists.codes.swap(views)
+        self._lists.code_size = codebook.pieces
+        self._index.replace_invlists(self._lists)
         self._index.ntotal = int(ends[-1])
 
     def _empty(self, kind: Any, n_lists: int, residual: bool) -> Any:
