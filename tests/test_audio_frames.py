@@ -5,6 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.audio.plane import AudioPlane
 
 from earprint.audio.frames import Damage, FrameJoiner
 
@@ -104,8 +105,8 @@ def test_packed_and_planar_frames_of_several_channels():
 def test_eight_planar_channels():
     rows = np.arange(8 * FRAME, dtype=np.float32).reshape(8, FRAME) / 1000
     made = av.AudioFrame(format="fltp", layout="7.1", samples=FRAME)
-    for plane, row in zip(made.planes, rows, strict=False):
-        plane.update(row)
+    for number, row in enumerate(rows):
+        AudioPlane(made, number).update(row)
     made.sample_rate = RATE
     joiner = FrameJoiner(Damage(), None)
     (chunk,) = [*joiner.push(made), *joiner.flush()]

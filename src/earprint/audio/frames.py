@@ -20,6 +20,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.audio.plane import AudioPlane
 from numpy.typing import DTypeLike, NDArray
 
 from earprint.audio.resampling import as_float32
@@ -243,8 +244,9 @@ def _planes(frame: av.AudioFrame, format_name: str, channels: int) -> list[NDArr
     planar = format_name.endswith("p")
     dtype = _SAMPLE_TYPES[format_name.removesuffix("p")]
     n_planes, n = (channels, frame.samples) if planar else (1, frame.samples * channels)
-    # PyAV lists planes that do not exist behind those of eight channels.
-    return [np.frombuffer(memoryview(plane), dtype, count=n) for plane in frame.planes[:n_planes]]
+    # `frame.planes` lists one too many of eight channels, and fails at it from PyAV 19 on.
+    planes = (AudioPlane(frame, number) for number in range(n_planes))
+    return [np.frombuffer(memoryview(plane), dtype, count=n) for plane in planes]
 
 
 def _is_sane(samples: NDArray[np.float32]) -> bool:

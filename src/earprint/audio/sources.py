@@ -26,6 +26,11 @@ _SPOOL_BYTES = 64 << 20
 _MAX_PEEK_BYTES = 1 << 20
 """Bytes of a pipe looked at in search of an mp4's index."""
 
+UNTRUE_TEXT: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
+"""Text in tags is not always what it claims to be: PyAV before 19 has to be told not to raise on it."""
+
 
 def name_of(source: AudioSource) -> str:
     """Give the name by which messages call a source."""
@@ -88,8 +93,8 @@ def open_container(source: AudioSource, name: str, stack: ExitStack) -> Any:
 
 
 def _open_file(file: Any) -> Any:
-    # Text in tags is not always what it claims to be. The whitelist holds no protocol that exists.
-    return av.open(file, mode="r", metadata_errors="replace", options={"protocol_whitelist": "none"})
+    # The whitelist holds no protocol that exists.
+    return av.open(file, mode="r", options={"protocol_whitelist": "none"}, **UNTRUE_TEXT)
 
 
 class _Pipe:
