@@ -57,7 +57,8 @@ def save_weights(network: nn.Module, file: Path) -> None:
 def load_weights(network: nn.Module, name: str, file: Path, device: torch.device) -> None:
     """Load what `save_weights` wrote into the network called ``name``.
 
-    A network for queries also takes the weights of the references' network that it is to find.
+    A network for queries also takes the weights of the references' network that it is to find, or narrower
+    ones of its own.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def load_weights(network: nn.Module, name: str, file: Path, device: torch.device
     """
     try:
         weights = torch.load(file, map_location=device, weights_only=True)
-        if isinstance(network, QueryNetwork) and not any(key.startswith("reference.") for key in weights):
+        if isinstance(network, QueryNetwork):
             network.begin_with(weights)
         else:
             network.load_state_dict(weights)

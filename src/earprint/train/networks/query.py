@@ -67,15 +67,46 @@ class QueryNetwork(nn.Module):
         return self
 
     def begin_with(self, weights: dict[str, Tensor]) -> None:
-        """Take a dense network's weights for references, and begin queries with the same, widened.
+        """Begin with the weights of a dense network, for both sides, or of another such pair.
+
+        Queries begin with the network given for them, widened where it has fewer channels.
 
         Raises
         ------
         RuntimeError
             If they are of another network.
+        TrainingError
+            If they are of a wider one.
         """
-        self.reference.load_state_dict(weights)
-        widen(self.reference, self.query)
+        given = {side: _of_side(weights, side) for side in ("reference", "query")}
+        self.reference.load_state_dict(given["reference"] or weights)
+        of_queries = given["query"] or self.reference.state_dict()
+        channels = _channels(of_queries)
+        if channels == _channels(self.query.state_dict()):
+            self.query.load_state_dict(of_queries)
+            return
+        narrow = DenseNetwork(channels, dim=self.query.gather.groups)
+        narrow.load_state_dict(of_queries)
+        widen(narrow.to(self.query.gather.weight.device), self.query)
+
+
+def _of_side(weights: dict[str, Tensor], side: str) -> dict[str, Tensor]:
+    """The weights of one network of a pair, or none."""
+    return {
+        key.removeprefix(f"{side}."): value for key, value in weights.items() if key.startswith(f"{side}.")
+    }
+
+
+def _channels(weights: dict[str, Tensor]) -> tuple[int, int, int, int, int]:
+    """Channels of a dense network's stem and blocks, from its weights."""
+    stem, *blocks = (
+        len(weights[key])
+        for key in ("stem.weight", *(f"blocks.{number}.conv2.weight" for number in range(4)))
+        if key in weights
+    )
+    if len(blocks) != 4:
+        raise RuntimeError("no weights of a dense network")
+    return stem, blocks[0], blocks[1], blocks[2], blocks[3]
 
 
 def reference_side(network: nn.Module) -> nn.Module:
@@ -133,16 +164,19 @@ def _for_head(narrow: DenseNetwork, wide: DenseNetwork) -> _Map:
     """Old channels where the head's groups look for them: each group has its own share of the bands.
 
     Two groups next to each other share whole channels, the one in the middle by its bands if they are odd.
+    Where that one is odd among the old and not among the new, each of the two groups gets it whole.
     """
     groups = narrow.gather.groups
     old, new = (2 * n.gather.in_channels // (BANDS * groups) for n in (narrow, wide))
-    if old % 2 != new % 2 or new < old:
+    if new < old or (new % 2 and not old % 2):
         raise TrainingError(f"{new} channels for two groups of the head cannot hold {old}; give others")
     half = old // 2
     pair = [-1] * new
     for channel in range(old):
         place = channel if channel < half else new - (old - channel)
-        pair[new // 2 if old % 2 and channel == half else place] = channel
+        pair[new // 2 if old % 2 and new % 2 and channel == half else place] = channel
+    if old % 2 and not new % 2:
+        pair[half] = half
     return [-1 if channel < 0 else block * old + channel for block in range(groups // 2) for channel in pair]
 
 
@@ -170,8 +204,8 @@ def _copy_head(narrow: DenseNetwork, wide: DenseNetwork, channels: _Map) -> None
         channel = channels[flat // BANDS]
         if channel >= 0:
             group, slot = divmod(channel * BANDS + flat % BANDS, before)
-            assert group == flat // after
-            new_weight[group, :, flat % after] = old_weight[group, :, slot]
+            if group == flat // after:  # the other band of a channel that both groups have is the other's
+                new_weight[group, :, flat % after] = old_weight[group, :, slot]
     new.weight.copy_(new_weight.reshape(new.weight.shape))
     assert old.bias is not None
     assert new.bias is not None
