@@ -42,8 +42,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio import content_hash, find_audio_files, stream_audio
-from earprint.encoder import Encoder, Fingerprints, load_encoder
+from earprint.audio import content_hash, find_audio_files, load_audio
+from earprint.constants import SAMPLE_RATE
+from earprint.encoder import Encoder, Fingerprints, load_encoder, sounds_of
 from earprint.encoder.codebook import Codebook, read_codebook, write_codebook
 from earprint.encoder.storage import CompactStorage, HalfStorage, Storage
 from earprint.errors import AudioError
@@ -60,8 +61,8 @@ from earprint.evaluation.search import Prefetched, nearest
 from earprint.index import ExactIndex
 from earprint.matching import TrackTable, search
 from earprint.matching.proposals import HITS_PER_ROW
-from earprint.train.codebook import fingerprints_of, learn_codebook
-from earprint.train.store import Pack, open_pack
+from earprint.train.codebook import learn_codebook, references_at_each_step
+from earprint.train.store import open_pack
 
 YARDSTICK = "float32"
 """The storage that the others are set against."""
@@ -164,7 +165,7 @@ def digest_of(*facts: object) -> str:
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording, the digest of its content, and the file that keeps its rows on the query grid."""
+    """A recording, the digest of its content, and the file that keeps its rows at each step of queries."""
 
     path: Path
     digest: str
@@ -173,21 +174,20 @@ class Recording:
 
 
 def fingerprinted(encoder: Encoder, files: Sequence[Path], work: Work, left_out: LeftOut) -> list[Recording]:
-    """Fingerprint recordings on the query grid, each content once, unless that has been done."""
+    """Fingerprint references at each step of queries, each content once, unless that has been done."""
     recordings: dict[str, Recording] = {}
     for done, path in enumerate(files):
         work.progress("fingerprinting", done, len(files))
         try:
             digest = content_hash(path)
-            kept = work.place(f"recordings-{encoder.model_id}/{digest}.npz")
+            kept = work.place(f"references-{encoder.model_id}/{digest}.npz")
             if digest in recordings:
                 continue
             if not kept.exists():
-                made = encoder.encode(stream_audio(path), query=True)
-                # Rows beyond the ends are for queries only.
-                rows = made.vectors[made.beyond : len(made.vectors) - made.beyond]
+                audio = load_audio(path)
+                rows = references_at_each_step(encoder, audio)
                 with whole(kept) as file:
-                    np.savez(file, rows=rows, duration_s=made.duration_s)
+                    np.savez(file, rows=rows, duration_s=len(audio) / SAMPLE_RATE)
         except AudioError as error:
             left_out.file(path, error)
             continue
@@ -268,27 +268,29 @@ class Codebooks:
         """Return the codebook of some pieces."""
         file = self._work.place(f"pq{pieces}-{self.digest}.codebook.npz")
         if not file.exists():
-            rows = self._rows()
+            rows = np.concatenate(list(self._recordings()))
             self._work.say(f"learning a codebook of {pieces} pieces")
-            # One list is enough: nothing here reads them, and the centroids do not depend on them.
-            book = learn_codebook(rows, self._encoder.model_id, pieces, n_lists=1)
+            book = learn_codebook(rows[rows.any(axis=1)], self._encoder.model_id, pieces)
             part = file.with_name(f"{os.getpid()}-{file.name}")
             write_codebook(part, book)
             part.replace(file)
         return read_codebook(file)
 
-    def _rows(self) -> NDArray[np.float16]:
-        """Fingerprints to learn from, shape (n, dim), in the order of the store."""
-        parts, items = [], self._pack.items
+    def _recordings(self) -> Iterator[NDArray[np.float16]]:
+        """Fingerprint references to learn from, (rows, dim) each, at each step of queries."""
+        items = self._pack.items
         for begin in range(0, len(items), ITEMS):
-            kept = self._work.place(f"store-{self.digest}/{begin:06d}.npy")
+            kept = self._work.place(f"store-{self.digest}/{begin:06d}.npz")
             if not kept.exists():
                 self._work.progress("fingerprinting the store", begin, len(items))
-                some = Pack(self._pack.samples, items[begin : begin + ITEMS])
+                made = [
+                    references_at_each_step(self._encoder, self._pack.audio(item)).astype(np.float16)
+                    for item in items[begin : begin + ITEMS]
+                ]
                 with whole(kept) as file:
-                    np.save(file, fingerprints_of(some, self._encoder))
-            parts.append(np.load(kept))
-        return np.concatenate(parts)
+                    np.savez(file, *made)
+            with np.load(kept) as arrays:
+                yield from (arrays[name] for name in arrays.files)
 
 
 def packed(rows: NDArray[np.float32], name: str, books: Codebooks) -> tuple[NDArray[np.float32], int]:
@@ -330,7 +332,12 @@ class Answers:
 
 
 def ask(
-    questions: Questions, index: Memory, owners: TrackTable, paths: Sequence[Path], ratio: int
+    questions: Questions,
+    index: Memory,
+    owners: TrackTable,
+    paths: Sequence[Path],
+    ratio: int,
+    sounds: NDArray[np.float32] | None,
 ) -> Iterator[tuple[bool, float]]:
     """Put questions to an index; see `Answers.given`."""
     asked = list(zip(questions.queries, questions.fingerprints(), strict=True))
@@ -339,7 +346,7 @@ def ask(
         rows = np.concatenate([made.vectors for _, made in some])
         known = Prefetched(index, rows[rows.any(axis=1)], HITS_PER_ROW)
         for query, made in some:
-            found = search(made, known, owners, ratio=ratio)
+            found = search(made, known, owners, ratio=ratio, sounds=sounds)
             yield bool(found) and paths[found[0].track] == query.path, found[0].score if found else 0.0
 
 
@@ -359,7 +366,7 @@ def on_hop(
     (list of Answers, int)
         In the order of the names, and the rows that were stored.
     """
-    ratio = round(hop_ms / 1000 / encoder.query_hop_s)
+    ratio, sounds = round(hop_ms / 1000 / encoder.query_hop_s), sounds_of(encoder)
     rows, owners = on_grid(recordings, ratio)
     paths = [recording.path for recording in recordings]
     facts = [encoder.model_id, *(recording.digest for recording in recordings)]
@@ -376,7 +383,7 @@ def on_hop(
                 began = time.process_time()
                 what = f"{hop_ms} ms, {name}, queries of {questions.length_s:g} s"
                 answers = []
-                for answer in ask(questions, index, owners, paths, ratio):
+                for answer in ask(questions, index, owners, paths, ratio, sounds):
                     answers.append(answer)
                     work.progress(what, len(answers), len(questions.queries))
                 with whole(kept) as file:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from earprint.constants import SAMPLE_RATE
 from earprint.encoder.base import Encoder
 from earprint.encoder.codebook import Codebook
 from earprint.errors import TrainingError
@@ -52,7 +53,7 @@ class Kept:
 def fingerprints_of(
     pack: Pack, encoder: Encoder, on_progress: Callable[[int], None] = lambda _done: None
 ) -> NDArray[np.float16]:
-    """Fingerprint all recordings of a pack on the query grid.
+    """Fingerprint all recordings of a pack as references, at each step of the query grid.
 
     Parameters
     ----------
@@ -64,15 +65,41 @@ def fingerprints_of(
     Returns
     -------
     ndarray of float16, shape (n, dim)
-        Unit vectors; windows that are silent or reach beyond a recording are left out.
+        Unit vectors; silent windows are left out.
     """
     parts = [np.zeros((0, encoder.dim), np.float16)]
     for done, item in enumerate(pack.items, 1):
-        made = encoder.encode([pack.audio(item)], query=True)
-        rows = made.vectors[made.beyond : len(made.vectors) - made.beyond]
+        rows = references_at_each_step(encoder, pack.audio(item))
         parts.append(rows[rows.any(axis=1)].astype(np.float16))
         on_progress(done)
     return np.concatenate(parts)
+
+
+def references_at_each_step(encoder: Encoder, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fingerprint a recording as a reference, with a row at each step of the query grid.
+
+    References are fingerprinted on their own grid, and by another network than queries if the model has two.
+    So the recording is begun anew at each step between two rows of theirs.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    audio : ndarray of float32, shape (n,)
+        At `SAMPLE_RATE`.
+
+    Returns
+    -------
+    ndarray of float32, shape (rows, dim)
+        As many as all of these beginnings have, without a gap.
+    """
+    steps = round(encoder.reference_hop_s / encoder.query_hop_s)
+    step = round(encoder.query_hop_s * SAMPLE_RATE)
+    begun = [encoder.encode([audio[number * step :]]).vectors for number in range(steps)]
+    out = np.zeros((steps * max(map(len, begun)), encoder.dim), np.float32)
+    for number, rows in enumerate(begun):
+        out[number::steps][: len(rows)] = rows
+    count = min(number + steps * len(rows) for number, rows in enumerate(begun))
+    return out[:count]
 
 
 def learn_codebook(
