@@ -28,13 +28,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.encoder import load_encoder
+from earprint.encoder import load_encoder, sounds_of
 from earprint.index import inverted
 from earprint.library import Library
 from earprint.matching import aligned, search
 from scale import ask, read_questions, tell
 
-SETTINGS = ("64x24", "128x24", "256x24", "512x24", "256x40", "128x24x0.7", "256x24x0.7", "512x24x0.7")
+SETTINGS = ("64x24", "128x24", "256x24", "512x24", "256x40", "128x24x0.5", "256x24x0.5", "512x24x0.5")
 """Lists read for each row, rows that search, and the score from which the first of them settle it."""
 
 
@@ -75,6 +75,7 @@ def main() -> None:
 
     encoder = load_encoder(options.model, threads=1)
     ratio = round(encoder.reference_hop_s / encoder.query_hop_s)
+    sounds = sounds_of(encoder)
     asked = [
         (*facts[:4].tolist(), encoder.encode([audio], query=True))
         for facts, audio in read_questions(options.work)
@@ -99,7 +100,7 @@ def main() -> None:
             with as_asked(float(settled[0]) if settled else None):
                 for digest, condition, length, begins_s, query in asked:
                     start = time.process_time()
-                    found = search(query, index, view.table, ratio=ratio)
+                    found = search(query, index, view.table, ratio=ratio, sounds=sounds)
                     took[float(length)].append(time.process_time() - start)
                     hit = bool(found) and view.tracks[found[0].track].content_hash == digest
                     right[condition, float(length)].append(hit)

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio import content_hash, find_audio_files
-from earprint.encoder import load_encoder
+from earprint.encoder import load_encoder, sounds_of
 from earprint.encoder.storage import CompactStorage
 from earprint.evaluation.left_out import LeftOut
 from earprint.evaluation.plan import Material, Plan, drawn
@@ -285,7 +285,8 @@ def brute_force(library: Library, encoder: Any) -> Any:
 
     def answer(audio: NDArray[np.float32]) -> list[str]:
         table: TrackTable = view.table
-        found = search(encoder.encode([audio], query=True), Flat(), table, ratio=ratio)
+        query = encoder.encode([audio], query=True)
+        found = search(query, Flat(), table, ratio=ratio, sounds=sounds_of(encoder))
         return [view.tracks[alignment.track].content_hash for alignment in found]
 
     return answer

@@ -1,6 +1,6 @@
 """Encoders: from audio to fingerprints, run by onnxruntime with weights that come with the package."""
 
-from earprint.encoder.base import AudioBlocks, Encoder, Fingerprints
+from earprint.encoder.base import AudioBlocks, Encoder, Fingerprints, sounds_of
 from earprint.encoder.registry import describe_model, load_encoder, model_names
 
 __all__ = [
@@ -10,4 +10,5 @@ __all__ = [
     "describe_model",
     "load_encoder",
     "model_names",
+    "sounds_of",
 ]

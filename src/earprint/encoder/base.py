@@ -95,3 +95,11 @@ class Encoder(Protocol):
     def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:
         """Fingerprint one recording, streaming, on the reference grid or the finer query grid."""
         ...
+
+
+def sounds_of(encoder: Encoder) -> NDArray[np.float32] | None:
+    """Fingerprints that stand for what an encoder's model knows, shape (n, dim); None if it has no codebook.
+
+    Scores are set against them, see `earprint.matching.level`.
+    """
+    return None if encoder.codebook is None else encoder.codebook.sounds

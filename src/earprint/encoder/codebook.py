@@ -111,6 +111,12 @@ class Codebook:
         return LIST_BYTES + self.pieces
 
     @cached_property
+    def sounds(self) -> NDArray[np.float32]:
+        """The lists' vectors as fingerprints, unit vectors of shape (n_lists, dim): what the model knows."""
+        lengths = np.maximum(np.linalg.norm(self.lists, axis=1, keepdims=True), np.float32(1e-9))
+        return np.ascontiguousarray((self.lists / lengths) @ self.rotation.T, dtype=np.float32)
+
+    @cached_property
     def _flat(self) -> NDArray[np.float32]:
         """Centroids of all pieces, over the gain, shape (pieces * 256, rotated / pieces)."""
         return np.ascontiguousarray(

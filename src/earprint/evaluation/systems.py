@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint import encoder as encoders
-from earprint.encoder.base import Fingerprints
+from earprint.encoder.base import Fingerprints, sounds_of
 from earprint.encoder.storage import StorageName
 from earprint.encoder.windowed import WindowedEncoder
 from earprint.errors import LibraryError
@@ -157,6 +157,7 @@ class Reader:
         asked = self._encode([audio for _, audio in questions])
         index = self._view.index(self._storage, self.system.index)
         ratio = round(self._encoder.reference_hop_s / self._encoder.query_hop_s)
+        sounds = sounds_of(self._encoder)
         paper = self._method == "paper"
         if index is not None:
             on_grid = [one.vectors[one.beyond if paper else 0 :: ratio if paper else 1] for one in asked]
@@ -169,7 +170,9 @@ class Reader:
             if index is None:
                 alignments = []
             else:
-                alignments = search(one, index, self._view.table, ratio=ratio, method=self._method)
+                alignments = search(
+                    one, index, self._view.table, ratio=ratio, method=self._method, sounds=sounds
+                )
             threshold = AGREEMENT if paper else threshold_of(self._encoder, self._storage, one.duration_s)
             tracks = [self._view.tracks[alignment.track].id for alignment in alignments[:TOP]]
             right = bool(tracks) and tracks[0] == self._expected.get(query.path)

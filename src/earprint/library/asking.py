@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from earprint.audio import resample, stream_audio
 from earprint.audio.sources import name_of
-from earprint.encoder.base import AudioBlocks, Encoder
+from earprint.encoder.base import AudioBlocks, Encoder, sounds_of
 from earprint.encoder.model import threshold_at
 from earprint.encoder.storage import CompactStorage, Storage
 from earprint.index import IndexName
@@ -78,7 +78,10 @@ def identify(
         count, noun = len(view.damaged), "recording is" if len(view.damaged) == 1 else "recordings are"
         warnings.append(f"the library: {count} {noun} damaged and not searched; run `earprint repair`")
     searched = view.index(storage, index)
-    alignments = [] if searched is None else search(query, searched, view.table, ratio=ratio, method=method)
+    alignments = []
+    if searched is not None:
+        sounds = sounds_of(encoder)
+        alignments = search(query, searched, view.table, ratio=ratio, method=method, sounds=sounds)
     if threshold is None:
         paper = method == "paper"
         threshold = AGREEMENT if paper else threshold_of(encoder, storage, query.duration_s)

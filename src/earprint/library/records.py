@@ -59,7 +59,8 @@ class Match:
         Time in the track at which the query ends: ``start_s`` plus the query's length times its speed. It
         may lie past the track's end.
     score : float
-        How well query and track agree there, 1 at best.
+        How well query and track agree there beyond the query's level (`earprint.matching.level`): 1 at best,
+        0 or less if no better than the query and sounds that the model knows anyway.
     lead : float
         ``score`` minus the score of the next candidate track (minus 0 if there is none).
     speed : float

@@ -1,15 +1,9 @@
-"""A query's rows as scoring needs them: weighted, parted by reference grid; and the arithmetic of scores."""
+"""A query's rows as scoring needs them: weighted, and parted by reference grid."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-BACKGROUND_S = 1.2
-"""Time before and after the query's place whose stored rows tell its background, in seconds."""
-
-BACKGROUND_WEIGHT = 0.5
-"""Share of the background that is taken out; chosen, like the rows, on held-out training sources."""
 
 WINDOW_S = 0.96
 """Length of the window that a row speaks for, in seconds."""
@@ -58,10 +52,6 @@ class QueryRows:
         ``weighs[m]`` is what the first m rows of ``parted`` weigh.
     whole : ndarray of int64, shape (n + 1,)
         ``whole[i]`` counts those of the first i rows that are neither silent nor beyond the query.
-    mean : ndarray of float32, shape (dim,)
-        Weighted mean of all rows.
-    reach : int
-        `BACKGROUND_S` in stored rows.
     """
 
     ratio: int
@@ -71,13 +61,9 @@ class QueryRows:
     first: NDArray[np.int64]
     weighs: NDArray[np.float64]
     whole: NDArray[np.int64]
-    mean: NDArray[np.float32]
-    reach: int
 
     @classmethod
-    def split(
-        cls, queries: NDArray[np.float32], ratio: int, weights: NDArray[np.float64], query_hop_s: float
-    ) -> "QueryRows":
+    def split(cls, queries: NDArray[np.float32], ratio: int, weights: NDArray[np.float64]) -> "QueryRows":
         """Part a query (n, dim) with `row_weights`."""
         weighted = np.asarray(queries * weights[:, None], dtype=np.float32)
         part = np.arange(len(queries)) % ratio
@@ -91,27 +77,7 @@ class QueryRows:
             first=np.searchsorted(part[order], np.arange(ratio + 1)).astype(np.int64),
             weighs=np.concatenate(([0.0], np.cumsum(weights[order]))),
             whole=np.concatenate(([0], np.cumsum(whole))),
-            mean=weighted.sum(axis=0) / max(float(weights.sum()), 1e-9),
-            reach=round(BACKGROUND_S / (ratio * query_hop_s)),
         )
-
-
-def contrast(score: NDArray[np.float64], background: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Take `BACKGROUND_WEIGHT` of the background out of scores; 1 stays 1.
-
-    Parameters
-    ----------
-    score : ndarray of float64, any shape
-        Mean cosine in step, at most 1.
-    background : ndarray of float64, same shape
-        Mean cosine out of step.
-
-    Returns
-    -------
-    ndarray of float64, same shape
-    """
-    share = BACKGROUND_WEIGHT * background
-    return (score - share) / (1.0 - share)
 
 
 def peak_of_parabola(before: float, centre: float, after: float) -> float:

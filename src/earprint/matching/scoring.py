@@ -1,4 +1,4 @@
-"""Scores of many alignments at once; what a score is, is told in `earprint.matching.aligned`.
+"""How well many alignments agree, all at once; what that is, is told in `earprint.matching.aligned`.
 
 An alignment pairs a part of the query, every ``ratio``-th row of it, with consecutive stored rows. Both lie
 one after another in memory, so the sum of their cosines is one inner product of two long vectors; where these
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.index.base import Index
-from earprint.matching.rows import QueryRows, contrast
+from earprint.matching.rows import QueryRows
 from earprint.matching.tracks import TrackTable
 
 
@@ -24,8 +24,6 @@ class Stretches:
     ----------
     rows : ndarray of float32, shape (r, dim)
         Stored rows; stretches that overlap share them.
-    likeness : ndarray of float64, shape (r + 1,)
-        Inner product of each row and the query's mean, and a 0.
     n_rows : ndarray of int64, shape (m,)
         Rows of the whole track that each stretch is of.
     shift : ndarray of int64, shape (m,)
@@ -33,14 +31,12 @@ class Stretches:
     """
 
     rows: NDArray[np.float32]
-    likeness: NDArray[np.float64]
     n_rows: NDArray[np.int64]
     shift: NDArray[np.int64]
 
     @classmethod
     def read(
         cls,
-        query: QueryRows,
         index: Index,
         table: TrackTable,
         tracks: NDArray[np.int64],
@@ -60,9 +56,7 @@ class Stretches:
         size = np.maximum.reduceat(stop, opening) - first
         moved = np.cumsum(size) - size - first
         rows = index.take(np.arange(size.sum()) - np.repeat(moved, size))
-        # Row by row: as one product, equal rows of a track held twice might differ in their last bit.
-        likeness = np.append(np.vecdot(rows, query.mean), 0).astype(np.float64)
-        return cls(rows, likeness, table.n_rows[tracks], moved[block] + table.first_row[tracks])
+        return cls(rows, table.n_rows[tracks], moved[block] + table.first_row[tracks])
 
 
 def rows_under(
@@ -72,7 +66,7 @@ def rows_under(
     lowest: NDArray[np.int64],
     highest: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Say which rows of tracks scoring needs: those under the query and those that tell its background.
+    """Say which rows of tracks scoring needs: those under the query.
 
     Parameters
     ----------
@@ -88,16 +82,16 @@ def rows_under(
         For `Stretches.read`; a little more than is needed at the end.
     """
     n_rows = table.n_rows[tracks]
-    low = np.clip(lowest // query.ratio - query.reach, 0, n_rows)
+    low = np.clip(lowest // query.ratio, 0, n_rows)
     # No part of a query has more rows than part 0.
-    high = highest // query.ratio + 1 + query.first[1] + query.reach
+    high = highest // query.ratio + 1 + query.first[1]
     return low, np.clip(high, low, n_rows)
 
 
-def scores(
+def agreements(
     query: QueryRows, stretches: Stretches, which: NDArray[np.int64], offsets: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Score alignments with stretches that hold their `rows_under`.
+    """Say how well alignments agree, with stretches that hold their `rows_under`.
 
     Parameters
     ----------
@@ -122,13 +116,8 @@ def scores(
     if not scored.any():
         return out
     runs = runs.only(scored)
-    track_begins = stretches.shift[which][scored]
-    begin = np.maximum(runs.stored - query.reach, track_begins)
-    end = np.minimum(runs.stored + runs.count + query.reach, track_begins + n_rows[scored])
-    # Sums from each begin to its end, and between them from the end to the next begin.
-    summed = np.add.reduceat(stretches.likeness, np.stack((begin, end), axis=1).ravel())[::2]
     mean_cosine = runs.products(query, stretches) / runs.weight
-    out[scored] = contrast(mean_cosine * np.sqrt(inside[scored] / whole), summed / (end - begin))
+    out[scored] = mean_cosine * np.sqrt(inside[scored] / whole)
     return out
 
 

@@ -2,6 +2,9 @@
 
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from earprint.encoder.base import Fingerprints
 from earprint.index.base import Index
 from earprint.matching.aligned import search_aligned
@@ -13,7 +16,13 @@ Method = Literal["aligned", "paper"]
 
 
 def search(
-    query: Fingerprints, index: Index, table: TrackTable, *, ratio: int, method: Method = "aligned"
+    query: Fingerprints,
+    index: Index,
+    table: TrackTable,
+    *,
+    ratio: int,
+    method: Method = "aligned",
+    sounds: NDArray[np.float32] | None = None,
 ) -> list[Alignment]:
     """Find the alignments of a query with the tracks of an index, best first, at most one per track.
 
@@ -27,6 +36,9 @@ def search(
         Reference hop divided by query hop.
     method : {"aligned", "paper"}
         For "paper" any agreement counts: its rule that half must agree is left to the caller.
+    sounds : ndarray of float32, shape (m, dim), optional
+        What scores are set against, see `earprint.matching.level`: those of the model's codebook.
+        The paper's method does not use them.
 
     Returns
     -------
@@ -36,5 +48,11 @@ def search(
         rows = query.vectors[query.beyond : len(query.vectors) - query.beyond]
         return search_paper(rows, index, table, query_hop_s=query.hop_s, ratio=ratio, agreement=0.0)
     return search_aligned(
-        query.vectors, index, table, query_hop_s=query.hop_s, ratio=ratio, beyond=query.beyond
+        query.vectors,
+        index,
+        table,
+        query_hop_s=query.hop_s,
+        ratio=ratio,
+        beyond=query.beyond,
+        sounds=sounds,
     )

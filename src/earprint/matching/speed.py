@@ -3,8 +3,8 @@
 Rows of such a query drift against the stored ones: at 3 % by 75 ms from the middle of five seconds to either
 end. Starting from the best alignment at the recording's own speed, a few others are tried about the
 middle of the query, where they agree: query row i falls on time ``offset + speed * i`` (in query hops), and
-each stored row is compared with the query row nearest to it. Another speed must score clearly better to be
-believed. A score means what it means in `earprint.matching.aligned`.
+each stored row is compared with the query row nearest to it. Another speed must agree clearly better to be
+believed. How well is reckoned as in `earprint.matching.aligned`.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.index.base import Index
-from earprint.matching.rows import QueryRows, contrast, peak_of_parabola
+from earprint.matching.rows import QueryRows, peak_of_parabola
 from earprint.matching.scoring import Stretches
 from earprint.matching.tracks import TrackTable
 
@@ -21,7 +21,7 @@ SPEEDS = tuple(1 + percent / 100 for percent in (-5, -4, -3, -2, -1, 1, 2, 3, 4,
 """Speeds that are tried: 1.03 is a query that runs 3 % faster than the recording."""
 
 GAIN = 0.015
-"""By how much the score must grow for another speed to be believed; chosen on held-out training sources."""
+"""By how much agreement must grow for another speed to be believed; chosen on held-out training sources."""
 
 SHORTEST_S = 1.8
 """Shorter queries drift by less than a row and are left alone, in seconds."""
@@ -39,7 +39,7 @@ class Stretched:
 
     offset: float
     speed: float
-    score: float
+    agreement: float
 
 
 def find_speeds(
@@ -68,9 +68,9 @@ def find_speeds(
     """
     n, n_rows = len(query.weights), table.n_rows[tracks]
     drift = int(n * (max(SPEEDS) - 1)) + NEARBY
-    low = np.clip((offsets - drift) // query.ratio - query.reach, 0, n_rows).astype(np.int64)
-    high = np.clip((offsets + n + drift) // query.ratio + query.reach + 1, low, n_rows).astype(np.int64)
-    stretches = Stretches.read(query, index, table, tracks, low, high)
+    low = np.clip((offsets - drift) // query.ratio, 0, n_rows).astype(np.int64)
+    high = np.clip((offsets + n + drift) // query.ratio + 1, low, n_rows).astype(np.int64)
+    stretches = Stretches.read(index, table, tracks, low, high)
     return [
         _find(_Laid.on(query, stretches, number, slice(low[number], high[number])), offset)
         for number, offset in enumerate(offsets.tolist())
@@ -84,27 +84,25 @@ def _find(laid: "_Laid", offset: float) -> Stretched | None:
     steps = np.arange(-NEARBY, NEARBY + 1)
     speeds = np.repeat(SPEEDS, len(steps))
     starts = offset + (1 - speeds) * laid.products.shape[1] / 2 + np.tile(steps, len(SPEEDS))
-    tried = laid.scores(np.append(starts, offset), np.append(speeds, 1.0))
+    tried = laid.agreements(np.append(starts, offset), np.append(speeds, 1.0))
     own, tried = tried[-1], tried[:-1]
     number = np.lexsort((speeds, starts, tried))[-1]
     best, start, speed = float(tried[number]), float(starts[number]), float(speeds[number])
     if not best > own + GAIN:
         return None
-    before, after = laid.scores(np.array([start - 1, start + 1]), np.array([speed, speed])).tolist()
+    before, after = laid.agreements(np.array([start - 1, start + 1]), np.array([speed, speed])).tolist()
     return Stretched(start + peak_of_parabola(before, best, after), speed, best)
 
 
 @dataclass(frozen=True)
 class _Laid:
-    """A query over a stretch of a track: the inner products of all rows, of which any score is made.
+    """A query over a stretch of a track: the inner products of all rows, of which any agreement is made.
 
     Attributes
     ----------
     query : QueryRows
     products : ndarray of float32, shape (w, n)
         Of each stored row and each weighted query row.
-    likeness : ndarray of float64, shape (w + 1,)
-        Inner product of each stored row and the query's mean, and a 0.
     times : ndarray of int64, shape (w,)
         Of the stored rows in the track, in query hops.
     track_hops : int
@@ -113,7 +111,6 @@ class _Laid:
 
     query: QueryRows
     products: NDArray[np.float32]
-    likeness: NDArray[np.float64]
     times: NDArray[np.int64]
     track_hops: int
 
@@ -124,13 +121,12 @@ class _Laid:
         return cls(
             query,
             stretches.rows[read] @ query.weighted.T,
-            np.append(stretches.likeness[read], 0),
             np.arange(rows.start, rows.stop) * query.ratio,
             int(stretches.n_rows[number]) * query.ratio,
         )
 
-    def scores(self, offsets: NDArray[np.float64], speeds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Score some offsets, each at its speed, shape (m,); -1 where too little is inside."""
+    def agreements(self, offsets: NDArray[np.float64], speeds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Agreement at some offsets, each at its speed, shape (m,); -1 where too little is inside."""
         query, n, w = self.query, len(self.query.weights), len(self.times)
         offsets, speeds = offsets[:, None], speeds[:, None]
         nearest = np.rint((self.times - offsets) / speeds).astype(np.int64)
@@ -141,14 +137,6 @@ class _Laid:
         ends = np.rint(np.concatenate((-offsets, self.track_hops - offsets), axis=1) / speeds)
         begin, end = np.clip(ends, 0, n).astype(np.int64).T
         inside, whole = query.whole[end] - query.whole[begin], query.whole[-1]
-        scored = (weigh > 0) & (inside > 0) & (2 * inside >= whole)
-
-        # Stored rows under the query follow one another.
-        first = np.argmax(under, axis=1)
-        last = np.minimum(w, first + under.sum(axis=1) + query.reach)
-        first = np.maximum(0, first - query.reach)
-        summed = np.add.reduceat(self.likeness, np.stack((first, last), axis=1).ravel())[::2]
+        counted = (weigh > 0) & (inside > 0) & (2 * inside >= whole)
         with np.errstate(invalid="ignore", divide="ignore"):
-            mean_cosine = agreement / weigh
-            score = contrast(mean_cosine * np.sqrt(inside / whole), summed / (last - first))
-        return np.where(scored, score, -1.0)
+            return np.where(counted, agreement / weigh * np.sqrt(inside / whole), -1.0)
