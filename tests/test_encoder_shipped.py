@@ -1,5 +1,6 @@
 """Every model in the package: small enough, described, with thresholds, and it finds what it was given."""
 
+import numpy as np
 import pytest
 
 from earprint import Library
@@ -54,3 +55,17 @@ def test_a_noisy_excerpt_is_found_where_it_was_and_another_recording_is_not(name
         assert first.start_s == pytest.approx(start_s, abs=0.1)
         stranger = compose(99, 16.0)[start : start + QUERY_S * SAMPLE_RATE]
         assert library.identify(stranger).matches == []
+
+
+@pytest.mark.parametrize("speed", [0.96, 0.97, 1.0, 1.03, 1.04])
+def test_a_copy_at_another_speed_begins_where_it_does(speed, tmp_path):
+    track, start_s, length_s = compose(4, 30.0), 11.3, 7.0
+    write_wav(tmp_path / "track.wav", track)
+    times = start_s * SAMPLE_RATE + speed * np.arange(round(length_s * SAMPLE_RATE))
+    excerpt = np.interp(times, np.arange(len(track)), track).astype(np.float32)
+    with Library(tmp_path / "library", model="dense") as library:
+        library.add(tmp_path / "track.wav")
+        (match,) = library.identify(excerpt).matches
+    assert match.speed == pytest.approx(speed, abs=0.0051)
+    assert match.start_s == pytest.approx(start_s, abs=0.01)
+    assert match.end_s == pytest.approx(start_s + speed * length_s, abs=0.05)

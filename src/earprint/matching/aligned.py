@@ -116,7 +116,8 @@ def search_aligned(
         for number, better in enumerate(found):
             if better is not None:
                 starts[number], speeds[number], agreed[number] = better.offset, better.speed, better.agreement
-    begins_s = (starts + speeds * beyond) * query_hop_s
+    # At another speed it is the middles of windows that fall together, not where they begin.
+    begins_s = (starts + speeds * beyond) * query_hop_s + (1 - speeds) * WINDOW_S / 2
     scores = above(agreed, level)
     fields = zip(tracks.tolist(), begins_s.tolist(), scores.tolist(), speeds.tolist(), strict=True)
     return sorted((Alignment(*each) for each in fields), key=lambda alignment: -alignment.score)

@@ -5,6 +5,9 @@ end. Starting from the best alignment at the recording's own speed, a few others
 middle of the query, where they agree: query row i falls on time ``offset + speed * i`` (in query hops), and
 each stored row is compared with the query row nearest to it. Another speed must agree clearly better to be
 believed. How well is reckoned as in `earprint.matching.aligned`.
+
+Rows tell of windows, and what two windows share at different speeds are their middles. So where a query
+begins follows from the middle of its first window: half a window at the query's speed before it.
 """
 
 from dataclasses import dataclass
@@ -20,8 +23,12 @@ from earprint.matching.tracks import TrackTable
 SPEEDS = tuple(1 + percent / 100 for percent in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5))
 """Speeds that are tried: 1.03 is a query that runs 3 % faster than the recording."""
 
-GAIN = 0.015
-"""By how much agreement must grow for another speed to be believed; chosen on held-out training sources."""
+GAIN = 0.045
+"""Share of what agreement lacks to 1 that another speed must win to be believed: the same drift costs a clear
+query little, and chance gives a noisy one more. Chosen on held-out training sources."""
+
+LEAST_GAIN = 0.005
+"""What it must win at least: where nothing lacks, rounding gives that much."""
 
 SHORTEST_S = 1.8
 """Shorter queries drift by less than a row and are left alone, in seconds."""
@@ -88,7 +95,7 @@ def _find(laid: "_Laid", offset: float) -> Stretched | None:
     own, tried = tried[-1], tried[:-1]
     number = np.lexsort((speeds, starts, tried))[-1]
     best, start, speed = float(tried[number]), float(starts[number]), float(speeds[number])
-    if not best > own + GAIN:
+    if not best > own + max(GAIN * (1 - own), LEAST_GAIN):
         return None
     before, after = laid.agreements(np.array([start - 1, start + 1]), np.array([speed, speed])).tolist()
     return Stretched(start + peak_of_parabola(before, best, after), speed, best)
