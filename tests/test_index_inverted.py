@@ -178,3 +178,21 @@ def test_threads_of_faiss_are_as_many_after_lists_are_built_as_before():
         assert faiss.omp_get_max_threads() == 3
     finally:
         faiss.omp_set_num_threads(before)
+
+
+@pytest.mark.parametrize("there", [[], [2], [0, 1, 2, 3, 4]])
+def test_lists_of_many_segments_are_made_side_by_side_and_once(there):
+    rng = np.random.default_rng(5)
+    segments = {number: STORAGE.pack(unit_rows(rng, 300 + number)) for number in range(5)}
+    spans = [Span(number, 3, len(part)) for number, part in segments.items()]
+    rows = Rows([segments[span.segment][span.first : span.stop] for span in spans], STORAGE)
+    lists = {number: SegmentLists(segments[number], STORAGE.codebook) for number in there}
+    before = dict(lists)
+    index = make_index("inverted", rows, spans, segments, lists)
+    assert sorted(lists) == sorted(segments)
+    assert all(lists[number] is made for number, made in before.items())
+    queries = unit_rows(rng, 20, silent=0.0)
+    scores, found = index.search(queries, 12)
+    expected, right = make(segments, spans)[1].search(queries, 12)
+    assert np.array_equal(scores, expected)
+    assert np.array_equal(found, right)

@@ -1,8 +1,12 @@
 """Indexes by name, and the one that suits a library's size."""
 
+import os
 from collections.abc import Mapping, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, cast
 
+from earprint.encoder.codebook import Codebook
 from earprint.encoder.storage import CompactStorage, Stored
 from earprint.errors import LibraryError
 from earprint.index.base import Index
@@ -64,8 +68,29 @@ def make_index(
             "the index 'inverted' needs a compact library, and this one stores half precision; choose "
             "another index, or run `earprint rebuild --storage compact`"
         )
-    for number in sorted({span.segment for span in spans} - lists.keys()):
-        codes = cast("NDArray[np.uint8]", opened[number])
-        lists[number] = SegmentLists(codes, storage.codebook, like=next(iter(lists.values()), None))
-        let_go(codes)
+    _make_lists(sorted({span.segment for span in spans} - lists.keys()), opened, storage.codebook, lists)
     return InvertedIndex(rows, storage.codebook, spans, dict(lists))
+
+
+def _make_lists(
+    numbers: list[int],
+    opened: Mapping[int, Stored],
+    codebook: Codebook,
+    lists: MutableMapping[int, SegmentLists],
+) -> None:
+    """Make the lists of some segments and enter them, as many at a time as there are cores."""
+
+    def make(number: int, like: SegmentLists | None) -> SegmentLists:
+        codes = cast("NDArray[np.uint8]", opened[number])
+        made = SegmentLists(codes, codebook, like=like)
+        let_go(codes)
+        return made
+
+    if numbers and not lists:  # the others share what it makes of the codebook
+        lists[numbers[0]] = make(numbers[0], None)
+        numbers = numbers[1:]
+    if not numbers:
+        return
+    like = next(iter(lists.values()))
+    with ThreadPoolExecutor(min(len(numbers), os.cpu_count() or 1)) as threads:
+        lists.update(zip(numbers, threads.map(partial(make, like=like), numbers), strict=True))
