@@ -6,13 +6,14 @@ leaves either the old state or the new one, and at worst files that the next wri
 the old files mapped keep them. A damaged segment is left alone, so that damage never gets a fresh checksum.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from earprint.library.catalogue import Catalogue, Snapshot, StoredTrack
+from earprint.library.catalogue import Catalogue, StoredTrack
 from earprint.library.relocation import Placement, forget_unneeded, relocate
 from earprint.library.reports import CompactReport
 from earprint.library.segments import (
+    Segment,
     checksum_of,
     delete_strays,
     open_segment,
@@ -53,9 +54,9 @@ def compact(
     LibraryError
         If the disk is full or the folder cannot be written; what was done until then stays done.
     """
-    before = catalogue.snapshot()
-    left: dict[int, str] = {}
-    while group := _next_group(catalogue.snapshot(), left.keys(), thorough):
+    before, live = catalogue.usage()
+    after, left = before, dict[int, str]()
+    while group := _next_group(after, live, left.keys(), thorough):
         snapshot = catalogue.snapshot()
         damage = {number: segment_damage(folder, snapshot.segments[number]) for number in group}
         found = {number: cause for number, cause in damage.items() if cause is not None}
@@ -65,13 +66,14 @@ def compact(
         _rewrite(catalogue, folder, [t for t in snapshot.tracks if t.segment_id in group])
         on_change()
         delete_strays(folder, catalogue.segment_files())
-    if before.segments.keys() - {track.segment_id for track in before.tracks}:
+        after, live = catalogue.usage()
+    if after.keys() - live.keys():
         forget_unneeded(catalogue)
         on_change()
         delete_strays(folder, catalogue.segment_files())
-    after = catalogue.snapshot()
+        after, _ = catalogue.usage()
     dropped, freed = (x - y for x, y in zip(_rows_and_bytes(before), _rows_and_bytes(after), strict=True))
-    return CompactReport(len(before.segments), len(after.segments), dropped, freed, list(left.values()))
+    return CompactReport(len(before), len(after), dropped, freed, list(left.values()))
 
 
 def rows_of_segment(row_bytes: int) -> int:
@@ -79,12 +81,11 @@ def rows_of_segment(row_bytes: int) -> int:
     return max(1, SEGMENT_BYTES // row_bytes)
 
 
-def _next_group(snapshot: Snapshot, left: Collection[int], thorough: bool) -> list[int]:
-    """Choose segments to copy into one; none if there is nothing worth doing."""
-    live = dict.fromkeys(snapshot.segments, 0)
-    for track in snapshot.tracks:
-        live[track.segment_id] += track.n_rows
-    usable = [s for s in snapshot.segments.values() if s.id not in left and live[s.id]]
+def _next_group(
+    segments: Mapping[int, Segment], live: Mapping[int, int], left: Collection[int], thorough: bool
+) -> list[int]:
+    """Choose segments, by their live rows, to copy into one; none if there is nothing worth doing."""
+    usable = [s for s in segments.values() if s.id not in left and live.get(s.id)]
     most = max((rows_of_segment(s.width * s.dtype.itemsize) for s in usable), default=1)
     small = {s.id for s in usable if live[s.id] < most // 2}
     if not thorough and len(small) < MANY_SMALL:
@@ -115,6 +116,5 @@ def _rewrite(catalogue: Catalogue, folder: Path, tracks: list[StoredTrack]) -> N
     relocate(catalogue, write_segment(folder, catalogue.next_segment_id(), parts), placements)
 
 
-def _rows_and_bytes(snapshot: Snapshot) -> tuple[int, int]:
-    segments = snapshot.segments.values()
-    return sum(s.rows for s in segments), sum(s.size_bytes for s in segments)
+def _rows_and_bytes(segments: Mapping[int, Segment]) -> tuple[int, int]:
+    return sum(s.rows for s in segments.values()), sum(s.size_bytes for s in segments.values())
