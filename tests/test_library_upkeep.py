@@ -8,6 +8,7 @@ import pytest
 from earprint.encoder.storage import HalfStorage
 from earprint.errors import LibraryError
 from earprint.library import Library, compaction, segments
+from earprint.library.catalogue import Catalogue
 from fake_encoder import DIM, tune, write_wav
 from libraries import (
     ROWS,
@@ -44,6 +45,30 @@ def test_compacting_merges_and_drops_and_keeps_the_rest(library, tmp_path):
     again = library.compact()
     assert (again.segments_before, again.segments_after, again.bytes_freed) == (1, 1, 0)
     assert segment_names(tmp_path / "lib") == ["000007.f16"]
+
+
+def test_adding_reads_no_tracks_where_there_is_nothing_to_merge(library, tmp_path, monkeypatch):
+    """Or one more recording would take the longer, the more there are."""
+
+    def never(self):
+        raise AssertionError("the whole catalogue was read")
+
+    monkeypatch.setattr(Catalogue, "snapshot", never)
+    assert library.add(*write_music(tmp_path / "music", [7, 8])).added
+    monkeypatch.undo()
+    assert finds(library, 8)
+
+
+def test_what_is_in_use_is_what_a_snapshot_tells(library):
+    library.remove("tune 2", "tune 5")
+    snapshot = library._catalogue.snapshot()
+    segments, live = library._catalogue.usage()
+    assert segments == snapshot.segments
+    expected = dict.fromkeys((track.segment_id for track in snapshot.tracks), 0)
+    for track in snapshot.tracks:
+        expected[track.segment_id] += track.n_rows
+    assert live == expected
+    assert len(live) == len(segments) - 2
 
 
 def test_merged_segments_have_a_largest_size(library, monkeypatch):
