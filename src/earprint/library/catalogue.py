@@ -126,12 +126,10 @@ class Catalogue(Database):
                 f"SELECT {_TRACK}, segment_id, first_row, n_rows, {columns} FROM tracks {join} "
                 "WHERE removed_at IS NULL ORDER BY segment_id, first_row"
             ).fetchall()
-            found = connection.execute(
-                "SELECT id, file, rows, dim, checksum FROM segments ORDER BY id"
-            ).fetchall()
+            segments = _segments(connection)
             meta = connection.execute("SELECT key, value FROM meta").fetchall()
         tracks = [StoredTrack(Track(*row[:-5]), *row[-5:]) for row in rows]
-        return Snapshot(tracks, {row[0]: Segment(*row) for row in found}, dict(meta))
+        return Snapshot(tracks, segments, dict(meta))
 
     def usage(self) -> tuple[dict[int, Segment], dict[int, int]]:
         """Return all segments, and how many live rows each of those with live tracks has, of one moment.
@@ -139,13 +137,11 @@ class Catalogue(Database):
         Far less work than a `snapshot` where tracks are many.
         """
         with self.reading() as connection:
-            found = connection.execute(
-                "SELECT id, file, rows, dim, checksum FROM segments ORDER BY id"
-            ).fetchall()
+            segments = _segments(connection)
             live = connection.execute(
                 "SELECT segment_id, sum(n_rows) FROM tracks WHERE removed_at IS NULL GROUP BY segment_id"
             ).fetchall()
-        return {row[0]: Segment(*row) for row in found}, dict(live)
+        return segments, dict(live)
 
     def live(self) -> tuple[list[StoredTrack], dict[int, Segment]]:
         """Return the live tracks in the order of their vectors, and all segments, of one moment."""
@@ -276,6 +272,11 @@ class Catalogue(Database):
         self._connection.executemany(
             "UPDATE tracks SET removed_at = ? WHERE id = ?", [(now, track.id) for track in tracks]
         )
+
+
+def _segments(connection: sqlite3.Connection) -> dict[int, Segment]:
+    rows = connection.execute("SELECT id, file, rows, dim, checksum FROM segments ORDER BY id").fetchall()
+    return {row[0]: Segment(*row) for row in rows}
 
 
 def _note(connection: sqlite3.Connection, facts: dict[str, str]) -> None:

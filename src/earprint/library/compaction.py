@@ -9,7 +9,7 @@ the old files mapped keep them. A damaged segment is left alone, so that damage 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from earprint.library.catalogue import Catalogue, StoredTrack
+from earprint.library.catalogue import Catalogue, Snapshot
 from earprint.library.relocation import Placement, forget_unneeded, relocate
 from earprint.library.reports import CompactReport
 from earprint.library.segments import (
@@ -63,7 +63,7 @@ def compact(
         if found:
             left |= found
             continue
-        _rewrite(catalogue, folder, [t for t in snapshot.tracks if t.segment_id in group])
+        _rewrite(catalogue, folder, snapshot, group)
         on_change()
         delete_strays(folder, catalogue.segment_files())
         after, live = catalogue.usage()
@@ -104,10 +104,10 @@ def _next_group(
     return group if len(group) > 1 or dirty.intersection(group) else []
 
 
-def _rewrite(catalogue: Catalogue, folder: Path, tracks: list[StoredTrack]) -> None:
-    """Copy the vectors of some tracks into one new segment."""
-    segments = catalogue.snapshot().segments
-    opened = {number: open_segment(folder, segments[number]) for number in {t.segment_id for t in tracks}}
+def _rewrite(catalogue: Catalogue, folder: Path, snapshot: Snapshot, group: list[int]) -> None:
+    """Copy the live vectors of some segments into one new segment."""
+    tracks = [track for track in snapshot.tracks if track.segment_id in group]
+    opened = {number: open_segment(folder, snapshot.segments[number]) for number in group}
     parts = [opened[t.segment_id][t.first_row : t.first_row + t.n_rows] for t in tracks]
     placements = [
         Placement(track.track.id, track.n_rows, checksum_of(part))
