@@ -52,6 +52,7 @@ def toy_dense(dim, *, attention=False):
 
 TOYS = {
     "dense": toy_dense,
+    "dense-wide": toy_dense,
     "dense-attention": lambda dim: toy_dense(dim, attention=True),
     "attention": lambda dim: ToyAttention(dim, branch=2),
     "plain": lambda dim: ToyPlain(dim, branch=2),
@@ -60,8 +61,9 @@ TOYS = {
 
 
 def test_there_is_a_toy_for_every_encoder():
-    # That for queries finds what another one stores: test_train_query.py.
-    assert TOYS.keys() == networks.NETWORKS.keys() - {"dense-query", "dense-pair"}
+    # Others learn from what another network makes: test_train_query.py, test_train_distilled.py.
+    taught = {"dense-distilled", "dense-query", "dense-pair"}
+    assert TOYS.keys() == networks.NETWORKS.keys() - taught
 
 
 @pytest.fixture(scope="module")

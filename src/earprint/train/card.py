@@ -21,7 +21,7 @@ from earprint.errors import TrainingError
 from earprint.train.checkpoint import CHECKPOINT, SAME_COSINE, SUMMARY, load_weights
 from earprint.train.distortions import Distortions
 from earprint.train.export import ExportReport, export_network, run_onnx
-from earprint.train.networks import RUN_ONCE, QueryNetwork, build_network
+from earprint.train.networks import RUN_ONCE, DistilledNetwork, QueryNetwork, build_network
 from earprint.train.quantise import calibration_features
 from earprint.train.recipes import recipe_for
 from earprint.train.sampler import Sampler
@@ -35,6 +35,9 @@ DEFAULT_THRESHOLD = {"5": 0.5}
 
 DEFAULT_NAME = "dense"
 """Name of an exported model that is given none."""
+
+EXPORTED_AS = {"dense-wide": "dense", "dense-distilled": "dense"}
+"""Networks that differ in training alone, and what they are to whoever runs them."""
 
 COMPARED_FRAMES = 600
 """Random frames on which the network that a run was trained for is compared with a model."""
@@ -85,7 +88,7 @@ def export_run(
     _check_asked(config["network"], reference_steps)
     card = {
         "name": name or DEFAULT_NAME,
-        "network": config["network"],
+        "network": EXPORTED_AS.get(config["network"], config["network"]),
         "dim": dim,
         "threshold": parse_thresholds(thresholds) or DEFAULT_THRESHOLD,
         "exported": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -110,9 +113,11 @@ def export_run(
         count = sum(p.numel() for p in exported.parameters())
         return export_network(exported, path, {**card, "parameters": count, **changes}, calibration)
 
-    sparse = {}
+    sparse: dict[str, Any] = {}
     if reference_steps is not None:
         sparse["reference_steps"] = reference_steps
+    if isinstance(network, DistilledNetwork):
+        network = network.student
     if not isinstance(network, QueryNetwork):
         return [export(network, out, **sparse)]
     reports = []

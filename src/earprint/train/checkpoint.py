@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from earprint.errors import TrainingError
-from earprint.train.networks import QueryNetwork
+from earprint.train.networks import DistilledNetwork, QueryNetwork
 
 CHECKPOINT = "checkpoint.pt"
 """Name of a run's checkpoint."""
@@ -67,7 +67,7 @@ def load_weights(network: nn.Module, name: str, file: Path, device: torch.device
     """
     try:
         weights = torch.load(file, map_location=device, weights_only=True)
-        if isinstance(network, QueryNetwork):
+        if isinstance(network, DistilledNetwork | QueryNetwork):
             network.begin_with(weights)
         else:
             network.load_state_dict(weights)

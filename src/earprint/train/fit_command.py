@@ -41,6 +41,8 @@ class Network(StrEnum):
 
     dense = "dense"
     dense_attention = "dense-attention"
+    dense_wide = "dense-wide"
+    dense_distilled = "dense-distilled"
     dense_query = "dense-query"
     dense_pair = "dense-pair"
     attention = "attention"
@@ -64,10 +66,11 @@ def fit(
         Network,
         typer.Option(
             help="dense: fully convolutional, one pass over a track, the default model's. dense-attention: "
-            "the same with attention over bands and steps. dense-query: a larger one for queries, that finds "
-            "what the dense network of --start-from stores. dense-pair: both of them, learning together. "
-            "attention: the paper's. plain: the same without attention. nafp: the paper's baseline (Chang et "
-            "al. 2021)."
+            "the same with attention over bands and steps. dense-wide: four times the work. dense-distilled: "
+            "dense, taught by the dense-wide network of --start-from. dense-query: a larger one for queries, "
+            "that finds what the dense network of --start-from stores. dense-pair: both of them, learning "
+            "together. attention: the paper's. plain: the same without attention. nafp: the paper's baseline "
+            "(Chang et al. 2021)."
         ),
     ] = Network.dense,
     dim: Annotated[int, typer.Option(metavar="N", min=1, help="Components of a fingerprint.")] = 128,

@@ -52,6 +52,12 @@ GRADIENT_NORM = 5.0
 MEASURE_EVERY = 16
 """Steps on CUDA of which one tells how long the data took."""
 
+TAUGHT = {
+    "dense-query": "what another network stores",
+    "dense-distilled": "the fingerprints of a dense-wide one",
+}
+"""Networks that cannot begin from nothing, and what they need to see."""
+
 MAX_SKIPPED_SHARE = 0.05
 """Share of steps that may be skipped for a gradient that is not finite before the run is given up."""
 
@@ -109,10 +115,10 @@ class Trainer:
             load_weights(self.network, config.network, start_from, device)
             digest = hashlib.blake2b(start_from.read_bytes(), digest_size=4).hexdigest()
             self.started_from = {"weights": start_from.name, "digest": digest}
-        elif config.network == "dense-query" and not (run / CHECKPOINT).exists():
+        elif config.network in TAUGHT and not (run / CHECKPOINT).exists():
             raise TrainingError(
-                f"{run}: queries are trained to find what another network stores; give its weights.pt with "
-                "--start-from"
+                f"{run}: {config.network} is trained to match {TAUGHT[config.network]}; give its weights.pt "
+                "with --start-from"
             )
         self.average = AveragedModel(self.network, multi_avg_fn=averaging)
         self.optimizer = torch.optim.AdamW(
