@@ -14,7 +14,7 @@ pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install '
 from earprint.train.card import export_run  # noqa: E402
 from earprint.train.checkpoint import load_weights, save_weights  # noqa: E402
 from earprint.train.loop import Trainer, default_config  # noqa: E402
-from earprint.train.networks import DenseNetwork, DistilledNetwork, reference_side  # noqa: E402
+from earprint.train.networks import DenseNetwork, DistilledNetwork, QueryNetwork, reference_side  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own
 
@@ -34,18 +34,19 @@ def train(store, run, network, start_from, steps):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A teacher's run and a student's."""
+    """A pair's weights, and the run of a student of its queries' network."""
     folder = tmp_path_factory.mktemp("distilled")
     store = make_store(folder, tracks=4, duration_s=3.0)
-    teacher, _ = train(store, folder / "teacher", "dense-wide", None, 2)
-    return teacher, *train(store, folder / "student", "dense-distilled", teacher.run / "weights.pt", 12)
+    torch.manual_seed(7)
+    save_weights(QueryNetwork(), folder / "pair.pt")
+    return folder / "pair.pt", *train(store, folder / "student", "dense-distilled", folder / "pair.pt", 12)
 
 
 def test_the_teacher_stays_and_the_student_comes_nearer(runs):
-    teacher, student, losses = runs
-    given = torch.load(teacher.run / "weights.pt", weights_only=True)
+    pair, student, losses = runs
+    given = torch.load(pair, weights_only=True)
     for name, tensor in student.averaged_network().teacher.state_dict().items():
-        assert torch.equal(tensor, given[name].to(tensor.dtype)), name
+        assert torch.equal(tensor, given[f"query.{name}"].to(tensor.dtype)), name
     assert not any(p.requires_grad for p in student.network.teacher.parameters())
     before_norms_freeze = losses[:8]
     assert np.mean(before_norms_freeze[-3:]) < before_norms_freeze[0]
@@ -83,8 +84,10 @@ def test_it_goes_on_from_its_own_weights(runs, tmp_path):
 
 
 def test_it_needs_a_teacher(runs, tmp_path):
-    store = runs[0].run.parent / "store"
-    with pytest.raises(TrainingError, match=r"a dense-wide one; give its weights\.pt with --start-from"):
+    store = runs[0].parent / "store"
+    with pytest.raises(
+        TrainingError, match=r"queries' network of a pair; give its weights\.pt with --start-f"
+    ):
         train(store, tmp_path / "run", "dense-distilled", None, 1)
     narrow = tmp_path / "narrow.pt"
     save_weights(DenseNetwork(), narrow)

@@ -56,7 +56,7 @@ def test_build_by_name():
     assert isinstance(build_network("dense"), DenseNetwork)
     with pytest.raises(
         TrainingError,
-        match="nope: unknown network; use one of dense, dense-attention, dense-wide, dense-distilled, "
+        match="nope: unknown network; use one of dense, dense-attention, dense-distilled, "
         "dense-query, dense-pair, attention",
     ):
         build_network("nope")

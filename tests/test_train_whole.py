@@ -52,7 +52,6 @@ def toy_dense(dim, *, attention=False):
 
 TOYS = {
     "dense": toy_dense,
-    "dense-wide": toy_dense,
     "dense-attention": lambda dim: toy_dense(dim, attention=True),
     "attention": lambda dim: ToyAttention(dim, branch=2),
     "plain": lambda dim: ToyPlain(dim, branch=2),

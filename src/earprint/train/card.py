@@ -36,7 +36,7 @@ DEFAULT_THRESHOLD = {"5": 0.5}
 DEFAULT_NAME = "dense"
 """Name of an exported model that is given none."""
 
-EXPORTED_AS = {"dense-wide": "dense", "dense-distilled": "dense"}
+EXPORTED_AS = {"dense-distilled": "dense"}
 """Networks that differ in training alone, and what they are to whoever runs them."""
 
 COMPARED_FRAMES = 600

@@ -41,7 +41,6 @@ class Network(StrEnum):
 
     dense = "dense"
     dense_attention = "dense-attention"
-    dense_wide = "dense-wide"
     dense_distilled = "dense-distilled"
     dense_query = "dense-query"
     dense_pair = "dense-pair"
@@ -66,8 +65,8 @@ def fit(
         Network,
         typer.Option(
             help="dense: fully convolutional, one pass over a track, the default model's. dense-attention: "
-            "the same with attention over bands and steps. dense-wide: four times the work. dense-distilled: "
-            "dense, taught by the dense-wide network of --start-from. dense-query: a larger one for queries, "
+            "the same with attention over bands and steps. dense-distilled: dense, taught by the queries' "
+            "network of the pair in --start-from. dense-query: a larger one for queries, "
             "that finds what the dense network of --start-from stores. dense-pair: both of them, learning "
             "together. attention: the paper's. plain: the same without attention. nafp: the paper's baseline "
             "(Chang et al. 2021)."

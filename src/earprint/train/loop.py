@@ -54,7 +54,7 @@ MEASURE_EVERY = 16
 
 TAUGHT = {
     "dense-query": "what another network stores",
-    "dense-distilled": "the fingerprints of a dense-wide one",
+    "dense-distilled": "the queries' network of a pair",
 }
 """Networks that cannot begin from nothing, and what they need to see."""
 

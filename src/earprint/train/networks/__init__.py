@@ -9,7 +9,7 @@ from earprint.encoder.registry import DENSE_NETWORKS
 from earprint.errors import TrainingError
 from earprint.train.networks.attention import AttentionNetwork, PlainNetwork
 from earprint.train.networks.dense import DenseNetwork
-from earprint.train.networks.distilled import WIDE_CHANNELS, DistilledNetwork
+from earprint.train.networks.distilled import DistilledNetwork
 from earprint.train.networks.nafp import NafpNetwork
 from earprint.train.networks.query import QueryNetwork, reference_side
 
@@ -29,7 +29,6 @@ __all__ = [
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "dense": lambda dim: DenseNetwork(dim=dim),
     "dense-attention": lambda dim: DenseNetwork(dim=dim, attention=True),
-    "dense-wide": lambda dim: DenseNetwork(WIDE_CHANNELS, dim=dim),
     "dense-distilled": DistilledNetwork,
     "dense-query": QueryNetwork,
     "dense-pair": lambda dim: QueryNetwork(dim, frozen=False),
@@ -39,7 +38,7 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
 }
 """Every network by name, made from the number of components of its fingerprints."""
 
-RUN_ONCE = (*DENSE_NETWORKS, "dense-wide", "dense-distilled", "dense-query", "dense-pair")
+RUN_ONCE = (*DENSE_NETWORKS, "dense-distilled", "dense-query", "dense-pair")
 """Those that run once over a recording; the others see one segment at a time."""
 
 

@@ -1,20 +1,17 @@
-"""A dense network that learns to make the fingerprints of a wider one, its teacher, which is frozen.
+"""A dense network that learns to make the fingerprints of a wider, trained one: its teacher, which is frozen.
 
-A wider network that only training has to afford may make better fingerprints; a small one that is shown them
-need not find them by itself (Hinton et al. 2015, "Distilling the knowledge in a neural network"). While it
-learns, what the student hears, distorted or nearly clean, is contrasted with the teacher's fingerprints of
-the clean side. In evaluation, and when it is exported, the student stands on both sides.
+A network that finds good fingerprints by itself needs many examples; one that is shown them needs fewer
+(Hinton et al. 2015, "Distilling the knowledge in a neural network"). The teacher is the queries' network of a
+pair (`earprint.train.networks.query`). While the student learns, what it hears, distorted or nearly clean,
+is contrasted with the teacher's fingerprints of the clean side. In evaluation, and when it is exported, the
+student stands on both sides.
 """
-
-from typing import Final
 
 from torch import Tensor, nn
 
 from earprint.constants import FINGERPRINT_DIM
 from earprint.train.networks.dense import DenseNetwork
-
-WIDE_CHANNELS: Final = (32, 64, 128, 192, 384)
-"""Channels of the teacher's stem and blocks: four times the work of a dense network."""
+from earprint.train.networks.query import QUERY_CHANNELS
 
 
 class DistilledNetwork(nn.Module):
@@ -28,7 +25,7 @@ class DistilledNetwork(nn.Module):
 
     def __init__(self, dim: int = FINGERPRINT_DIM) -> None:
         super().__init__()
-        self.teacher = DenseNetwork(WIDE_CHANNELS, dim=dim)
+        self.teacher = DenseNetwork(QUERY_CHANNELS, dim=dim)
         self.student = DenseNetwork(dim=dim)
         self.teacher.requires_grad_(requires_grad=False).eval()
 
@@ -49,12 +46,17 @@ class DistilledNetwork(nn.Module):
         return self
 
     def begin_with(self, weights: dict[str, Tensor]) -> None:
-        """Take a wide dense network for the teacher, or teacher and student of another such run.
+        """Take the queries' network of a pair for the teacher, or teacher and student of another such run.
 
         Raises
         ------
         RuntimeError
             If the weights are of another network.
         """
-        whole = any(key.startswith("teacher.") for key in weights)
-        (self if whole else self.teacher).load_state_dict(weights)
+        of_queries = {
+            key.removeprefix("query."): value for key, value in weights.items() if key.startswith("query.")
+        }
+        if of_queries:
+            self.teacher.load_state_dict(of_queries)
+        else:
+            self.load_state_dict(weights)
