@@ -21,12 +21,7 @@ from earprint.train.sampler import Distortions  # noqa: E402
 from earprint.train.validate import hit_rate  # noqa: E402
 
 TRACKS, HELD_OUT = 8, 2
-MILD = Distortions(
-    snr_db=(15.0, 30.0), measured=0.0, simulated=0.0, device=0.0, band_limit=0.0, clip=0.0, mask=0.0,
-    speed=0.0, pace=0.0,
-    medley=0.0, noise_pace=0.0, noise_tilt=0.0, room_pace=0.0,
-    noise_colour=0.0, colour=0.0, room_shape=0.0, shift_s=0.0,
-)  # fmt: skip
+MILD = Distortions.noise_alone((15.0, 30.0), second_noise=0.3, shift_s=0.0)
 
 
 def thin_dense(dim):

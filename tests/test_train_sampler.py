@@ -17,12 +17,7 @@ from earprint.train.sampler import CONTEXT_S, CONTEXT_STEPS, Distortions, Sample
 
 CPU = torch.device("cpu")
 CONTEXT = round(CONTEXT_S * 16_000)
-NONE = Distortions(
-    snr_db=(200.0, 200.0), measured=0.0, simulated=0.0, device=0.0, second_noise=0.0, band_limit=0.0,
-    clip=0.0, mask=0.0, speed=0.0, pace=0.0,
-    medley=0.0, noise_pace=0.0, noise_tilt=0.0, noise_colour=0.0, colour=0.0,
-    room_pace=0.0, room_shape=0.0, call=0.0, shift_s=0.0, gain_db=(0.0, 0.0),
-)  # fmt: skip
+NONE = Distortions.noise_alone((200.0, 200.0), shift_s=0.0, gain_db=(0.0, 0.0))
 
 
 def noises(count, n, seed=0, level=3_000):

@@ -26,12 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own
 
 STEPS = 90
 DIM = 64
-LIGHT = Distortions(
-    snr_db=(20.0, 30.0), measured=0.0, simulated=0.0, device=0.0, second_noise=0.0, band_limit=0.0,
-    clip=0.0, mask=0.0, speed=0.0, pace=0.0,
-    medley=0.0, noise_pace=0.0, noise_tilt=0.0, room_pace=0.0,
-    noise_colour=0.0, colour=0.0, room_shape=0.0, shift_s=0.005,
-)  # fmt: skip
+LIGHT = Distortions.noise_alone((20.0, 30.0), shift_s=0.005)
 
 
 class ToyAttention(networks.AttentionNetwork):

@@ -1,6 +1,7 @@
 """How often and how strongly the queries of training are distorted."""
 
 from dataclasses import dataclass
+from typing import Any
 
 TILT_HZ = 1_000.0
 """Frequency at which a tilt changes nothing, in Hz."""
@@ -105,11 +106,22 @@ class Distortions:
     call: float = 0.15
     quietest: float = 1e-6
 
+    @classmethod
+    def noise_alone(cls, snr_db: tuple[float, float], **changes: Any) -> "Distortions":
+        """Noise at some ratio, a time offset and another level, and nothing else but what ``changes`` say."""
+        return cls(**{**dict.fromkeys(_OTHERS, 0.0), "snr_db": snr_db, **changes})
 
-PAPER_DISTORTIONS = Distortions(
-    snr_db=(0.0, 25.0), measured=1 / 3, simulated=1 / 3, device=0.0, second_noise=0.0, band_limit=0.0,
-    clip=0.0, mask=0.0, speed=0.0, pace=0.0, medley=0.0, noise_pace=0.0, noise_tilt=0.0,
-    noise_colour=0.0, colour=0.0, room_pace=0.0, room_shape=0.0, shift_s=0.04,
-    gain_db=(0.0, 0.0), noise_with_response=0.5, codec=0.0, call=0.0, quietest=1e-4,
+
+_OTHERS = (
+    "measured", "simulated", "device", "second_noise", "band_limit", "clip", "mask", "speed", "pace",
+    "medley", "noise_pace", "noise_tilt", "noise_colour", "colour", "room_pace", "room_shape", "codec",
+    "call",
+)  # fmt: skip
+"""Probabilities of all but one noise."""
+
+
+PAPER_DISTORTIONS = Distortions.noise_alone(
+    (0.0, 25.0), measured=1 / 3, simulated=1 / 3, noise_with_response=0.5, shift_s=0.04, gain_db=(0.0, 0.0),
+    quietest=1e-4,
 )  # fmt: skip
 """Noise, reverberation, or both, a third each (paper, section 2.2, and its notes)."""

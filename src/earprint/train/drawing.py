@@ -104,8 +104,8 @@ class Drawing:
         low_decay, high_decay = options.room_decay_db
         decay = reshaped * np.where(reshaped < 0, -low_decay, high_decay)
         tail = self._about_zero(batch, options.room_shape, options.room_tail_db)
-        noise_colour = self._colour(batch, options.noise_colour, options.noise_colour_db)
-        colour = self._colour(batch, options.colour, options.colour_db)
+        noise_colour = self._about_zero((batch, COLOURS), options.noise_colour, options.noise_colour_db)
+        colour = self._about_zero((batch, COLOURS), options.colour, options.colour_db)
         second_noise = self._sometimes(batch, options.second_noise, 0.3, 1.0)
         rooms, devices = self._rooms(batch), self._devices(batch)
         heard = (rooms != NONE) | (devices != NONE)
@@ -231,20 +231,12 @@ class Drawing:
             out[rows] = self._responses[2].draw(self.rng, len(rows))
         return out
 
-    def _about_zero(self, count: int, probability: float, most: float) -> Real:
+    def _about_zero(self, shape: int | tuple[int, int], probability: float, most: float) -> Real:
         """Uniform values in +-most with a probability, else 0; draws nothing if that is 0."""
-        return self._sometimes(count, probability, -most, most) if probability else np.zeros(count)
+        return self._sometimes(shape, probability, -most, most) if probability else np.zeros(shape)
 
-    def _colour(self, batch: int, probability: float, most: float) -> Real:
-        """Terms of smooth curves, (batch, COLOURS), with a probability, else 0; see `_about_zero`."""
-        if not probability:
-            return np.zeros((batch, COLOURS))
-        drawn = self.rng.uniform(-most, most, (batch, COLOURS))
-        drawn *= self.rng.random((batch, 1)) < probability
-        return drawn
-
-    def _sometimes(self, count: int, probability: float, low: float, high: float) -> Real:
-        """Uniform values with a probability, else 0."""
-        drawn = self.rng.uniform(low, high, count)
-        drawn *= self.rng.random(count) < probability
+    def _sometimes(self, shape: int | tuple[int, int], probability: float, low: float, high: float) -> Real:
+        """Uniform values with a probability, else 0: one for each clip, or a row for each."""
+        drawn = self.rng.uniform(low, high, shape)
+        drawn *= self.rng.random((drawn.shape[0], 1)[: drawn.ndim]) < probability
         return drawn

@@ -49,12 +49,9 @@ class Validation:
         """Share of queries whose nearest reference clip is their own, by condition."""
         out = {}
         for number, (name, (length_s, snr_db, rooms)) in enumerate(CONDITIONS.items()):
-            distortions = Distortions(
-                snr_db=(snr_db, snr_db), measured=0.5 * rooms, simulated=0.5 * rooms, device=0.0,
-                second_noise=0.0, band_limit=0.0, clip=0.0, mask=0.0, speed=0.0, pace=0.0, call=0.0,
-                medley=0.0, noise_pace=0.0, noise_tilt=0.0, room_pace=0.0,
-                noise_colour=0.0, colour=0.0, room_shape=0.0,
-            )  # fmt: skip
+            distortions = Distortions.noise_alone(
+                (snr_db, snr_db), measured=0.5 * rooms, simulated=0.5 * rooms
+            )
             sampler = Sampler(*self.packs, distortions, device, seed=100 + number)
             references, queries, tracks = [], [], []
             for _ in range(max(1, self.queries // AT_A_TIME)):
