@@ -17,9 +17,10 @@ def unit_rows(rng, n, dim=16):
     sizes=st.lists(st.integers(0, 40), max_size=5),
     k=st.integers(1, 30),
     block=st.integers(1, 50),
+    per_thread=st.sampled_from([1, 7, 30, 10_000]),
     seed=st.integers(0, 99),
 )
-def test_search_equals_sorting_all_products(sizes, k, block, seed):
+def test_search_equals_sorting_all_products(sizes, k, block, per_thread, seed):
     rng = np.random.default_rng(seed)
     parts = [unit_rows(rng, n).astype(np.float16) for n in sizes]
     for part in parts:
@@ -30,6 +31,8 @@ def test_search_equals_sorting_all_products(sizes, k, block, seed):
     everything = np.concatenate([np.zeros((0, 16), np.float16), *parts]).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exact, "BLOCK_ROWS", block)
+        patch.setattr(exact, "ROWS_PER_THREAD", per_thread)
+        patch.setattr(exact.os, "cpu_count", lambda: 3)
         scores, rows = index.search(queries, k)
 
     products = queries @ everything.T

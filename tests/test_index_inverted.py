@@ -168,13 +168,17 @@ def test_lists_are_no_longer_than_their_codes_in_blocks_of_rows():
     assert sum(index.get_list_size(number) for number in range(index.nlist)) == index.ntotal
 
 
-def test_threads_of_faiss_are_as_many_after_lists_are_built_as_before():
+def test_threads_of_faiss_are_as_many_after_lists_are_built_and_searched_as_before():
     import faiss
 
     before = faiss.omp_get_max_threads()
     try:
         faiss.omp_set_num_threads(3)
-        SegmentLists(STORAGE.pack(unit_rows(np.random.default_rng(2), 30)), STORAGE.codebook)
+        rows = unit_rows(np.random.default_rng(2), 30)
+        lists = SegmentLists(STORAGE.pack(rows), STORAGE.codebook)
+        assert faiss.omp_get_max_threads() == 3
+        rotated = STORAGE.codebook.rotate(rows[:2])
+        lists.search(rotated, 4, lists.nearest(rotated, 2), None)
         assert faiss.omp_get_max_threads() == 3
     finally:
         faiss.omp_set_num_threads(before)

@@ -5,6 +5,10 @@ the library is. NumPy's matrix product is used because `faiss.knn`, whose wheel 
 three to six times as long.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +16,9 @@ from earprint.index.rows import Rows
 
 BLOCK_ROWS = 2_048
 """Rows unpacked and searched at a time: 1 MB of 128-d float32, which stays in the cache."""
+
+ROWS_PER_THREAD = 100_000
+"""Rows that are worth a thread: some 50 ms of work."""
 
 
 class ExactIndex:
@@ -39,12 +46,25 @@ class ExactIndex:
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Find the k rows with the largest inner products, see `Index.search`."""
         queries = checked(queries, k, self._rows.dim)
+        n_threads = min(os.cpu_count() or 1, len(self) // ROWS_PER_THREAD)
+        if n_threads < 2:
+            return self._among(queries, k, 0, len(self))
+        bounds = [len(self) * part // n_threads for part in range(n_threads + 1)]
+        with ThreadPoolExecutor(n_threads) as threads:
+            found = list(threads.map(partial(self._among, queries, k), bounds[:-1], bounds[1:]))
+        scores, rows = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        return best_of(scores, rows, k)
+
+    def _among(
+        self, queries: NDArray[np.float32], k: int, first: int, stop: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """As `search`, among the rows from ``first`` to ``stop`` (exclusive)."""
         best = np.zeros((len(queries), k), dtype=np.float32)
         rows = np.full((len(queries), k), -1, dtype=np.int64)
         if not len(queries):
             return best, rows
-        for start in range(0, len(self), BLOCK_ROWS):
-            block = self.vectors(start, min(start + BLOCK_ROWS, len(self)))
+        for start in range(first, stop, BLOCK_ROWS):
+            block = self.vectors(start, min(start + BLOCK_ROWS, stop))
             scores = queries @ block.T
             # Once the first blocks are through, most query rows find nothing better in a block. Put this way
             # round, a NaN of a damaged row does not hide its whole block.

@@ -18,6 +18,7 @@ from earprint.index import IndexName
 from earprint.library.records import Identification, Match
 from earprint.library.view import View
 from earprint.matching import AGREEMENT, Method, leads, search
+from earprint.threads import one_thread_for_products
 
 Source = str | os.PathLike[str] | BinaryIO | NDArray[np.generic]
 """A file's path, an open binary file, or samples of shape (n,) or (n, channels)."""
@@ -68,7 +69,8 @@ def identify(
         raise ValueError(f"threshold is {threshold}; it must be a finite number")
     began = time.perf_counter()
     warnings: list[str] = []
-    query = encoder.encode(_blocks(source, sample_rate, warnings), query=True)
+    with one_thread_for_products():
+        query = encoder.encode(_blocks(source, sample_rate, warnings), query=True)
     if query.silent.all():
         name = "the query" if isinstance(source, np.ndarray) else name_of(source)
         warnings.append(f"{name}: is silent throughout; there is nothing to recognise it by")

@@ -30,6 +30,7 @@ from earprint.library.catalogue import NewTrack
 from earprint.library.paths import path_text
 from earprint.library.records import AddEvent, AddReport, EventKind, Failure, Track
 from earprint.library.segments import checksum_of
+from earprint.threads import one_thread_for_products
 
 WORKERS = max(2, min(4, os.cpu_count() or 1))
 """Files decoded and encoded at a time; Python's lock is held a quarter of the time, so more would wait."""
@@ -172,7 +173,10 @@ class _Ingestion:
         workers, queued = WORKERS, QUEUED_FILES
         if self._elsewhere is not None:
             workers, queued = self._elsewhere.files_at_once, 2 * self._elsewhere.files_at_once
-        with ThreadPoolExecutor(workers, thread_name_prefix="earprint-add") as pool:
+        with (
+            one_thread_for_products(),
+            ThreadPoolExecutor(workers, thread_name_prefix="earprint-add") as pool,
+        ):
             try:
                 for path in files:
                     if len(queue) >= queued:

@@ -26,6 +26,7 @@ from earprint.library.rebuilding import facts_of
 from earprint.library.records import AddReport, Track
 from earprint.library.segments import checksum_of, write_segment
 from earprint.library.upkeep import KeptLibrary
+from earprint.threads import one_thread_for_products
 
 MAX_DIGITS = 18
 """Digits of the largest track number; more do not fit the catalogue."""
@@ -145,11 +146,12 @@ class Library(KeptLibrary):
             known = self._catalogue.find("content_hash", digest)
             if known:
                 return known[0]
-            fingerprints = encoder.encode([audio])
-            try:
-                vectors = pack(fingerprints, storage)
-            except AudioError as error:
-                raise AudioError(f"{title}: {error}") from None
+            with one_thread_for_products():
+                fingerprints = encoder.encode([audio])
+                try:
+                    vectors = pack(fingerprints, storage)
+                except AudioError as error:
+                    raise AudioError(f"{title}: {error}") from None
             new = NewTrack(
                 path=None,
                 title=title,

@@ -10,6 +10,7 @@ from earprint.index.base import Index
 from earprint.matching.aligned import search_aligned
 from earprint.matching.paper import search_paper
 from earprint.matching.tracks import Alignment, TrackTable
+from earprint.threads import one_thread_for_products
 
 Method = Literal["aligned", "paper"]
 """Every alignment re-scored, or as in the paper."""
@@ -44,15 +45,16 @@ def search(
     -------
     list of Alignment
     """
-    if method == "paper":
-        rows = query.vectors[query.beyond : len(query.vectors) - query.beyond]
-        return search_paper(rows, index, table, query_hop_s=query.hop_s, ratio=ratio, agreement=0.0)
-    return search_aligned(
-        query.vectors,
-        index,
-        table,
-        query_hop_s=query.hop_s,
-        ratio=ratio,
-        beyond=query.beyond,
-        sounds=sounds,
-    )
+    with one_thread_for_products():
+        if method == "paper":
+            rows = query.vectors[query.beyond : len(query.vectors) - query.beyond]
+            return search_paper(rows, index, table, query_hop_s=query.hop_s, ratio=ratio, agreement=0.0)
+        return search_aligned(
+            query.vectors,
+            index,
+            table,
+            query_hop_s=query.hop_s,
+            ratio=ratio,
+            beyond=query.beyond,
+            sounds=sounds,
+        )
