@@ -16,6 +16,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.filter import Graph
 from numpy.typing import NDArray
 
 from earprint.constants import SAMPLE_RATE
@@ -65,7 +66,8 @@ class MonoResampler:
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
-        self._graph = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
+        if sample_rate != SAMPLE_RATE:
+            self._graph, self._source, self._sink = _resampling_graph(sample_rate)
         self._n_in = 0
         self._n_out = 0
 
@@ -78,21 +80,46 @@ class MonoResampler:
             np.ascontiguousarray(samples)[np.newaxis], format="fltp", layout="mono"
         )
         frame.sample_rate = self.sample_rate
-        return self._take(self._graph.resample(frame))
+        self._source.push(frame)
+        return self._pull()
 
     def flush(self) -> NDArray[np.float32]:
         """Get what is left, shape (m,). The resampler takes no more input after this."""
         if self.sample_rate == SAMPLE_RATE:
             return np.zeros(0, dtype=np.float32)
         missing = -(-self._n_in * SAMPLE_RATE // self.sample_rate) - self._n_out
-        tail = self._take(self._graph.resample(None))[:missing]
+        self._source.push(None)
+        pieces = []
+        while len(piece := self._pull()):
+            pieces.append(piece)
+        tail = np.concatenate([np.zeros(0, np.float32), *pieces])[:missing]
         return np.pad(tail, (0, max(0, missing - len(tail))))
 
-    def _take(self, frames: list[av.AudioFrame]) -> NDArray[np.float32]:
-        pieces = [np.frombuffer(memoryview(f.planes[0]), np.float32, count=f.samples) for f in frames]
-        ready = pieces[0] if len(pieces) == 1 else np.concatenate([np.zeros(0, np.float32), *pieces])
+    def _pull(self) -> NDArray[np.float32]:
+        """Get the next frame that is ready, shape (m,); none if none is."""
+        try:
+            frame = self._sink.pull()
+        except (BlockingIOError, EOFError):
+            return np.zeros(0, np.float32)
+        ready = np.frombuffer(memoryview(frame.planes[0]), np.float32, count=frame.samples)
         self._n_out += len(ready)
         return ready
+
+
+def _resampling_graph(sample_rate: int) -> tuple[Graph, Any, Any]:
+    """Build FFmpeg's resampler as PyAV's `AudioResampler` does; give the graph, its source and its sink.
+
+    That class looks for a second frame after each one, and PyAV makes an exception of there being none. This
+    graph gives one frame at most for each that it gets.
+    """
+    graph = Graph()
+    source = graph.add("abuffer", sample_rate=str(sample_rate), sample_fmt="fltp", channel_layout="mono")
+    wanted = graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="fltp", channel_layouts="mono")
+    sink = graph.add("abuffersink")
+    source.link_to(wanted)
+    wanted.link_to(sink)
+    graph.configure()
+    return graph, source, sink
 
 
 def resample(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
