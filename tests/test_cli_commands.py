@@ -395,8 +395,9 @@ def test_help_needs_no_heavy_module():
 
 
 @pytest.mark.parametrize(("given", "expected"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "2"}, "2")])
-def test_numpy_computes_in_one_thread_beside_the_index_unless_told_otherwise(
-    tmp_path, monkeypatch, given, expected
+@pytest.mark.parametrize("verb", [["identify", "x.wav"], ["add", "x.wav"], ["rebuild"], ["repair"]])
+def test_numpy_computes_in_one_thread_beside_other_threads_unless_told_otherwise(
+    tmp_path, monkeypatch, verb, given, expected
 ):
     code = (
         "import os, sys\nfrom earprint.cli.main import run\n"
@@ -404,7 +405,7 @@ def test_numpy_computes_in_one_thread_beside_the_index_unless_told_otherwise(
         "    def find_spec(self, name, *_):\n"
         "        if name == 'numpy': print(os.environ.get('OPENBLAS_NUM_THREADS'))\n"
         "sys.meta_path.insert(0, Watch())\n"
-        f"sys.argv = ['earprint', '--library', {str(tmp_path / 'none')!r}, 'identify', 'x.wav']\n"
+        f"sys.argv = ['earprint', '--library', {str(tmp_path / 'none')!r}, *{verb!r}]\n"
         "run()"
     )
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)

@@ -6,7 +6,14 @@ from typing import Annotated
 import typer
 
 from earprint.cli import messages, output
-from earprint.cli.options import LibraryOption, ModelOption, StorageOption, library_path, storage_name
+from earprint.cli.options import (
+    LibraryOption,
+    ModelOption,
+    StorageOption,
+    library_path,
+    one_thread_for_numpy,
+    storage_name,
+)
 from earprint.cli.progress import progress_bar, say, shown_on
 from earprint.errors import AudioError
 
@@ -19,6 +26,7 @@ def add(
     storage: StorageOption = None,
 ) -> None:
     """Add recordings; ends with exit code 2 if any file failed."""
+    one_thread_for_numpy()
     from earprint.library import Library
 
     folder = library_path(ctx, library)

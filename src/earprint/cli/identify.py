@@ -1,7 +1,6 @@
 """``earprint identify``: which recording a file is from, and where in it."""
 
 import math
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +15,7 @@ from earprint.cli.options import (
     Method,
     ModelOption,
     library_path,
+    one_thread_for_numpy,
 )
 from earprint.errors import AudioError, EarprintError
 
@@ -47,8 +47,7 @@ def identify(
     index: IndexOption = IndexChoice.auto,
 ) -> None:
     """Identify each file; ends with exit code 0, 1 (no match for some) or 2 (error on any)."""
-    # Before NumPy comes: its threads, done with a product, would wait busily while the index searches.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    one_thread_for_numpy()
     from earprint.library import Library
 
     documents: list[dict[str, Any]] = []

@@ -4,6 +4,7 @@
 then EARPRINT_LIBRARY, then a folder of the user's own where the platform keeps data.
 """
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,6 +62,15 @@ class Method(StrEnum):
 
     aligned = "aligned"
     paper = "paper"
+
+
+def one_thread_for_numpy() -> None:
+    """Have NumPy compute in one thread, unless the environment says otherwise; call before it is imported.
+
+    OpenBLAS's threads wait busily for some 30 ms after each product, and take the cores from whatever works
+    in threads of its own: the index's search, and the files that are fingerprinted at the same time.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def library_path(ctx: typer.Context, after_verb: str | None) -> Path:

@@ -12,6 +12,7 @@ from earprint.cli.options import (
     ModelOption,
     StorageOption,
     library_path,
+    one_thread_for_numpy,
     storage_name,
 )
 from earprint.cli.progress import progress_bar, say, shown_on
@@ -79,6 +80,7 @@ def repair(
     model: ModelOption = "dense",
 ) -> None:
     """Repair; ends with exit code 2 if anything stays damaged."""
+    one_thread_for_numpy()
     from earprint.library import Library
 
     with (
@@ -112,6 +114,7 @@ def rebuild(
     storage: StorageOption = None,
 ) -> None:
     """Rebuild; ends with exit code 2 if the library stays as it was."""
+    one_thread_for_numpy()
     from earprint.library import Library
 
     folder = library_path(ctx, library)
