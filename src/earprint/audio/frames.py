@@ -183,19 +183,19 @@ class FrameJoiner:
             self._end_s = self._frame_end_s = first_s
         if time_s is None:
             time_s = self._frame_end_s
-        # Both must show a hole: the step from frame to frame ignores slow drift of the clock, the
+        # Both must show the hole: the step from frame to frame ignores slow drift of the clock, the
         # distance from what is there already ignores a timestamp that was late once and early next.
-        step_s, gap_s = time_s - self._frame_end_s, 0.0
+        step_s = time_s - self._frame_end_s
+        gap_s = min(step_s, time_s - self._end_s)
         if step_s < -CLOCK_RESTART_S:
             self._end_s = time_s
-        elif step_s >= MIN_GAP_S:
-            gap_s = min(step_s, time_s - self._end_s)
-            if gap_s < MIN_GAP_S:
-                gap_s = 0.0
-            elif gap_s > MAX_GAP_S or self._damage.filled_s + gap_s > MAX_FILL_S:
-                self._damage.jumps += 1
-                self._end_s = time_s
-                gap_s = 0.0
+            gap_s = 0.0
+        elif gap_s < MIN_GAP_S:
+            gap_s = 0.0
+        elif gap_s > MAX_GAP_S or self._damage.filled_s + gap_s > MAX_FILL_S:
+            self._damage.jumps += 1
+            self._end_s = time_s
+            gap_s = 0.0
         self._end_s += gap_s + length_s
         self._frame_end_s = time_s + length_s
         return gap_s

@@ -42,8 +42,8 @@ def _one_thread() -> Iterator[None]:
     """Let FAISS work in the calling thread alone.
 
     Its threads wait for each other after each of many small steps: where other programs keep the cores
-    busy, that takes twice as long in a search, and tens of times when lists are made. Where they do not, two
-    threads save next to nothing before a library has ten million rows.
+    busy, that takes twice as long in a search, and tens of times when lists are made. Where they do not, a
+    second thread saves little.
     """
     faiss = _faiss()
     threads = faiss.omp_get_max_threads()

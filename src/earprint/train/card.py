@@ -36,9 +36,6 @@ DEFAULT_THRESHOLD = {"5": 0.5}
 DEFAULT_NAME = "dense"
 """Name of an exported model that is given none."""
 
-EXPORTED_AS = {"dense-distilled": "dense"}
-"""Networks that differ in training alone, and what they are to whoever runs them."""
-
 COMPARED_FRAMES = 600
 """Random frames on which the network that a run was trained for is compared with a model."""
 
@@ -88,7 +85,7 @@ def export_run(
     _check_asked(config["network"], reference_steps)
     card = {
         "name": name or DEFAULT_NAME,
-        "network": EXPORTED_AS.get(config["network"], config["network"]),
+        "network": config["network"],
         "dim": dim,
         "threshold": parse_thresholds(thresholds) or DEFAULT_THRESHOLD,
         "exported": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -113,11 +110,11 @@ def export_run(
         count = sum(p.numel() for p in exported.parameters())
         return export_network(exported, path, {**card, "parameters": count, **changes}, calibration)
 
-    sparse: dict[str, Any] = {}
+    sparse = {}
     if reference_steps is not None:
         sparse["reference_steps"] = reference_steps
-    if isinstance(network, DistilledNetwork):
-        network = network.student
+    if isinstance(network, DistilledNetwork):  # whoever runs the student need not know how it learned
+        network, card["network"] = network.student, "dense"
     if not isinstance(network, QueryNetwork):
         return [export(network, out, **sparse)]
     reports = []

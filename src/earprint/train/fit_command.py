@@ -66,10 +66,10 @@ def fit(
         typer.Option(
             help="dense: fully convolutional, one pass over a track, the default model's. dense-attention: "
             "the same with attention over bands and steps. dense-distilled: dense, taught by the queries' "
-            "network of the pair in --start-from. dense-query: a larger one for queries, "
-            "that finds what the dense network of --start-from stores. dense-pair: both of them, learning "
-            "together. attention: the paper's. plain: the same without attention. nafp: the paper's baseline "
-            "(Chang et al. 2021)."
+            "network of the pair in --start-from. dense-query: a larger one for queries, that finds what the "
+            "dense network of --start-from stores. dense-pair: both of them, learning together. "
+            "attention: the paper's. plain: the same without attention. nafp: the paper's baseline (Chang et "
+            "al. 2021)."
         ),
     ] = Network.dense,
     dim: Annotated[int, typer.Option(metavar="N", min=1, help="Components of a fingerprint.")] = 128,

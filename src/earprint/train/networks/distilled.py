@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from earprint.constants import FINGERPRINT_DIM
 from earprint.train.networks.dense import DenseNetwork
-from earprint.train.networks.query import QUERY_CHANNELS
+from earprint.train.networks.query import QUERY_CHANNELS, of_side
 
 
 class DistilledNetwork(nn.Module):
@@ -53,9 +53,7 @@ class DistilledNetwork(nn.Module):
         RuntimeError
             If the weights are of another network.
         """
-        of_queries = {
-            key.removeprefix("query."): value for key, value in weights.items() if key.startswith("query.")
-        }
+        of_queries = of_side(weights, "query")
         if of_queries:
             self.teacher.load_state_dict(of_queries)
         else:

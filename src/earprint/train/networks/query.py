@@ -78,7 +78,7 @@ class QueryNetwork(nn.Module):
         TrainingError
             If they are of a wider one.
         """
-        given = {side: _of_side(weights, side) for side in ("reference", "query")}
+        given = {side: of_side(weights, side) for side in ("reference", "query")}
         self.reference.load_state_dict(given["reference"] or weights)
         of_queries = given["query"] or self.reference.state_dict()
         channels = _channels(of_queries)
@@ -90,7 +90,7 @@ class QueryNetwork(nn.Module):
         widen(narrow.to(self.query.gather.weight.device), self.query)
 
 
-def _of_side(weights: dict[str, Tensor], side: str) -> dict[str, Tensor]:
+def of_side(weights: dict[str, Tensor], side: str) -> dict[str, Tensor]:
     """The weights of one network of a pair, or none."""
     return {
         key.removeprefix(f"{side}."): value for key, value in weights.items() if key.startswith(f"{side}.")
