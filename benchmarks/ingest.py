@@ -41,6 +41,7 @@ from earprint.audio import find_audio_files, stream_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import AudioError, EarprintError
 from earprint.evaluation.peers import parse_peer
+from earprint.library import FilesInProcesses
 
 EARPRINT = "earprint"
 """Takes part always; the others are named as for `parse_peer`."""
@@ -116,16 +117,16 @@ class Done:
 
 
 def index_with_earprint(job: Job, folder: Path) -> Done:
-    """Add the files to a new library."""
-    with Library(folder / "library", model=job.model) as library:
-        report = library.add(*job.files)
-    used = resource.getrusage(resource.RUSAGE_SELF)
+    """Add the files to a new library, as the command line does."""
+    with Library(folder / "library", model=job.model) as library, FilesInProcesses(job.model) as processes:
+        report = library.add(*job.files, elsewhere=processes)
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     size = sum(file.stat().st_size for file in (folder / "library").rglob("*") if file.is_file())
     paths = {track.path for track in report.added}
     return Done(
-        cpu_s=used.ru_utime + used.ru_stime,
+        cpu_s=sum(part.ru_utime + part.ru_stime for part in used),
         size=size,
-        peak=used.ru_maxrss * MEMORY_UNIT,
+        peak=max(part.ru_maxrss for part in used) * MEMORY_UNIT,
         failed=len(report.failed),
         found=sum(os.path.abspath(file) in paths for file in job.ask),  # noqa: PTH100 - no links resolved
     )

@@ -29,7 +29,8 @@ from earprint.demo.composer import compose
 from earprint.encoder import describe_model, load_encoder
 from earprint.encoder.registry import DENSE_NETWORKS, find_model
 from earprint.features import DENSE_FRONT_END, PAPER_FRONT_END, normalise
-from earprint.library import ingest
+from earprint.library import FilesInProcesses, ingest
+from earprint.library.elsewhere import PROCESSES
 from earprint.library.storing import new_storage
 
 QUERY_S = 3
@@ -46,16 +47,28 @@ def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - start, result
 
 
-def added(files: list[Path], model: str, at_once: int) -> float:
-    """CPU time of adding files to a new library, so many at a time, after the model was loaded."""
+def added(files: list[Path], model: str, threads: int = 1, processes: int = 0) -> float:
+    """CPU time of adding files to a new library, by threads after the model was loaded, or by processes.
+
+    The time that processes take to begin is in it.
+    """
+
+    def add_all() -> None:
+        if processes:
+            with FilesInProcesses(model, processes, after_s=0) as others:
+                library.add(*files, elsewhere=others)
+        else:
+            library.add(*files)
+
     with (
         tempfile.TemporaryDirectory() as folder,
         Library(Path(folder) / "library", model=model) as library,
-        patch.object(ingest, "WORKERS", at_once),
+        patch.object(ingest, "WORKERS", threads),
     ):
         library.add_audio(compose(1, 5.0), title="loads the model")
-        spent_s, _ = cpu_seconds(lambda: library.add(*files))
-    return spent_s
+        before = sum(os.times()[:4])  # of this process, and of those that it began and that have ended
+        add_all()
+        return sum(os.times()[:4]) - before
 
 
 def main() -> None:
@@ -107,9 +120,10 @@ def main() -> None:
         storage = new_storage(encoder, None)
         pack_s, _ = cpu_seconds(lambda to=storage, some=made: [to.pack(one.vectors) for one in some])
         tell(f"{model}: packing ({storage.name.partition('-')[0]})", pack_s)
-        all_s = added(files, model, at_once=1)
+        all_s = added(files, model)
         tell(f"{model}: `Library.add`, everything, one file at a time", all_s)
-        tell(f"{model}: the same, {ingest.WORKERS} files at a time", added(files, model, ingest.WORKERS))
+        tell(f"{model}: the same, by {ingest.WORKERS} threads", added(files, model, ingest.WORKERS))
+        tell(f"{model}: the same, by {PROCESSES} processes", added(files, model, processes=PROCESSES))
         rest_s = all_s - decode_s - hash_s - encode_s - pack_s
         tell(f"{model}: the rest of it: tags, catalogue, writing", rest_s)
 

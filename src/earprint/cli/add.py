@@ -27,7 +27,7 @@ def add(
 ) -> None:
     """Add recordings; ends with exit code 2 if any file failed."""
     one_thread_for_numpy()
-    from earprint.library import Library
+    from earprint.library import FilesInProcesses, Library
 
     folder = library_path(ctx, library)
     _refuse_if_all_are_missing(paths)
@@ -35,6 +35,7 @@ def add(
     try:
         with (
             progress_bar() as progress,
+            FilesInProcesses(model) as processes,
             Library(
                 folder,
                 create=True,
@@ -43,7 +44,7 @@ def add(
                 on_wait=lambda line: say(progress, messages.waiting(line)),
             ) as opened,
         ):
-            report = opened.add(*paths, on_event=shown_on(progress))
+            report = opened.add(*paths, on_event=shown_on(progress), elsewhere=processes)
     except KeyboardInterrupt as interrupt:
         typer.echo(messages.ADD_INTERRUPTED, err=True)
         raise typer.Exit(130) from interrupt

@@ -81,13 +81,16 @@ def repair(
 ) -> None:
     """Repair; ends with exit code 2 if anything stays damaged."""
     one_thread_for_numpy()
-    from earprint.library import Library
+    from earprint.library import FilesInProcesses, Library
 
     with (
         progress_bar() as progress,
+        FilesInProcesses(model) as processes,
         Library(library_path(ctx, library), create=False, model=model, on_wait=_above(progress)) as opened,
     ):
-        report = opened.repair(drop_lost=drop_lost, on_event=shown_on(progress, failures=False))
+        report = opened.repair(
+            drop_lost=drop_lost, on_event=shown_on(progress, failures=False), elsewhere=processes
+        )
     for line in report.problems:
         typer.echo(messages.error(output.one_line(line)), err=True)
     _name_lost(report.lost)
@@ -115,7 +118,7 @@ def rebuild(
 ) -> None:
     """Rebuild; ends with exit code 2 if the library stays as it was."""
     one_thread_for_numpy()
-    from earprint.library import Library
+    from earprint.library import FilesInProcesses, Library
 
     folder = library_path(ctx, library)
     if give_up:
@@ -126,6 +129,7 @@ def rebuild(
     try:
         with (
             progress_bar() as progress,
+            FilesInProcesses(model) as processes,
             Library(
                 folder,
                 create=False,
@@ -134,7 +138,9 @@ def rebuild(
                 on_wait=_above(progress),
             ) as opened,
         ):
-            report = opened.rebuild(drop_missing=drop_missing, on_event=shown_on(progress, failures=False))
+            report = opened.rebuild(
+                drop_missing=drop_missing, on_event=shown_on(progress, failures=False), elsewhere=processes
+            )
     except KeyboardInterrupt as interrupt:
         typer.echo(upkeep_messages.REBUILD_INTERRUPTED, err=True)
         raise typer.Exit(130) from interrupt

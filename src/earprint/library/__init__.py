@@ -1,5 +1,6 @@
 """Libraries of recordings on disk, and what they say."""
 
+from earprint.library.elsewhere import FilesInProcesses
 from earprint.library.library import Library
 from earprint.library.records import (
     AddEvent,
@@ -26,6 +27,7 @@ __all__ = [
     "CompactReport",
     "ExportReport",
     "Failure",
+    "FilesInProcesses",
     "Identification",
     "ImportReport",
     "Library",

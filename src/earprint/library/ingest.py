@@ -1,11 +1,11 @@
 """What adding does: find files, leave out what is known, fingerprint the rest, commit in batches.
 
-Files are decoded and encoded by a few threads (PyAV, NumPy and onnxruntime release Python's
-lock), at most `QUEUED_FILES` ahead of the results being taken, in the order of the files. What is
-finished is committed after `COMMIT_ROWS` rows or some seconds, at the end, and on the way out of any
-interruption, so that a killed run loses little and the next one goes on from there. The seconds
-double from `FIRST_COMMIT_S` to `COMMIT_SECONDS`: a short run loses little too, and a long one leaves few
-segments. A file that fails is reported and never stops the others.
+Files are decoded and encoded by a few threads (PyAV, NumPy and onnxruntime release Python's lock) or, in
+long runs, elsewhere (`earprint.library.elsewhere`); few are begun ahead of the results being taken, in the
+order of the files. What is finished is committed after `COMMIT_ROWS` rows or some seconds, at the end, and on
+the way out of any interruption, so that a killed run loses little and the next one goes on from there. The
+seconds double from `FIRST_COMMIT_S` to `COMMIT_SECONDS`: a short run loses little too, and a long one leaves
+few segments. A file that fails is reported and never stops the others.
 """
 
 import os
@@ -14,10 +14,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from earprint.encoder.base import Encoder, Fingerprints
 from earprint.encoder.storage import Storage, Stored
 from earprint.errors import AudioError, EarprintError
 from earprint.library.catalogue import NewTrack
+from earprint.library.elsewhere import EncodesFiles
 from earprint.library.paths import path_text
 from earprint.library.records import AddEvent, AddReport, EventKind, Failure, Track
 from earprint.library.segments import checksum_of
@@ -36,10 +36,7 @@ WORKERS = max(2, min(4, os.cpu_count() or 1))
 """Files decoded and encoded at a time; Python's lock is held a quarter of the time, so more would wait."""
 
 QUEUED_FILES = 2 * WORKERS
-"""Files begun or finished ahead of the one whose result is taken next; bounds memory.
-
-Twice as many as are done at once elsewhere, if files are fingerprinted elsewhere.
-"""
+"""Files begun or finished ahead of the one whose result is taken next; bounds memory."""
 
 COMMIT_ROWS = 65_536
 """Rows after which a batch is committed: 16 MiB of 128-d vectors."""
@@ -57,22 +54,6 @@ Commit = Callable[[Sequence[Finished]], tuple[list[Track], list[Track]]]
 """Stores a batch; returns the tracks added and those they replace."""
 
 OnEvent = Callable[[AddEvent], None]
-
-
-class EncodesFiles(Protocol):
-    """Whoever decodes and encodes files elsewhere, such as in other processes.
-
-    Attributes
-    ----------
-    files_at_once : int
-        So many are worth doing at a time.
-    """
-
-    files_at_once: int
-
-    def encode_file(self, path: Path) -> tuple[Fingerprints, list[str]]:
-        """Fingerprint a file with the library's encoder, and tell what was wrong with it; from any thread."""
-        ...
 
 
 class _Interrupted(Exception):  # noqa: N818 - no error, never seen outside
@@ -129,7 +110,7 @@ def ingest(
     expected : mapping of Path to str, optional
         Content hashes that the files must have, for files that were added before.
     elsewhere : EncodesFiles, optional
-        Decodes and encodes the files in place of this process.
+        Decodes and encodes the files in place of this process, once the run is long enough for it.
 
     Returns
     -------
@@ -163,32 +144,34 @@ class _Ingestion:
         self._stop = threading.Event()
         self._report = AddReport()
         self._batch: list[Finished] = []
-        self._committed_at = time.monotonic()
+        self._began_at = self._committed_at = time.monotonic()
         self._commit_after_s = FIRST_COMMIT_S
         self._files_done = self._files_total = self._bytes_done = self._bytes_total = 0
 
     def run(self, paths: Iterable[str | os.PathLike[str]]) -> AddReport:
         files = self._discover(paths)
         queue: deque[tuple[Path, Future[_Result]]] = deque()
-        workers, queued = WORKERS, QUEUED_FILES
-        if self._elsewhere is not None:
-            workers, queued = self._elsewhere.files_at_once, 2 * self._elsewhere.files_at_once
-        with (
-            one_thread_for_products(),
-            ThreadPoolExecutor(workers, thread_name_prefix="earprint-add") as pool,
-        ):
+        elsewhere: EncodesFiles | None = None
+        with one_thread_for_products(), ExitStack() as pools:
+            pool, queued = pools.enter_context(_threads(WORKERS)), QUEUED_FILES
             try:
                 for path in files:
-                    if len(queue) >= queued:
+                    if elsewhere is None and self._elsewhere is not None and self._is_long(self._elsewhere):
+                        elsewhere = self._elsewhere
+                        pool = pools.enter_context(_threads(elsewhere.files_at_once))
+                        queued = 2 * elsewhere.files_at_once
+                    while len(queue) >= queued:
                         self._take(*queue.popleft())
                     self._tell("start", path)
-                    queue.append((path, pool.submit(self._fingerprint, path)))
+                    queue.append((path, pool.submit(self._fingerprint, path, elsewhere)))
                 while queue:
                     self._take(*queue.popleft())
             finally:
                 self._stop.set()
                 for _, future in queue:
                     future.cancel()
+                if queue and elsewhere is not None:
+                    elsewhere.give_up()
                 self._flush()
         return self._report
 
@@ -203,7 +186,12 @@ class _Ingestion:
                 self._fail(path, error)
         return files
 
-    def _fingerprint(self, path: Path) -> _Result:
+    def _is_long(self, elsewhere: EncodesFiles) -> bool:
+        """Whether so much time has passed and is still to come that it is worth going on elsewhere."""
+        passed_s = time.monotonic() - self._began_at
+        return passed_s >= elsewhere.after_s and self._bytes_total >= 2 * self._bytes_done
+
+    def _fingerprint(self, path: Path, elsewhere: EncodesFiles | None) -> _Result:
         """Decode and encode one file; runs in a worker thread."""
         if self._stop.is_set():
             raise _Interrupted
@@ -217,7 +205,7 @@ class _Ingestion:
                 return _Result(None, [])
             self._in_work.add(digest)
         try:
-            result = self._fingerprint_new(path, digest)
+            result = self._fingerprint_new(path, digest, elsewhere)
             with self._hashes_changed:
                 self._known.add(digest)
             return result
@@ -226,12 +214,12 @@ class _Ingestion:
                 self._in_work.remove(digest)
                 self._hashes_changed.notify_all()
 
-    def _fingerprint_new(self, path: Path, digest: str) -> _Result:
+    def _fingerprint_new(self, path: Path, digest: str, elsewhere: EncodesFiles | None) -> _Result:
         warnings: list[str] = []
-        if self._elsewhere is None:
+        if elsewhere is None:
             fingerprints = self._encoder.encode(self._blocks(path, warnings))
         else:
-            fingerprints, warnings = self._elsewhere.encode_file(path)
+            fingerprints, warnings = elsewhere.encode_file(path)
         vectors = pack(fingerprints, self._storage)
         tags = read_tags(path)
         new = NewTrack(
@@ -326,6 +314,10 @@ class _Ingestion:
                     self._files_total,
                 )
             )
+
+
+def _threads(number: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(number, thread_name_prefix="earprint-add")
 
 
 def _size(path: Path) -> int:

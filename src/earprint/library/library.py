@@ -20,7 +20,8 @@ from earprint.encoder.base import Encoder
 from earprint.encoder.storage import Storage
 from earprint.errors import AudioError, LibraryError
 from earprint.library.catalogue import NewTrack
-from earprint.library.ingest import EncodesFiles, Finished, OnEvent, ingest, pack
+from earprint.library.elsewhere import EncodesFiles
+from earprint.library.ingest import Finished, OnEvent, ingest, pack
 from earprint.library.paths import path_text, storable
 from earprint.library.rebuilding import facts_of
 from earprint.library.records import AddReport, Track
@@ -83,7 +84,8 @@ class Library(KeptLibrary):
         on_event : callable, optional
             Told of every step with an `AddEvent`, in the calling thread.
         elsewhere : EncodesFiles, optional
-            Decodes and encodes the files with this library's model, in place of this process.
+            Decodes and encodes the files with this library's model, in place of this process, once the call
+            has taken some time. `earprint.library.FilesInProcesses` is faster than this process's threads.
 
         Returns
         -------

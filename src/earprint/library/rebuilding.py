@@ -13,6 +13,7 @@ from earprint.encoder.base import Encoder
 from earprint.encoder.storage import Storage
 from earprint.errors import LibraryError
 from earprint.library.catalogue import Catalogue, enter_segment, has_table, mark_format
+from earprint.library.elsewhere import EncodesFiles
 from earprint.library.ingest import OnEvent
 from earprint.library.recomputing import Recomputed, recompute
 from earprint.library.relocation import Placement, place, remember_last_segment
@@ -44,6 +45,7 @@ def rebuild(
     drop_missing: bool,
     on_change: Callable[[], None],
     on_event: OnEvent | None = None,
+    elsewhere: EncodesFiles | None = None,
 ) -> RebuildReport:
     """Make all fingerprints again; the caller holds the writer lock.
 
@@ -63,6 +65,8 @@ def rebuild(
         Called after the switch, before the old files are deleted.
     on_event : callable, optional
         Told of every step, in this thread.
+    elsewhere : EncodesFiles, optional
+        Decodes and encodes the files in place of this process.
 
     Raises
     ------
@@ -84,6 +88,7 @@ def rebuild(
         storage=storage,
         store=store,
         on_event=on_event,
+        elsewhere=elsewhere,
     )
     resumed = sum(track.id in made for track in tracks)
     rebuilt = len(tracks) - len(missing)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from earprint.encoder.base import Encoder
 from earprint.encoder.storage import Storage, Stored
 from earprint.library.catalogue import NewTrack
+from earprint.library.elsewhere import EncodesFiles
 from earprint.library.ingest import Finished, OnEvent, ingest
 from earprint.library.paths import stored_path
 from earprint.library.records import Track
@@ -27,6 +28,7 @@ def recompute(
     storage: Storage,
     store: Callable[[Sequence[Recomputed]], None],
     on_event: OnEvent | None = None,
+    elsewhere: EncodesFiles | None = None,
 ) -> tuple[list[Trouble], list[str]]:
     """Fingerprint the files of some live tracks.
 
@@ -39,6 +41,8 @@ def recompute(
         Called in this thread with each batch of finished tracks; see `earprint.library.ingest`.
     on_event : callable, optional
         Told of every step, in this thread.
+    elsewhere : EncodesFiles, optional
+        Decodes and encodes the files in place of this process.
 
     Returns
     -------
@@ -64,6 +68,7 @@ def recompute(
         known=(),
         commit=commit,
         on_event=on_event,
+        elsewhere=elsewhere,
         expected={path: track.content_hash for path, track in files.items()},
     )
     causes = {str(failure.path): failure.cause for failure in report.failed}

@@ -11,6 +11,7 @@ from pathlib import Path
 from earprint.encoder.base import Encoder
 from earprint.encoder.storage import Storage, Stored
 from earprint.library.catalogue import Catalogue
+from earprint.library.elsewhere import EncodesFiles
 from earprint.library.ingest import OnEvent
 from earprint.library.recomputing import Recomputed, recompute
 from earprint.library.relocation import Placement, forget_unneeded, mark_damage, relocate
@@ -33,6 +34,7 @@ def repair(
     drop_lost: bool,
     on_change: Callable[[], None],
     on_event: OnEvent | None = None,
+    elsewhere: EncodesFiles | None = None,
 ) -> RepairReport:
     """Mend what can be mended; the caller holds the writer lock.
 
@@ -49,6 +51,8 @@ def repair(
         Called after each commit, before files are deleted.
     on_event : callable, optional
         Told of every step, in this thread.
+    elsewhere : EncodesFiles, optional
+        Decodes and encodes the files in place of this process.
 
     Raises
     ------
@@ -68,7 +72,14 @@ def repair(
     lost: list[Trouble] = []
     if damaged:
         encoder, storage = load_encoder()
-        lost, _ = recompute(damaged, encoder=encoder, storage=storage, store=store, on_event=on_event)
+        lost, _ = recompute(
+            damaged,
+            encoder=encoder,
+            storage=storage,
+            store=store,
+            on_event=on_event,
+            elsewhere=elsewhere,
+        )
     lost_ids = {trouble.track.id for trouble in lost}
     if drop_lost and lost:
         catalogue.remove([trouble.track for trouble in lost])

@@ -12,6 +12,7 @@ from earprint.encoder.base import Encoder
 from earprint.encoder.storage import Storage
 from earprint.errors import LibraryError
 from earprint.library import compaction, rebuilding, repairing, transfer, verifying
+from earprint.library.elsewhere import EncodesFiles
 from earprint.library.ingest import OnEvent
 from earprint.library.portable import PortableFile
 from earprint.library.reading import OpenLibrary
@@ -74,7 +75,13 @@ class KeptLibrary(OpenLibrary):
                 self._forget_view()
         return report
 
-    def repair(self, *, drop_lost: bool = False, on_event: OnEvent | None = None) -> RepairReport:
+    def repair(
+        self,
+        *,
+        drop_lost: bool = False,
+        on_event: OnEvent | None = None,
+        elsewhere: EncodesFiles | None = None,
+    ) -> RepairReport:
         """Make damaged tracks again from their files; move sound ones out of damaged segments.
 
         Parameters
@@ -83,6 +90,8 @@ class KeptLibrary(OpenLibrary):
             Remove the tracks that cannot be made again; otherwise they stay, damaged and unsearched.
         on_event : callable, optional
             Told of every step with an `AddEvent`, in the calling thread.
+        elsewhere : EncodesFiles, optional
+            As for `Library.add`.
 
         Raises
         ------
@@ -106,6 +115,7 @@ class KeptLibrary(OpenLibrary):
                 drop_lost=drop_lost,
                 on_change=self._forget_view,
                 on_event=on_event,
+                elsewhere=elsewhere,
             )
 
     def rebuild(
@@ -114,6 +124,7 @@ class KeptLibrary(OpenLibrary):
         encoder: Encoder | None = None,
         drop_missing: bool = False,
         on_event: OnEvent | None = None,
+        elsewhere: EncodesFiles | None = None,
     ) -> RebuildReport:
         """Make all fingerprints again from the files, with the model that the library was opened with.
 
@@ -131,6 +142,8 @@ class KeptLibrary(OpenLibrary):
             library stays as it is.
         on_event : callable, optional
             Told of every step with an `AddEvent`, in the calling thread.
+        elsewhere : EncodesFiles, optional
+            As for `Library.add`.
 
         Raises
         ------
@@ -149,6 +162,7 @@ class KeptLibrary(OpenLibrary):
                 drop_missing=drop_missing,
                 on_change=self._forget_view,
                 on_event=on_event,
+                elsewhere=elsewhere,
             )
             if report.switched:
                 self._encoder = encoder
