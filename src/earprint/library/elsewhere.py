@@ -35,7 +35,7 @@ class EncodesFiles(Protocol):
     files_at_once : int
         So many are worth doing at a time.
     after_s : float
-        It is worth its start for a run that has taken so long and has as much before it, in seconds.
+        It is worth its start for a run that has taken so long, in seconds, and has twice as much before it.
     """
 
     files_at_once: int

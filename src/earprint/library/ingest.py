@@ -187,9 +187,9 @@ class _Ingestion:
         return files
 
     def _is_long(self, elsewhere: EncodesFiles) -> bool:
-        """Whether so much time has passed and is still to come that it is worth going on elsewhere."""
+        """Whether so much time has passed and is still to come that going on elsewhere pays."""
         passed_s = time.monotonic() - self._began_at
-        return passed_s >= elsewhere.after_s and self._bytes_total >= 2 * self._bytes_done
+        return passed_s >= elsewhere.after_s and self._bytes_total >= 3 * self._bytes_done
 
     def _fingerprint(self, path: Path, elsewhere: EncodesFiles | None) -> _Result:
         """Decode and encode one file; runs in a worker thread."""
