@@ -42,6 +42,7 @@ def test_removed_tracks_keep_a_row_and_numbers_are_not_reused(catalogue):
     catalogue.remove([track])
     assert catalogue.live()[0] == []
     assert catalogue.live_hashes() == set()
+    assert not catalogue.holds("1")
     assert catalogue.removed_count() == 1
     (again,), _ = catalogue.enter(segment(2), [new("a", "1")], "m")
     assert again.id > track.id
@@ -52,6 +53,8 @@ def test_equal_live_content_is_refused_whole(catalogue):
     with pytest.raises(LibraryError):
         catalogue.enter(segment(2), [new("b", "2"), new("c", "1")], "m")
     assert catalogue.live_hashes() == {"1"}
+    assert catalogue.holds("1")
+    assert not catalogue.holds("2")
     assert catalogue.segment_files() == {"000001.f16"}
 
 

@@ -109,6 +109,28 @@ def test_a_run_near_its_end_stays_where_it_is(folder, tmp_path):
     assert asked == []
 
 
+def test_files_that_are_there_already_do_not_count_as_most_of_a_run(folder, tmp_path):
+    asked = []
+
+    class Soon(FilesInProcesses):
+        def encode_file(self, path):
+            asked.append(path.name)
+            return elsewhere.encode_here("dense", path)
+
+    with Library(tmp_path / "library") as library, Soon("dense", 1, after_s=3600.0) as processes:
+        library.add(folder)
+        for i in range(5, 21):
+            write_wav(folder / f"short {i:02}.wav", tune(i, 0.5))
+
+        def wait(event):
+            # Time passes once all that is there was passed over.
+            processes.after_s = 0.0 if event.files_done >= 5 else 3600.0
+
+        report = library.add(folder, elsewhere=processes, on_event=wait)
+        assert len(report.skipped) == 5
+    assert asked[-1] == "short 20.wav"
+
+
 def test_a_file_that_ends_its_process_has_failed_and_the_others_go_on(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(elsewhere, "encode_here", fragile.encode_or_die)
     for name in ("1 crash.wav", "3 crash.wav"):

@@ -42,7 +42,7 @@ def run(paths, store, *, encoder=None, known=(), on_event=None):
         paths,
         encoder=encoder,
         storage=HalfStorage(encoder.dim),
-        known=known,
+        known=lambda digest: digest in known,
         commit=store,
         on_event=on_event,
     )

@@ -175,6 +175,51 @@ def test_a_removed_track_can_be_added_again(filled, music):
     assert filled.identify(excerpt(2, 1.0)).match.track == report.added[0]
 
 
+def test_files_that_exchange_names_are_all_held_afterwards(filled, music):
+    before = {track.content_hash for track in filled.tracks()}
+    write_wav(music / "fresh.wav", tune(9))
+    # 0 -> 1 -> 2 -> gone, fresh -> 0: each name stands for other content than before.
+    (music / "tune 2.wav").rename(music / "tune 5.wav")
+    (music / "tune 1.wav").rename(music / "tune 2.wav")
+    (music / "tune 0.wav").rename(music / "tune 1.wav")
+    (music / "fresh.wav").rename(music / "tune 0.wav")
+    events = []
+    report = filled.add(music, on_event=events.append)
+    held = {track.content_hash: Path(track.path).name for track in filled.tracks()}
+    assert before < held.keys()
+    assert len(held) == 6
+    assert sorted(held.values()) == [f"tune {i}.wav" for i in range(6)]
+    assert not {Path(track.path) for track in report.added} & set(report.skipped)
+    assert [Path(path).name for path in report.skipped] == ["tune 3.wav", "tune 4.wav"]
+    assert events[-1].files_done == events[-1].files_total
+    assert events[-1].bytes_done == events[-1].bytes_total
+    assert filled.add(music).added == []
+
+
+def test_adding_looks_through_no_table_of_tracks(filled, music):
+    """So that it takes as long in a library of any size."""
+    statements = []
+    connection = filled._catalogue._connection
+    connection.set_trace_callback(statements.append)
+    write_wav(music / "fresh.wav", tune(9))
+    filled.add(music / "fresh.wav")
+    connection.set_trace_callback(None)
+    looked = [
+        text for text in statements if text.lstrip().startswith(("SELECT", "UPDATE", "DELETE", "INSERT"))
+    ]
+    assert any("content_hash" in text for text in looked)
+    plans = {
+        text: [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}")]
+        for text in looked
+        if "sqlite_master" not in text
+    }
+    through = {
+        text: step for text, steps in plans.items() for step in steps if step.startswith("SCAN tracks")
+    }
+    # What was removed has an index of its own, which holds nothing else.
+    assert set(through.values()) <= {"SCAN tracks USING INDEX removed"}, through
+
+
 def test_a_changed_file_replaces_its_track(filled, music):
     write_wav(music / "tune 2.wav", tune(50))
     report = filled.add(music)

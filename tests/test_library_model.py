@@ -51,6 +51,9 @@ class LibraryMachine(RuleBasedStateMachine):
             assert track.id > self._largest
             self._largest = track.id
             self._plain[track.id] = (track.title, track.added_at)
+        if report.added:  # what tells at once whether compacting pays has missed nothing
+            usage = self._library._catalogue.usage()
+            assert compaction._next_group(*usage, (), thorough=False) == []
 
     @precondition(lambda self: self._plain)
     @rule(data=st.data())

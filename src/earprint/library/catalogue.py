@@ -28,6 +28,12 @@ __all__ = [
     "timestamp",
 ]
 
+REMOVED = """CREATE INDEX IF NOT EXISTS removed ON tracks (segment_id, n_rows) WHERE removed_at IS NOT NULL"""
+"""What was removed and is still on the disk, found without looking at all tracks.
+
+Earlier libraries lack it.
+"""
+
 CHECKS = """CREATE TABLE IF NOT EXISTS track_checks (
     track_id INTEGER PRIMARY KEY, checksum TEXT, damage TEXT)"""
 """Digest of each track's vectors, and what is wrong with them if anything is.
@@ -47,6 +53,7 @@ _SCHEMA = (
         first_row INTEGER NOT NULL, n_rows INTEGER NOT NULL, removed_at TEXT)""",
     """CREATE UNIQUE INDEX live_content ON tracks (content_hash) WHERE removed_at IS NULL""",
     """CREATE INDEX live_path ON tracks (path) WHERE removed_at IS NULL""",
+    REMOVED,
     CHECKS,
 )
 
@@ -143,6 +150,19 @@ class Catalogue(Database):
             ).fetchall()
         return segments, dict(live)
 
+    def usage_by_removal(self) -> tuple[dict[int, Segment], dict[int, int]]:
+        """Return the same, as far as it can be told by what was removed, however many tracks there are.
+
+        Rows that no track has, as a repair may leave some, count as live.
+        """
+        with self.reading() as connection:
+            segments = _segments(connection)
+            removed = connection.execute(
+                "SELECT segment_id, sum(n_rows) FROM tracks WHERE removed_at IS NOT NULL GROUP BY segment_id"
+            ).fetchall()
+        gone = dict(removed)
+        return segments, {s.id: s.rows - gone.get(s.id, 0) for s in segments.values()}
+
     def live(self) -> tuple[list[StoredTrack], dict[int, Segment]]:
         """Return the live tracks in the order of their vectors, and all segments, of one moment."""
         snapshot = self.snapshot()
@@ -153,6 +173,12 @@ class Catalogue(Database):
         with self._reporting():
             rows = self._connection.execute("SELECT content_hash FROM tracks WHERE removed_at IS NULL")
             return {row[0] for row in rows}
+
+    def holds(self, content_hash: str) -> bool:
+        """Tell whether a live track has this content."""
+        with self._reporting():
+            query = "SELECT 1 FROM tracks WHERE content_hash = ? AND removed_at IS NULL"
+            return self._connection.execute(query, (content_hash,)).fetchone() is not None
 
     def segment_files(self) -> set[str]:
         """Return the names of all segments' files, those of an unfinished rebuild among them."""
@@ -197,9 +223,10 @@ class Catalogue(Database):
     def upgrade(self) -> None:
         """Make what earlier libraries of this format lack."""
         with self._reporting():
-            if not has_table(self._connection, "track_checks"):
-                with self._transaction():
-                    self._connection.execute(CHECKS)
+            for kind, name, statement in (("table", "track_checks", CHECKS), ("index", "removed", REMOVED)):
+                if not _has(self._connection, kind, name):
+                    with self._transaction():
+                        self._connection.execute(statement)
 
     def set_meta(self, facts: dict[str, str]) -> None:
         """Enter facts about the whole library that are not there yet."""
@@ -301,8 +328,12 @@ def enter_segment(connection: sqlite3.Connection, segment: Segment, table: str =
 
 def has_table(connection: sqlite3.Connection, name: str) -> bool:
     """Tell whether the catalogue has a table of this name."""
-    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
-    return connection.execute(query, (name,)).fetchone() is not None
+    return _has(connection, "table", name)
+
+
+def _has(connection: sqlite3.Connection, kind: str, name: str) -> bool:
+    query = "SELECT 1 FROM sqlite_master WHERE type = ? AND name = ?"
+    return connection.execute(query, (kind, name)).fetchone() is not None
 
 
 def timestamp() -> str:

@@ -81,6 +81,12 @@ def rows_of_segment(row_bytes: int) -> int:
     return max(1, SEGMENT_BYTES // row_bytes)
 
 
+def pays(catalogue: Catalogue) -> bool:
+    """Tell whether there is something to do that pays, in the same time whatever the library's size."""
+    segments, live = catalogue.usage_by_removal()
+    return any(rows <= 0 for rows in live.values()) or bool(_next_group(segments, live, (), thorough=False))
+
+
 def _next_group(
     segments: Mapping[int, Segment], live: Mapping[int, int], left: Collection[int], thorough: bool
 ) -> list[int]:

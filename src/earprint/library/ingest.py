@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,9 @@ from earprint.errors import AudioError, EarprintError
 from earprint.library.catalogue import NewTrack
 from earprint.library.elsewhere import EncodesFiles
 from earprint.library.paths import path_text
-from earprint.library.records import AddEvent, AddReport, EventKind, Failure, Track
+from earprint.library.records import AddReport, Failure, Track
 from earprint.library.segments import checksum_of
+from earprint.library.telling import OnEvent, Telling
 from earprint.threads import one_thread_for_products
 
 WORKERS = max(2, min(4, os.cpu_count() or 1))
@@ -52,8 +53,6 @@ Finished = tuple[NewTrack, Stored]
 
 Commit = Callable[[Sequence[Finished]], tuple[list[Track], list[Track]]]
 """Stores a batch; returns the tracks added and those they replace."""
-
-OnEvent = Callable[[AddEvent], None]
 
 
 class _Interrupted(Exception):  # noqa: N818 - no error, never seen outside
@@ -86,7 +85,7 @@ def ingest(
     *,
     encoder: Encoder,
     storage: Storage,
-    known: Iterable[str],
+    known: Callable[[str], bool],
     commit: Commit,
     on_event: OnEvent | None = None,
     expected: Mapping[Path, str] | None = None,
@@ -101,8 +100,8 @@ def ingest(
     encoder : Encoder
     storage : Storage
         How the fingerprints are to be stored.
-    known : iterable of str
-        Content hashes to leave out.
+    known : callable
+        Tells of a content hash whether the library holds it now, and its files are left out; from any thread.
     commit : callable
         Called in this thread with each batch of finished tracks.
     on_event : callable, optional
@@ -126,7 +125,7 @@ class _Ingestion:
         self,
         encoder: Encoder,
         storage: Storage,
-        known: Iterable[str],
+        known: Callable[[str], bool],
         commit: Commit,
         on_event: OnEvent | None,
         expected: Mapping[Path, str] | None,
@@ -135,21 +134,28 @@ class _Ingestion:
         self._encoder = encoder
         self._storage = storage
         self._commit = commit
-        self._on_event = on_event
+        self._telling = Telling(on_event)
         self._expected = expected
         self._elsewhere = elsewhere
-        self._known = set(known)
+        self._known = known
+        self._made: set[str] = set()
         self._in_work: set[str] = set()
-        self._hashes_changed = threading.Condition()  # also the lock of the two sets above
+        self._passed_over: dict[Path, str] = {}
+        self._hashes_changed = threading.Condition()  # also the lock of the three above
         self._stop = threading.Event()
         self._report = AddReport()
         self._batch: list[Finished] = []
         self._began_at = self._committed_at = time.monotonic()
         self._commit_after_s = FIRST_COMMIT_S
-        self._files_done = self._files_total = self._bytes_done = self._bytes_total = 0
 
     def run(self, paths: Iterable[str | os.PathLike[str]]) -> AddReport:
         files = self._discover(paths)
+        while files:
+            self._run(files)
+            files = self._forgotten_meanwhile()
+        return self._report
+
+    def _run(self, files: Sequence[Path]) -> None:
         queue: deque[tuple[Path, Future[_Result]]] = deque()
         elsewhere: EncodesFiles | None = None
         with one_thread_for_products(), ExitStack() as pools:
@@ -162,25 +168,36 @@ class _Ingestion:
                         queued = 2 * elsewhere.files_at_once
                     while len(queue) >= queued:
                         self._take(*queue.popleft())
-                    self._tell("start", path)
+                    self._telling.tell("start", path)
                     queue.append((path, pool.submit(self._fingerprint, path, elsewhere)))
                 while queue:
                     self._take(*queue.popleft())
-            finally:
+            except BaseException:
                 self._stop.set()
                 for _, future in queue:
                     future.cancel()
-                if queue and elsewhere is not None:
+                if elsewhere is not None:
                     elsewhere.give_up()
+                raise
+            finally:
                 self._flush()
-        return self._report
+
+    def _forgotten_meanwhile(self) -> list[Path]:
+        """Files that were passed over, but whose track was replaced by a file that took over its name."""
+        if not self._report.replaced:
+            return []
+        again = [path for path, digest in self._passed_over.items() if not self._known(digest)]
+        for path in again:
+            del self._passed_over[path]
+        self._report.skipped[:] = [path for path in self._report.skipped if path not in again]
+        self._telling.expect(again)
+        return again
 
     def _discover(self, paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         """Files to add, without repetition; reports paths that give none."""
         found = list(survey(paths))
         files = [path for path, error in found if error is None]
-        self._files_total = len(found)
-        self._bytes_total = sum(_size(file) for file in files)
+        self._telling.expect(path for path, _ in found)
         for path, error in found:
             if error is not None:
                 self._fail(path, error)
@@ -189,7 +206,7 @@ class _Ingestion:
     def _is_long(self, elsewhere: EncodesFiles) -> bool:
         """Whether so much time has passed and is still to come that going on elsewhere pays."""
         passed_s = time.monotonic() - self._began_at
-        return passed_s >= elsewhere.after_s and self._bytes_total >= 3 * self._bytes_done
+        return passed_s >= elsewhere.after_s and self._telling.most_is_left()
 
     def _fingerprint(self, path: Path, elsewhere: EncodesFiles | None) -> _Result:
         """Decode and encode one file; runs in a worker thread."""
@@ -201,13 +218,16 @@ class _Ingestion:
         with self._hashes_changed:
             # A copy of this file may be in work: only if it succeeds is this one known.
             self._hashes_changed.wait_for(lambda: digest not in self._in_work)
-            if digest in self._known:
+            if digest in self._made:
+                return _Result(None, [])
+            if self._known(digest):
+                self._passed_over[path] = digest
                 return _Result(None, [])
             self._in_work.add(digest)
         try:
             result = self._fingerprint_new(path, digest, elsewhere)
             with self._hashes_changed:
-                self._known.add(digest)
+                self._made.add(digest)
             return result
         finally:
             with self._hashes_changed:
@@ -260,13 +280,13 @@ class _Ingestion:
     def _book(self, path: Path, result: _Result) -> None:
         for warning in result.warnings:
             self._report.warnings.append(warning)
-            self._tell("warning", path, warning)
+            self._telling.tell("warning", path, warning)
         if result.finished is None:
             self._report.skipped.append(path)
-            self._end("skipped", path, "is already in the library")
+            self._telling.end("skipped", path, "is already in the library")
         else:
             self._batch.append(result.finished)
-            self._end("done", path, audio_s=result.finished[0].duration_s)
+            self._telling.end("done", path, audio_s=result.finished[0].duration_s)
 
     def _fail(self, path: Path, error: Exception) -> None:
         message = str(error).removeprefix(f"{path}: ")
@@ -274,7 +294,7 @@ class _Ingestion:
             message = f"{type(error).__name__}: {message}"
         cause = " ".join(message.split())
         self._report.failed.append(Failure(path, cause))
-        self._end("failed", path, cause)
+        self._telling.end("failed", path, cause)
 
     def _flush_if_due(self) -> None:
         rows = sum(len(vectors) for _, vectors in self._batch)
@@ -295,34 +315,6 @@ class _Ingestion:
             self._commit_after_s *= 2
             self._committed_at = time.monotonic()
 
-    def _end(self, kind: EventKind, path: Path, message: str = "", audio_s: float = 0.0) -> None:
-        self._files_done += 1
-        self._bytes_done += _size(path)
-        self._tell(kind, path, message, audio_s)
-
-    def _tell(self, kind: EventKind, path: Path, message: str = "", audio_s: float = 0.0) -> None:
-        if self._on_event is not None:
-            self._on_event(
-                AddEvent(
-                    kind,
-                    path,
-                    message,
-                    audio_s,
-                    self._bytes_done,
-                    self._bytes_total,
-                    self._files_done,
-                    self._files_total,
-                )
-            )
-
 
 def _threads(number: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(number, thread_name_prefix="earprint-add")
-
-
-def _size(path: Path) -> int:
-    """Size of a file in bytes; 0 if it has none to tell."""
-    with suppress(OSError):
-        if path.is_file():
-            return path.stat().st_size
-    return 0

@@ -21,11 +21,12 @@ from earprint.encoder.storage import Storage
 from earprint.errors import AudioError, LibraryError
 from earprint.library.catalogue import NewTrack
 from earprint.library.elsewhere import EncodesFiles
-from earprint.library.ingest import Finished, OnEvent, ingest, pack
+from earprint.library.ingest import Finished, ingest, pack
 from earprint.library.paths import path_text, storable
 from earprint.library.rebuilding import facts_of
 from earprint.library.records import AddReport, Track
 from earprint.library.segments import checksum_of, write_segment
+from earprint.library.telling import OnEvent
 from earprint.library.upkeep import KeptLibrary
 from earprint.threads import one_thread_for_products
 
@@ -107,7 +108,7 @@ class Library(KeptLibrary):
                 paths,
                 encoder=encoder,
                 storage=storage,
-                known=self._catalogue.live_hashes(),
+                known=self._catalogue.holds,
                 commit=self._commit,
                 on_event=on_event,
                 elsewhere=elsewhere,

@@ -14,7 +14,6 @@ from earprint.encoder.storage import Storage
 from earprint.errors import LibraryError
 from earprint.library.catalogue import Catalogue, enter_segment, has_table, mark_format
 from earprint.library.elsewhere import EncodesFiles
-from earprint.library.ingest import OnEvent
 from earprint.library.recomputing import Recomputed, recompute
 from earprint.library.relocation import Placement, place, remember_last_segment
 from earprint.library.reports import RebuildReport
@@ -25,6 +24,7 @@ from earprint.library.segments import (
     segment_damage,
     write_segment,
 )
+from earprint.library.telling import OnEvent
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS rebuild_segments (

@@ -10,10 +10,11 @@ from earprint.encoder.base import Encoder
 from earprint.encoder.storage import Storage, Stored
 from earprint.library.catalogue import NewTrack
 from earprint.library.elsewhere import EncodesFiles
-from earprint.library.ingest import Finished, OnEvent, ingest
+from earprint.library.ingest import Finished, ingest
 from earprint.library.paths import stored_path
 from earprint.library.records import Track
 from earprint.library.reports import Trouble
+from earprint.library.telling import OnEvent
 
 Recomputed = tuple[Track, NewTrack, Stored]
 """A track, what was found in its file now, and its stored rows, shape (n_rows, width)."""
@@ -65,7 +66,7 @@ def recompute(
         list(files),
         encoder=encoder,
         storage=storage,
-        known=(),
+        known=lambda digest: False,
         commit=commit,
         on_event=on_event,
         elsewhere=elsewhere,

@@ -12,7 +12,6 @@ from earprint.encoder.base import Encoder
 from earprint.encoder.storage import Storage, Stored
 from earprint.library.catalogue import Catalogue
 from earprint.library.elsewhere import EncodesFiles
-from earprint.library.ingest import OnEvent
 from earprint.library.recomputing import Recomputed, recompute
 from earprint.library.relocation import Placement, forget_unneeded, mark_damage, relocate
 from earprint.library.reports import RepairReport, Trouble
@@ -23,6 +22,7 @@ from earprint.library.segments import (
     segment_damage,
     write_segment,
 )
+from earprint.library.telling import OnEvent
 from earprint.library.verifying import verify
 
 

@@ -13,7 +13,6 @@ from earprint.encoder.storage import Storage
 from earprint.errors import LibraryError
 from earprint.library import compaction, rebuilding, repairing, transfer, verifying
 from earprint.library.elsewhere import EncodesFiles
-from earprint.library.ingest import OnEvent
 from earprint.library.portable import PortableFile
 from earprint.library.reading import OpenLibrary
 from earprint.library.relocation import mark_damage
@@ -26,6 +25,7 @@ from earprint.library.reports import (
     VerifyReport,
 )
 from earprint.library.segments import delete_strays
+from earprint.library.telling import OnEvent
 from earprint.library.writer import writing
 
 
@@ -257,9 +257,10 @@ class KeptLibrary(OpenLibrary):
     def _tidy(self) -> list[str]:
         """Compact where that is cheap; what keeps it from that is a warning, as the caller's work is done."""
         try:
-            compaction.compact(
-                self._catalogue, self._segments_folder, on_change=self._forget_view, thorough=False
-            )
+            if compaction.pays(self._catalogue):
+                compaction.compact(
+                    self._catalogue, self._segments_folder, on_change=self._forget_view, thorough=False
+                )
         except LibraryError as error:
             return [f"compacting was put off: {error}"]
         return []
