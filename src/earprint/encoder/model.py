@@ -10,7 +10,6 @@ stored does not depend on it, nor does the model's identity: libraries keep when
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from earprint.encoder.codebook import Codebook, read_codebook
 from earprint.errors import ModelError
+from earprint.threads import usable_cores
 
 BATCH: Final = 64
 """Windows given to the network at once."""
@@ -228,7 +228,7 @@ class Session:
 
     def __init__(self, model: ModelFile, threads: int = 0, switch: str | None = None) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or os.cpu_count() or 1
+        options.intra_op_num_threads = threads or usable_cores()
         options.inter_op_num_threads = 1
         # Idle threads that spin would take the core from decoding.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

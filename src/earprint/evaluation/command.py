@@ -1,7 +1,6 @@
 """``earprint evaluate``: measure models on your own recordings, noises and rooms."""
 
 import math
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from earprint.cli.options import IndexChoice, Method, StorageChoice
 from earprint.cli.progress import quiet_progress
 from earprint.evaluation.help import HELP
 from earprint.evaluation.kinds import Kind
+from earprint.threads import usable_cores
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -202,7 +202,7 @@ def evaluate(
     plan = Plan(
         lengths_s, snrs_db, queries, absent_queries, method.value, seed,
         speeds_percent=speeds, kinds=kinds, copies=augment_distractors,
-        manifest=read_manifest(manifest) if manifest is not None else None, jobs=jobs or os.cpu_count() or 1,
+        manifest=read_manifest(manifest) if manifest is not None else None, jobs=jobs or usable_cores(),
     )  # fmt: skip
     settings: dict[str, Any] = circumstances()
     if out is not None:

@@ -1,6 +1,5 @@
 """Indexes by name, and the one that suits a library's size."""
 
-import os
 from collections.abc import Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,6 +13,7 @@ from earprint.index.exact import ExactIndex
 from earprint.index.inverted import InvertedIndex, Span
 from earprint.index.lists import SegmentLists
 from earprint.index.rows import Rows, let_go
+from earprint.threads import usable_cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,5 +92,5 @@ def _make_lists(
     if not numbers:
         return
     like = next(iter(lists.values()))
-    with ThreadPoolExecutor(min(len(numbers), os.cpu_count() or 1)) as threads:
+    with ThreadPoolExecutor(min(len(numbers), usable_cores())) as threads:
         lists.update(zip(numbers, threads.map(partial(make, like=like), numbers), strict=True))

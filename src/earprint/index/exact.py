@@ -5,7 +5,6 @@ the library is. NumPy's matrix product is used because `faiss.knn`, whose wheel 
 three to six times as long.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.index.rows import Rows
+from earprint.threads import usable_cores
 
 BLOCK_ROWS = 2_048
 """Rows unpacked and searched at a time: 1 MB of 128-d float32, which stays in the cache."""
@@ -46,7 +46,7 @@ class ExactIndex:
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Find the k rows with the largest inner products, see `Index.search`."""
         queries = checked(queries, k, self._rows.dim)
-        n_threads = min(os.cpu_count() or 1, len(self) // ROWS_PER_THREAD)
+        n_threads = min(usable_cores(), len(self) // ROWS_PER_THREAD)
         if n_threads < 2:
             return self._among(queries, k, 0, len(self))
         bounds = [len(self) * part // n_threads for part in range(n_threads + 1)]

@@ -5,7 +5,6 @@ threads on several cores keep each other waiting (measured in docs/results/inges
 second to begin; a run goes on in processes when it has shown that it takes longer.
 """
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
@@ -19,8 +18,9 @@ from earprint.encoder.base import Fingerprints
 from earprint.encoder.registry import load_encoder
 from earprint.errors import AudioError, EarprintError
 from earprint.processes import Workers, given_up
+from earprint.threads import usable_cores
 
-PROCESSES = min(16, os.cpu_count() or 1)
+PROCESSES = min(16, usable_cores())
 """Files done at a time: one for each core, as far as one process can keep up with packing and writing."""
 
 AFTER_S = 2.0

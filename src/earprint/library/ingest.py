@@ -31,9 +31,9 @@ from earprint.library.paths import path_text
 from earprint.library.records import AddReport, Failure, Track
 from earprint.library.segments import checksum_of
 from earprint.library.telling import OnEvent, Telling
-from earprint.threads import one_thread_for_products
+from earprint.threads import one_thread_for_products, usable_cores
 
-WORKERS = max(2, min(4, os.cpu_count() or 1))
+WORKERS = max(2, min(4, usable_cores()))
 """Files decoded and encoded at a time; Python's lock is held a quarter of the time, so more would wait."""
 
 QUEUED_FILES = 2 * WORKERS

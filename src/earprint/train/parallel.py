@@ -1,20 +1,17 @@
 """Work on many things in processes, with the results in the order of the things.
 
-The processes are spawned, so that nothing of this one's threads is copied half done. A process that dies, of
-the system's lack of memory or of a decoder's fault, takes nothing with it: what it had is tried once more, by
-itself, and only if that kills a process too is it given up.
+A process that dies, of the system's lack of memory or of a decoder's fault, takes nothing with it: what it
+had is tried once more, by itself, and only if that kills a process too is it given up.
 """
 
-import os
-import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from concurrent.futures import BrokenExecutor, Future
 from typing import Any, TypeVar
 
 from earprint.errors import TrainingError
+from earprint.processes import Workers
+from earprint.threads import usable_cores
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -24,12 +21,8 @@ AHEAD = 2
 
 
 def process_count(jobs: int) -> int:
-    """How many processes ``jobs`` asks for: itself, or one for each core of this machine if 0."""
-    if jobs:
-        return jobs
-    if hasattr(os, "sched_getaffinity"):  # the cores that this process may use
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many processes ``jobs`` asks for: itself, or one for each core that may be used if 0."""
+    return jobs or usable_cores()
 
 
 def in_order(
@@ -68,11 +61,10 @@ def in_order(
         return
     waiting: deque[tuple[Task, Future[Any]]] = deque()
     rest = iter(tasks)
-    pool = _start(prepare, jobs)
-    try:
+    with Workers(jobs, _prepare, prepare) as workers:
         while True:
             for task in rest:
-                waiting.append((task, _submit(pool, task)))
+                waiting.append((task, workers.submit(_do, task)))
                 if len(waiting) >= jobs + AHEAD:
                     break
             if not waiting:
@@ -80,59 +72,35 @@ def in_order(
             task, future = waiting.popleft()
             try:
                 result = future.result()
-            except BrokenProcessPool:
-                pool.shutdown()
-                result = _alone(prepare, task, on_death)
-                pool = _start(prepare, jobs)
-                waiting = deque((other, _again(pool, other, done)) for other, done in waiting)
+            except BrokenExecutor:
+                result = _alone(workers, task, on_death)
+                waiting = deque((other, _again(workers, other, done)) for other, done in waiting)
             yield result
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
-def _alone(
-    prepare: Callable[[], Callable[[Task], Result]], task: Task, on_death: Callable[[Task], Result]
-) -> Result:
+def _alone(workers: Workers, task: Task, on_death: Callable[[Task], Result]) -> Result:
     """Do one task in a process of its own."""
-    with _start(prepare, 1) as pool:
-        try:
-            pool.submit(_ready).result()
-        except BrokenProcessPool as error:
-            raise TrainingError("no process can be started to share the work; use --jobs 1") from error
-        try:
-            result: Result = pool.submit(_do, task).result()
-        except BrokenProcessPool:
-            return on_death(task)
-        return result
-
-
-def _submit(pool: ProcessPoolExecutor, task: Any) -> Future[Any]:
-    """Submit a task; to a pool that broke meanwhile too, which its future then tells."""
     try:
-        return pool.submit(_do, task)
-    except BrokenProcessPool as error:
-        future: Future[Any] = Future()
-        future.set_exception(error)
-        return future
+        workers.call_alone(_ready)
+    except BrokenExecutor as error:
+        raise TrainingError("no process can be started to share the work; use --jobs 1") from error
+    try:
+        result: Result = workers.call_alone(_do, task)
+    except BrokenExecutor:
+        return on_death(task)
+    return result
 
 
-def _again(pool: ProcessPoolExecutor, task: Any, done: Future[Any]) -> Future[Any]:
-    """Submit a task to a new pool unless the old one did it."""
-    return _submit(pool, task) if isinstance(done.exception(), BrokenProcessPool) else done
-
-
-def _start(prepare: Callable[[], Callable[[Any], Any]], jobs: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(prepare,)
-    )
+def _again(workers: Workers, task: Any, done: Future[Any]) -> Future[Any]:
+    """Submit a task once more unless it was done before a process died."""
+    return workers.submit(_do, task) if isinstance(done.exception(), BrokenExecutor) else done
 
 
 _worker: list[Callable[[Any], Any]] = []
 """A process's own."""
 
 
-def _begin_worker(prepare: Callable[[], Callable[[Any], Any]]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
+def _prepare(prepare: Callable[[], Callable[[Any], Any]]) -> None:
     _worker.append(prepare())
 
 
