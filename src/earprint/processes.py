@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from typing import Any, ParamSpec, Self, TypeVar
@@ -43,9 +44,8 @@ class Workers:
         self.jobs = jobs
         self._begin, self._given = begin, given
         self._context = get_context("spawn")
-        self._gave_up = self._context.Event()
         self._lock = threading.Lock()
-        self._pool = self._new_pool(jobs)
+        self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -55,7 +55,8 @@ class Workers:
 
     def close(self) -> None:
         """End them once they are done with what they have begun."""
-        self._pool.shutdown(cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
 
     def give_up(self) -> None:
         """Tell them that nobody wants what they are at; see `given_up`."""
@@ -70,6 +71,8 @@ class Workers:
         are new ones.
         """
         with self._lock, _as_workers_begin():
+            if self._pool is None:
+                self._pool = self._new_pool(self.jobs)
             try:
                 return self._pool.submit(function, *args, **kwargs)
             except BrokenExecutor:
@@ -85,6 +88,10 @@ class Workers:
             with self._lock, _as_workers_begin():
                 future = pool.submit(function, *args, **kwargs)
             return future.result()
+
+    @cached_property
+    def _gave_up(self) -> Event:
+        return self._context.Event()  # its first one begins a process, too
 
     def _new_pool(self, jobs: int) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
