@@ -8,54 +8,22 @@ of tracks and segments are never used twice.
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from earprint.library.database import FILE_NAME, FORMAT_VERSION, OLDEST_FORMAT, Database
+from earprint.library.database import Database
 from earprint.library.records import Track
-from earprint.library.segments import Segment
-
-__all__ = [
-    "FILE_NAME",
-    "FORMAT_VERSION",
-    "Catalogue",
-    "NewTrack",
-    "Snapshot",
-    "StoredTrack",
-    "enter_segment",
-    "has_table",
-    "mark_format",
-    "timestamp",
-]
-
-REMOVED = """CREATE INDEX IF NOT EXISTS removed ON tracks (segment_id, n_rows) WHERE removed_at IS NOT NULL"""
-"""What was removed and is still on the disk, found without looking at all tracks.
-
-Earlier libraries lack it.
-"""
-
-CHECKS = """CREATE TABLE IF NOT EXISTS track_checks (
-    track_id INTEGER PRIMARY KEY, checksum TEXT, damage TEXT)"""
-"""Digest of each track's vectors, and what is wrong with them if anything is.
-
-Earlier libraries of format 1 lack this table, and earlier programs pass it over.
-"""
-
-_SCHEMA = (
-    """CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)""",
-    """CREATE TABLE segments (
-        id INTEGER PRIMARY KEY, file TEXT NOT NULL UNIQUE, rows INTEGER NOT NULL,
-        dim INTEGER NOT NULL, checksum TEXT NOT NULL, created_at TEXT NOT NULL)""",
-    """CREATE TABLE tracks (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT, title TEXT NOT NULL, artist TEXT,
-        album TEXT, duration_s REAL NOT NULL, content_hash TEXT NOT NULL, added_at TEXT NOT NULL,
-        model_id TEXT NOT NULL, segment_id INTEGER NOT NULL REFERENCES segments (id),
-        first_row INTEGER NOT NULL, n_rows INTEGER NOT NULL, removed_at TEXT)""",
-    """CREATE UNIQUE INDEX live_content ON tracks (content_hash) WHERE removed_at IS NULL""",
-    """CREATE INDEX live_path ON tracks (path) WHERE removed_at IS NULL""",
-    REMOVED,
+from earprint.library.schema import (
     CHECKS,
+    REMOVED,
+    SCHEMA,
+    enter_segment,
+    has,
+    has_table,
+    note,
+    segments_of,
+    timestamp,
 )
+from earprint.library.segments import Segment
 
 _TRACK = "id, path, title, artist, album, duration_s, content_hash, added_at"
 
@@ -115,7 +83,7 @@ class Catalogue(Database):
     """
 
     def __init__(self, folder: Path, *, create: bool) -> None:
-        super().__init__(folder, create=create, schema=_SCHEMA)
+        super().__init__(folder, create=create, schema=SCHEMA)
 
     # Reading
 
@@ -133,7 +101,7 @@ class Catalogue(Database):
                 f"SELECT {_TRACK}, segment_id, first_row, n_rows, {columns} FROM tracks {join} "
                 "WHERE removed_at IS NULL ORDER BY segment_id, first_row"
             ).fetchall()
-            segments = _segments(connection)
+            segments = segments_of(connection)
             meta = connection.execute("SELECT key, value FROM meta").fetchall()
         tracks = [StoredTrack(Track(*row[:-5]), *row[-5:]) for row in rows]
         return Snapshot(tracks, segments, dict(meta))
@@ -144,7 +112,7 @@ class Catalogue(Database):
         Far less work than a `snapshot` where tracks are many.
         """
         with self.reading() as connection:
-            segments = _segments(connection)
+            segments = segments_of(connection)
             live = connection.execute(
                 "SELECT segment_id, sum(n_rows) FROM tracks WHERE removed_at IS NULL GROUP BY segment_id"
             ).fetchall()
@@ -156,7 +124,7 @@ class Catalogue(Database):
         Rows that no track has, as a repair may leave some, count as live.
         """
         with self.reading() as connection:
-            segments = _segments(connection)
+            segments = segments_of(connection)
             removed = connection.execute(
                 "SELECT segment_id, sum(n_rows) FROM tracks WHERE removed_at IS NOT NULL GROUP BY segment_id"
             ).fetchall()
@@ -224,14 +192,14 @@ class Catalogue(Database):
         """Make what earlier libraries of this format lack."""
         with self._reporting():
             for kind, name, statement in (("table", "track_checks", CHECKS), ("index", "removed", REMOVED)):
-                if not _has(self._connection, kind, name):
+                if not has(self._connection, kind, name):
                     with self._transaction():
                         self._connection.execute(statement)
 
     def set_meta(self, facts: dict[str, str]) -> None:
         """Enter facts about the whole library that are not there yet."""
         with self.changing() as connection:
-            _note(connection, facts)
+            note(connection, facts)
 
     def enter(
         self, segment: Segment, tracks: Sequence[NewTrack], model_id: str
@@ -255,7 +223,7 @@ class Catalogue(Database):
         added: list[Track] = []
         replaced: list[Track] = []
         with self.changing() as connection:
-            _note(connection, facts or {})
+            note(connection, facts or {})
             for segment, tracks in batches:
                 enter_segment(connection, segment)
                 first_row = 0
@@ -299,43 +267,3 @@ class Catalogue(Database):
         self._connection.executemany(
             "UPDATE tracks SET removed_at = ? WHERE id = ?", [(now, track.id) for track in tracks]
         )
-
-
-def _segments(connection: sqlite3.Connection) -> dict[int, Segment]:
-    rows = connection.execute("SELECT id, file, rows, dim, checksum FROM segments ORDER BY id").fetchall()
-    return {row[0]: Segment(*row) for row in rows}
-
-
-def _note(connection: sqlite3.Connection, facts: dict[str, str]) -> None:
-    connection.executemany("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", facts.items())
-    mark_format(connection)
-
-
-def mark_format(connection: sqlite3.Connection) -> None:
-    """Say within a transaction which programs may open the catalogue, by how its fingerprints are stored."""
-    found = connection.execute("SELECT value FROM meta WHERE key = 'storage'").fetchone()
-    version = OLDEST_FORMAT if found is None or found[0] == "half" else FORMAT_VERSION
-    connection.execute(f"PRAGMA user_version = {version}")
-
-
-def enter_segment(connection: sqlite3.Connection, segment: Segment, table: str = "segments") -> None:
-    """Enter a segment within a transaction."""
-    connection.execute(
-        f"INSERT INTO {table} (id, file, rows, dim, checksum, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-        (segment.id, segment.file, segment.rows, segment.width, segment.checksum, timestamp()),
-    )
-
-
-def has_table(connection: sqlite3.Connection, name: str) -> bool:
-    """Tell whether the catalogue has a table of this name."""
-    return _has(connection, "table", name)
-
-
-def _has(connection: sqlite3.Connection, kind: str, name: str) -> bool:
-    query = "SELECT 1 FROM sqlite_master WHERE type = ? AND name = ?"
-    return connection.execute(query, (kind, name)).fetchone() is not None
-
-
-def timestamp() -> str:
-    """Return the present moment, ISO 8601, UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

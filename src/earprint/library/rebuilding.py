@@ -12,11 +12,12 @@ from pathlib import Path
 from earprint.encoder.base import Encoder
 from earprint.encoder.storage import Storage
 from earprint.errors import LibraryError
-from earprint.library.catalogue import Catalogue, enter_segment, has_table, mark_format
+from earprint.library.catalogue import Catalogue
 from earprint.library.elsewhere import EncodesFiles
 from earprint.library.recomputing import Recomputed, recompute
 from earprint.library.relocation import Placement, place, remember_last_segment
 from earprint.library.reports import RebuildReport
+from earprint.library.schema import enter_segment, has_table, mark_format
 from earprint.library.segments import (
     Segment,
     checksum_of,

@@ -8,7 +8,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from earprint.library.catalogue import Catalogue, enter_segment
+from earprint.library.catalogue import Catalogue
+from earprint.library.schema import enter_segment
 from earprint.library.segments import Segment
 
 
