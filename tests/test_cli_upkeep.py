@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from earprint import encoder
+from earprint.audio import stream_audio
 from earprint.cli.main import app
+from earprint.library import FilesInProcesses
 from fake_encoder import FakeEncoder
 from libraries import OtherEncoder, finds, open_library, write_music
 
@@ -38,6 +41,35 @@ def test_compact(folder):
         "3 segments became 1; 20 fingerprints of removed recordings deleted, 1.3 kB freed\n"
     )
     assert run(folder, "compact").stdout == "nothing to do: 1 segment\n"
+
+
+def test_long_runs_go_on_in_processes_with_the_model_that_was_named(tmp_path, monkeypatch):
+    asked = []
+
+    class Here(FilesInProcesses):
+        """Does in this process, with the encoders that stand in for networks, what is asked of others."""
+
+        def __init__(self, model):
+            super().__init__(model, 1, after_s=0)
+
+        def encode_file(self, path):
+            asked.append((self._model, path.name))
+            return encoder.load_encoder(self._model).encode(stream_audio(path)), []
+
+    monkeypatch.setattr("earprint.library.FilesInProcesses", Here)
+    write_music(tmp_path / "music", range(2))
+    names = ["tune 0.wav", "tune 1.wav"]
+    assert run(tmp_path / "lib", "add", tmp_path / "music").exit_code == 0
+    assert asked == [("dense", name) for name in names]
+    asked.clear()
+    assert run(tmp_path / "lib", "rebuild", "--model", "other").exit_code == 0
+    assert asked == [("other", name) for name in names]
+    asked.clear()
+    (segment,) = (tmp_path / "lib" / "segments").iterdir()
+    segment.write_bytes(segment.read_bytes()[:-1])
+    assert run(tmp_path / "lib", "repair", "--model", "other").exit_code == 0
+    assert asked == [("other", "tune 1.wav")]
+    assert run(tmp_path / "lib", "verify").exit_code == 0
 
 
 def test_verify_and_repair(folder, tmp_path):

@@ -1,5 +1,6 @@
 """NumPy's products: one thread while earprint computes, and as many as before afterwards."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,7 +10,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from earprint import Library
 from earprint.demo.composer import compose, write_wav
 from earprint.index import ExactIndex
-from earprint.threads import PROCESS_WIDE, one_thread_for_products
+from earprint.threads import PROCESS_WIDE, one_thread_for_products, usable_cores
 from tinyencoder import TinyEncoder
 
 
@@ -92,3 +93,14 @@ def test_a_library_computes_in_one_thread(tmp_path, monkeypatch):
         assert library.identify(np.asarray(compose(1, 4.0), np.float32)).candidates
     assert encoder.seen == set(products) == {1}
     assert threads() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no process is kept to some cores here")
+def test_only_the_cores_that_may_be_used_count():
+    before = os.sched_getaffinity(0)
+    assert usable_cores() == len(before)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
