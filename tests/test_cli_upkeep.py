@@ -44,13 +44,14 @@ def test_compact(folder):
 
 
 def test_long_runs_go_on_in_processes_with_the_model_that_was_named(tmp_path, monkeypatch):
-    asked = []
+    asked, made = [], []
 
     class Here(FilesInProcesses):
         """Does in this process, with the encoders that stand in for networks, what is asked of others."""
 
-        def __init__(self, model):
-            super().__init__(model, 1, after_s=0)
+        def __init__(self, model, jobs=1, after_s=0.0):
+            made.append(jobs)
+            super().__init__(model, jobs, after_s=0.0)
 
         def encode_file(self, path):
             asked.append((self._model, path.name))
@@ -70,6 +71,10 @@ def test_long_runs_go_on_in_processes_with_the_model_that_was_named(tmp_path, mo
     assert run(tmp_path / "lib", "repair", "--model", "other").exit_code == 0
     assert asked == [("other", "tune 1.wav")]
     assert run(tmp_path / "lib", "verify").exit_code == 0
+    for verb in (["add", tmp_path / "music"], ["rebuild"], ["repair"]):
+        assert run(tmp_path / "lib", *verb, "--model", "other", "--jobs", "3").exit_code == 0
+        assert made[-1] == 3
+    assert run(tmp_path / "lib", "rebuild", "--jobs", "-1").exit_code == 2
 
 
 def test_verify_and_repair(folder, tmp_path):

@@ -8,9 +8,10 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from earprint import Library
+from earprint.cores import usable_cores
 from earprint.demo.composer import compose, write_wav
 from earprint.index import ExactIndex
-from earprint.threads import PROCESS_WIDE, one_thread_for_products, usable_cores
+from earprint.threads import PROCESS_WIDE, one_thread_for_products
 from tinyencoder import TinyEncoder
 
 

@@ -1,4 +1,4 @@
-"""How many cores there are, and one thread for NumPy's products beside other work.
+"""One thread for NumPy's products where many small ones are made beside other work.
 
 The threads of OpenBLAS, which most builds of NumPy bring, wait busily for some 30 ms after each product, and
 take the cores from whatever else computes: the index's search, the files that are fingerprinted at the same
@@ -8,7 +8,6 @@ A program of its own, as the command line is, best says so before NumPy is impor
 Here it is done for whoever uses earprint within a program that may want NumPy's threads for other things.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -20,13 +19,6 @@ from threadpoolctl import ThreadpoolController
 PROCESS_WIDE = ["pthreads", "intel", "gnu", "tbb"]
 """By what libraries have threads whose number is the whole process's: OpenBLAS in NumPy's wheels, and MKL. By
 OpenMP, as in FAISS, every thread that calls has its own, and these are left alone."""
-
-
-def usable_cores() -> int:
-    """Count the cores that this process may use, at least 1."""
-    if hasattr(os, "sched_getaffinity"):  # not on every system
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @cache

@@ -7,11 +7,13 @@ import typer
 
 from earprint.cli import messages, output
 from earprint.cli.options import (
+    JobsOption,
     LibraryOption,
     ModelOption,
     StorageOption,
     library_path,
     one_thread_for_numpy,
+    processes_for,
     storage_name,
 )
 from earprint.cli.progress import progress_bar, say, shown_on
@@ -24,10 +26,11 @@ def add(
     library: LibraryOption = None,
     model: ModelOption = "dense",
     storage: StorageOption = None,
+    jobs: JobsOption = 0,
 ) -> None:
     """Add recordings; ends with exit code 2 if any file failed."""
     one_thread_for_numpy()
-    from earprint.library import FilesInProcesses, Library
+    from earprint.library import Library
 
     folder = library_path(ctx, library)
     _refuse_if_all_are_missing(paths)
@@ -35,7 +38,7 @@ def add(
     try:
         with (
             progress_bar() as progress,
-            FilesInProcesses(model) as processes,
+            processes_for(model, jobs) as processes,
             Library(
                 folder,
                 create=True,

@@ -124,6 +124,9 @@ INDEX_OPTION: Final = (
 )
 METHOD_OPTION: Final = "How sequences are compared: every alignment re-scored, or as in the paper."
 VERBOSE_OPTION: Final = "With no match, also give the best guess and the threshold it missed."
+JOBS_OPTION: Final = (
+    "Files fingerprinted at a time, each in a process of its own; 0 for one per core, once it takes long."
+)
 SEED_OPTION: Final = "Choice of music, places and noise."
 FOLDER_ARGUMENT: Final = "Music of your own to use instead."
 ADD_ARGUMENT: Final = "Files and folders."

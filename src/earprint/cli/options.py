@@ -16,6 +16,7 @@ from earprint.errors import LibraryError
 
 if TYPE_CHECKING:
     from earprint.encoder.storage import StorageName
+    from earprint.library import FilesInProcesses
 
 LIBRARY_VARIABLE = "EARPRINT_LIBRARY"
 """Environment variable that names the library's folder."""
@@ -49,6 +50,7 @@ class IndexChoice(StrEnum):
 StorageOption = Annotated[
     StorageChoice | None, typer.Option("--storage", help=messages.STORAGE_OPTION, show_default=False)
 ]
+JobsOption = Annotated[int, typer.Option("--jobs", metavar="N", min=0, help=messages.JOBS_OPTION)]
 IndexOption = Annotated[IndexChoice, typer.Option("--index", help=messages.INDEX_OPTION)]
 
 
@@ -71,6 +73,13 @@ def one_thread_for_numpy() -> None:
     in threads of its own: the index's search, and the files that are fingerprinted at the same time.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def processes_for(model: str, jobs: int) -> "FilesInProcesses":
+    """Give what fingerprints files in processes: in so many from the beginning, or once a run is long."""
+    from earprint.library import FilesInProcesses
+
+    return FilesInProcesses(model, jobs, after_s=0.0) if jobs else FilesInProcesses(model)
 
 
 def library_path(ctx: typer.Context, after_verb: str | None) -> Path:

@@ -7,12 +7,14 @@ import typer
 
 from earprint.cli import messages, output, upkeep_messages
 from earprint.cli.options import (
+    JobsOption,
     JsonOption,
     LibraryOption,
     ModelOption,
     StorageOption,
     library_path,
     one_thread_for_numpy,
+    processes_for,
     storage_name,
 )
 from earprint.cli.progress import progress_bar, say, shown_on
@@ -78,14 +80,15 @@ def repair(
     drop_lost: Annotated[bool, typer.Option("--drop-lost", help=upkeep_messages.DROP_LOST_OPTION)] = False,
     library: LibraryOption = None,
     model: ModelOption = "dense",
+    jobs: JobsOption = 0,
 ) -> None:
     """Repair; ends with exit code 2 if anything stays damaged."""
     one_thread_for_numpy()
-    from earprint.library import FilesInProcesses, Library
+    from earprint.library import Library
 
     with (
         progress_bar() as progress,
-        FilesInProcesses(model) as processes,
+        processes_for(model, jobs) as processes,
         Library(library_path(ctx, library), create=False, model=model, on_wait=_above(progress)) as opened,
     ):
         report = opened.repair(
@@ -115,10 +118,11 @@ def rebuild(
     library: LibraryOption = None,
     model: ModelOption = "dense",
     storage: StorageOption = None,
+    jobs: JobsOption = 0,
 ) -> None:
     """Rebuild; ends with exit code 2 if the library stays as it was."""
     one_thread_for_numpy()
-    from earprint.library import FilesInProcesses, Library
+    from earprint.library import Library
 
     folder = library_path(ctx, library)
     if give_up:
@@ -129,7 +133,7 @@ def rebuild(
     try:
         with (
             progress_bar() as progress,
-            FilesInProcesses(model) as processes,
+            processes_for(model, jobs) as processes,
             Library(
                 folder,
                 create=False,

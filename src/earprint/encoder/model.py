@@ -20,9 +20,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from earprint.cores import usable_cores
 from earprint.encoder.codebook import Codebook, read_codebook
 from earprint.errors import ModelError
-from earprint.threads import usable_cores
 
 BATCH: Final = 64
 """Windows given to the network at once."""

@@ -13,9 +13,9 @@ import typer
 from earprint.cli import output
 from earprint.cli.options import IndexChoice, Method, StorageChoice
 from earprint.cli.progress import quiet_progress
+from earprint.cores import usable_cores
 from earprint.evaluation.help import HELP
 from earprint.evaluation.kinds import Kind
-from earprint.threads import usable_cores
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, cast
 
+from earprint.cores import usable_cores
 from earprint.encoder.codebook import Codebook
 from earprint.encoder.storage import CompactStorage, Stored
 from earprint.errors import LibraryError
@@ -13,7 +14,6 @@ from earprint.index.exact import ExactIndex
 from earprint.index.inverted import InvertedIndex, Span
 from earprint.index.lists import SegmentLists
 from earprint.index.rows import Rows, let_go
-from earprint.threads import usable_cores
 
 if TYPE_CHECKING:
     import numpy as np

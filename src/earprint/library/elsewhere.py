@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio import stream_audio
+from earprint.cores import usable_cores
 from earprint.encoder.base import Fingerprints
 from earprint.encoder.registry import load_encoder
 from earprint.errors import AudioError, EarprintError
 from earprint.processes import Workers, given_up
-from earprint.threads import usable_cores
 
 PROCESSES = min(16, usable_cores())
 """Files done at a time: one for each core, as far as one process can keep up with packing and writing."""

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio import content_hash, read_tags, stream_audio, survey
+from earprint.cores import usable_cores
 from earprint.encoder.base import Encoder, Fingerprints
 from earprint.encoder.storage import Storage, Stored
 from earprint.errors import AudioError, EarprintError
@@ -31,7 +32,7 @@ from earprint.library.paths import path_text
 from earprint.library.records import AddReport, Failure, Track
 from earprint.library.segments import checksum_of
 from earprint.library.telling import OnEvent, Telling
-from earprint.threads import one_thread_for_products, usable_cores
+from earprint.threads import one_thread_for_products
 
 WORKERS = max(2, min(4, usable_cores()))
 """Files decoded and encoded at a time; Python's lock is held a quarter of the time, so more would wait."""

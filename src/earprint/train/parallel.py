@@ -9,9 +9,9 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any, TypeVar
 
+from earprint.cores import usable_cores
 from earprint.errors import TrainingError
 from earprint.processes import Workers
-from earprint.threads import usable_cores
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
