@@ -8,19 +8,19 @@ from earprint import processes
 from earprint.library import elsewhere
 
 
-def encode_or_die(model, path):
+def encode_or_die(model, path, model_id):
     """Fingerprint a file, but end the process if its name asks for it, as a decoder that crashes would."""
     if "crash" in path.name:
         os.kill(os.getpid(), signal.SIGKILL)
     if "broken" in path.name:
         raise ZeroDivisionError("no such luck")
-    return elsewhere.encode_here(model, path)
+    return elsewhere.encode_here(model, path, model_id)
 
 
-def encode_for_ever(model, path):
+def encode_for_ever(model, path, model_id):
     """Take very long over a file, unless nobody wants it any more."""
     if "long" not in path.name:
-        return elsewhere.encode_here(model, path)
+        return elsewhere.encode_here(model, path, model_id)
     (path.parent / "begun.txt").touch()
     while not processes.given_up():
         time.sleep(0.01)

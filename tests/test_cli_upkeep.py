@@ -53,7 +53,7 @@ def test_long_runs_go_on_in_processes_with_the_model_that_was_named(tmp_path, mo
             made.append(jobs)
             super().__init__(model, jobs, after_s=0.0)
 
-        def encode_file(self, path):
+        def encode_file(self, path, model_id):
             asked.append((self._model, path.name))
             return encoder.load_encoder(self._model).encode(stream_audio(path)), []
 

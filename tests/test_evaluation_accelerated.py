@@ -246,4 +246,4 @@ def test_workers_compute_in_torch_too(whole, world, tmp_path, monkeypatch):
 
 def test_a_worker_that_is_gone_is_told(whole):
     with Workers(1, "cuda:99") as workers, pytest.raises(EvaluationError, match="worker process has ended"):
-        FilesByWorkers(workers, str(whole)).encode_file(whole)
+        FilesByWorkers(workers, str(whole)).encode_file(whole, "any")

@@ -10,10 +10,13 @@ import pytest
 
 import fragile
 from earprint import Library
-from earprint.errors import AudioError
+from earprint.encoder import load_encoder
+from earprint.errors import AudioError, ModelError
 from earprint.library import FilesInProcesses, elsewhere
 from earprint.processes import Workers, given_up
-from fake_encoder import tune, write_wav
+from fake_encoder import FakeEncoder, tune, write_wav
+
+DENSE = load_encoder("dense", 1).model_id
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
@@ -54,9 +57,9 @@ def test_a_rebuild_and_a_repair_use_processes(folder, tmp_path, monkeypatch):
     asked = []
 
     class Noting(FilesInProcesses):
-        def encode_file(self, path):
+        def encode_file(self, path, model_id):
             asked.append(path.name)
-            return super().encode_file(path)
+            return super().encode_file(path, model_id)
 
     with Library(tmp_path / "library", storage="half") as library, Noting("dense", 1, after_s=0) as processes:
         library.add(folder / "0.wav", folder / "1.wav")
@@ -78,9 +81,9 @@ def test_a_run_goes_on_elsewhere_once_it_is_long(folder, tmp_path, after_s, move
     asked = []
 
     class Noting(FilesInProcesses):
-        def encode_file(self, path):
+        def encode_file(self, path, model_id):
             asked.append(path)
-            return elsewhere.encode_here("dense", path)
+            return elsewhere.encode_here("dense", path, model_id)
 
     with Library(tmp_path / "library") as library, Noting("dense", 1, after_s=after_s) as processes:
         assert len(library.add(folder, elsewhere=processes).added) == 5
@@ -93,9 +96,9 @@ def test_a_run_near_its_end_stays_where_it_is(folder, tmp_path):
     class Soon(FilesInProcesses):
         after_s = 0.0
 
-        def encode_file(self, path):
+        def encode_file(self, path, model_id):
             asked.append(path.name)
-            return elsewhere.encode_here("dense", path)
+            return elsewhere.encode_here("dense", path, model_id)
 
     with Library(tmp_path / "library") as library, Soon("dense", 1) as processes:
 
@@ -113,9 +116,9 @@ def test_files_that_are_there_already_do_not_count_as_most_of_a_run(folder, tmp_
     asked = []
 
     class Soon(FilesInProcesses):
-        def encode_file(self, path):
+        def encode_file(self, path, model_id):
             asked.append(path.name)
-            return elsewhere.encode_here("dense", path)
+            return elsewhere.encode_here("dense", path, model_id)
 
     with Library(tmp_path / "library") as library, Soon("dense", 1, after_s=3600.0) as processes:
         library.add(folder)
@@ -145,10 +148,20 @@ def test_a_file_that_ends_its_process_has_failed_and_the_others_go_on(folder, tm
         assert all("ended the process that read it" in failure.cause for failure in report.failed)
 
 
+def test_no_fingerprints_of_another_model_get_in(folder, tmp_path):
+    with Library(tmp_path / "library", encoder=FakeEncoder()) as library:
+        with (
+            FilesInProcesses("dense", 1, after_s=0) as processes,
+            pytest.raises(ModelError, match="fake-0001"),
+        ):
+            library.add(folder, elsewhere=processes)
+        assert library.tracks() == []
+
+
 def test_an_unforeseen_error_is_the_file_s(folder, monkeypatch):
     monkeypatch.setattr(elsewhere, "stream_audio", lambda *_a, **_k: 1 / 0)
     with pytest.raises(AudioError, match=r"0\.wav: ZeroDivisionError: division by zero"):
-        elsewhere.encode_here("dense", folder / "0.wav")
+        elsewhere.encode_here("dense", folder / "0.wav", DENSE)
 
 
 def test_an_interruption_does_not_wait_for_a_long_file(folder, tmp_path, monkeypatch):
@@ -175,7 +188,7 @@ def test_an_interruption_does_not_wait_for_a_long_file(folder, tmp_path, monkeyp
 def test_reading_ends_when_nobody_wants_it(folder, monkeypatch):
     monkeypatch.setattr(elsewhere, "given_up", lambda: True)
     with pytest.raises(AudioError, match="was given up"):
-        elsewhere.encode_here("dense", folder / "0.wav")
+        elsewhere.encode_here("dense", folder / "0.wav", DENSE)
 
 
 def test_workers_compute_in_one_thread_and_leave_interruptions_to_the_parent():

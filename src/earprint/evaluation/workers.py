@@ -82,9 +82,9 @@ class FilesByWorkers:
         self._workers, self._model = workers, model
         self.files_at_once = workers.jobs
 
-    def encode_file(self, path: Path) -> tuple[Fingerprints, list[str]]:
+    def encode_file(self, path: Path, model_id: str) -> tuple[Fingerprints, list[str]]:
         """Fingerprint a file."""
-        return finished(self._workers.submit(encode_here, self._model, path))
+        return finished(self._workers.submit(encode_here, self._model, path, model_id))
 
     def give_up(self) -> None:
         """Have calls of `encode_file` end soon; the evaluation ends."""

@@ -17,7 +17,7 @@ from earprint.audio import stream_audio
 from earprint.cores import usable_cores
 from earprint.encoder.base import Fingerprints
 from earprint.encoder.registry import load_encoder
-from earprint.errors import AudioError, EarprintError
+from earprint.errors import AudioError, EarprintError, ModelError
 from earprint.processes import Workers, given_up
 
 PROCESSES = min(16, usable_cores())
@@ -41,8 +41,8 @@ class EncodesFiles(Protocol):
     files_at_once: int
     after_s: float
 
-    def encode_file(self, path: Path) -> tuple[Fingerprints, list[str]]:
-        """Fingerprint a file with the library's encoder, and tell what was wrong with it; from any thread."""
+    def encode_file(self, path: Path, model_id: str) -> tuple[Fingerprints, list[str]]:
+        """Fingerprint a file with the model of this identity; tell what was wrong with it; from any thread."""
         ...
 
     def give_up(self) -> None:
@@ -79,20 +79,22 @@ class FilesInProcesses:
     def __exit__(self, *_: object) -> None:
         self._workers.close()
 
-    def encode_file(self, path: Path) -> tuple[Fingerprints, list[str]]:
+    def encode_file(self, path: Path, model_id: str) -> tuple[Fingerprints, list[str]]:
         """Fingerprint a file.
 
         Raises
         ------
         AudioError
             If there is nothing to be had from it.
+        ModelError
+            If the model has another identity.
         """
         try:
-            return self._workers.submit(encode_here, self._model, path).result()
+            return self._workers.submit(encode_here, self._model, path, model_id).result()
         except BrokenExecutor:  # this file's fault or that of another one at the same time
             pass
         try:
-            return self._workers.call_alone(encode_here, self._model, path)
+            return self._workers.call_alone(encode_here, self._model, path, model_id)
         except BrokenExecutor as error:
             raise AudioError(
                 f"{path}: ended the process that read it, being damaged or for want of memory; leave it "
@@ -104,10 +106,15 @@ class FilesInProcesses:
         self._workers.give_up()
 
 
-def encode_here(model: str, path: Path) -> tuple[Fingerprints, list[str]]:
+def encode_here(model: str, path: Path, model_id: str) -> tuple[Fingerprints, list[str]]:
     """Fingerprint a file in this process, a worker, and tell what was wrong with it."""
     warnings: list[str] = []
     encoder = load_encoder(model, 1)
+    if encoder.model_id != model_id:
+        raise ModelError(
+            f"{model}: is {encoder.model_id}, and the library's model is {model_id}; name the library's model "
+            "where its files are fingerprinted"
+        )
     try:
         return encoder.encode(_as_long_as_wanted(stream_audio(path, on_warning=warnings.append))), warnings
     except EarprintError:

@@ -240,7 +240,7 @@ class _Ingestion:
         if elsewhere is None:
             fingerprints = self._encoder.encode(self._blocks(path, warnings))
         else:
-            fingerprints, warnings = elsewhere.encode_file(path)
+            fingerprints, warnings = elsewhere.encode_file(path, self._encoder.model_id)
         vectors = pack(fingerprints, self._storage)
         tags = read_tags(path)
         new = NewTrack(
