@@ -42,7 +42,7 @@ class EncodesFiles(Protocol):
     after_s: float
 
     def encode_file(self, path: Path, model_id: str) -> tuple[Fingerprints, list[str]]:
-        """Fingerprint a file with the model of this identity; tell what was wrong with it; from any thread."""
+        """Fingerprint a file with the model of this identity; say what was wrong with it; from any thread."""
         ...
 
     def give_up(self) -> None:
@@ -112,7 +112,7 @@ def encode_here(model: str, path: Path, model_id: str) -> tuple[Fingerprints, li
     encoder = load_encoder(model, 1)
     if encoder.model_id != model_id:
         raise ModelError(
-            f"{model}: is {encoder.model_id}, and the library's model is {model_id}; name the library's model "
+            f"{model}: is {encoder.model_id}, the library's model is {model_id}; name the library's model "
             "where its files are fingerprinted"
         )
     try:
