@@ -63,6 +63,14 @@ def tune(seed, seconds=6.0):
     return samples.astype(np.float32)
 
 
+def write_tunes(folder, count, seconds):
+    """Make a folder of tunes 0.wav, 1.wav and so on."""
+    folder.mkdir()
+    for i in range(count):
+        write_wav(folder / f"{i}.wav", tune(i, seconds))
+    return folder
+
+
 def write_wav(path, samples):
     """Write mono 16 kHz float samples as 16-bit PCM."""
     with wave.open(str(path), "wb") as file:

@@ -14,7 +14,7 @@ from earprint.encoder import load_encoder
 from earprint.errors import AudioError, ModelError
 from earprint.library import FilesInProcesses, elsewhere
 from earprint.processes import Workers, given_up
-from fake_encoder import FakeEncoder, tune, write_wav
+from fake_encoder import FakeEncoder, tune, write_tunes, write_wav
 
 DENSE = load_encoder("dense", 1).model_id
 
@@ -23,11 +23,19 @@ on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="look
 
 @pytest.fixture
 def folder(tmp_path):
-    music = tmp_path / "music"
-    music.mkdir()
-    for i in range(5):
-        write_wav(music / f"{i}.wav", tune(i, 4.0))
-    return music
+    return write_tunes(tmp_path / "music", 5, 4.0)
+
+
+class Here(FilesInProcesses):
+    """Does in this process what is asked of others, and notes it."""
+
+    def __init__(self, after_s):
+        super().__init__("dense", 1, after_s)
+        self.asked = []
+
+    def encode_file(self, path, model_id):
+        self.asked.append(path.name)
+        return elsewhere.encode_here("dense", path, model_id)
 
 
 def rows_of(library):
@@ -78,29 +86,13 @@ def test_a_rebuild_and_a_repair_use_processes(folder, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("after_s", "moved"), [(0.0, 5), (3600.0, 0)])
 def test_a_run_goes_on_elsewhere_once_it_is_long(folder, tmp_path, after_s, moved):
-    asked = []
-
-    class Noting(FilesInProcesses):
-        def encode_file(self, path, model_id):
-            asked.append(path)
-            return elsewhere.encode_here("dense", path, model_id)
-
-    with Library(tmp_path / "library") as library, Noting("dense", 1, after_s=after_s) as processes:
+    with Library(tmp_path / "library") as library, Here(after_s) as processes:
         assert len(library.add(folder, elsewhere=processes).added) == 5
-    assert len(asked) == moved
+    assert len(processes.asked) == moved
 
 
 def test_a_run_near_its_end_stays_where_it_is(folder, tmp_path):
-    asked = []
-
-    class Soon(FilesInProcesses):
-        after_s = 0.0
-
-        def encode_file(self, path, model_id):
-            asked.append(path.name)
-            return elsewhere.encode_here("dense", path, model_id)
-
-    with Library(tmp_path / "library") as library, Soon("dense", 1) as processes:
+    with Library(tmp_path / "library") as library, Here(3600.0) as processes:
 
         def wait(event):
             # Time passes only once most is done.
@@ -109,18 +101,11 @@ def test_a_run_near_its_end_stays_where_it_is(folder, tmp_path):
         for i in range(5, 20):
             write_wav(folder / f"short {i}.wav", tune(i, 0.5))
         library.add(folder, elsewhere=processes, on_event=wait)
-    assert asked == []
+    assert processes.asked == []
 
 
 def test_files_that_are_there_already_do_not_count_as_most_of_a_run(folder, tmp_path):
-    asked = []
-
-    class Soon(FilesInProcesses):
-        def encode_file(self, path, model_id):
-            asked.append(path.name)
-            return elsewhere.encode_here("dense", path, model_id)
-
-    with Library(tmp_path / "library") as library, Soon("dense", 1, after_s=3600.0) as processes:
+    with Library(tmp_path / "library") as library, Here(3600.0) as processes:
         library.add(folder)
         for i in range(5, 21):
             write_wav(folder / f"short {i:02}.wav", tune(i, 0.5))
@@ -131,7 +116,7 @@ def test_files_that_are_there_already_do_not_count_as_most_of_a_run(folder, tmp_
 
         report = library.add(folder, elsewhere=processes, on_event=wait)
         assert len(report.skipped) == 5
-    assert asked[-1] == "short 20.wav"
+    assert processes.asked[-1] == "short 20.wav"
 
 
 def test_a_file_that_ends_its_process_has_failed_and_the_others_go_on(folder, tmp_path, monkeypatch):

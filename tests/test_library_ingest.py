@@ -9,16 +9,12 @@ import pytest
 from earprint.encoder.storage import HalfStorage
 from earprint.errors import AudioError, ModelError
 from earprint.library import Track, ingest
-from fake_encoder import FakeEncoder, tune, write_wav
+from fake_encoder import FakeEncoder, tune, write_tunes, write_wav
 
 
 @pytest.fixture
 def folder(tmp_path):
-    music = tmp_path / "music"
-    music.mkdir()
-    for i in range(6):
-        write_wav(music / f"{i}.wav", tune(i, 3.0))
-    return music
+    return write_tunes(tmp_path / "music", 6, 3.0)
 
 
 class Store:

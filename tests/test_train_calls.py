@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 from earprint.audio.codec import CODECS, can_encode
 from earprint.cli.main import app
 from earprint.constants import SAMPLE_RATE
+from earprint.cores import process_count
 from earprint.errors import AudioError, TrainingError
 from earprint.train import calls, calls_packing
 from earprint.train.calls import Caller
 from earprint.train.calls_packing import make_calls
-from earprint.train.parallel import in_order, process_count
+from earprint.train.parallel import in_order
 from earprint.train.store import Pack, calls_by_recording, in_validation, open_pack
 from trainstore import make_store, pack_of
 

@@ -13,7 +13,7 @@ import typer
 from earprint.cli import output
 from earprint.cli.options import IndexChoice, Method, StorageChoice
 from earprint.cli.progress import quiet_progress
-from earprint.cores import usable_cores
+from earprint.cores import process_count
 from earprint.evaluation.help import HELP
 from earprint.evaluation.kinds import Kind
 
@@ -202,7 +202,7 @@ def evaluate(
     plan = Plan(
         lengths_s, snrs_db, queries, absent_queries, method.value, seed,
         speeds_percent=speeds, kinds=kinds, copies=augment_distractors,
-        manifest=read_manifest(manifest) if manifest is not None else None, jobs=jobs or usable_cores(),
+        manifest=read_manifest(manifest) if manifest is not None else None, jobs=process_count(jobs),
     )  # fmt: skip
     settings: dict[str, Any] = circumstances()
     if out is not None:

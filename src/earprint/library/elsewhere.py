@@ -1,8 +1,8 @@
 """Files decoded and encoded in other processes, each on one core, where no thread waits for Python's lock.
 
 FFmpeg hands over some 20 ms of sound at a time, and Python holds its lock between two of them, so that
-threads on several cores keep each other waiting (measured in docs/results/ingest.md). A process takes half a
-second to begin; a run goes on in processes when it has shown that it takes longer.
+threads on several cores keep each other waiting (measured in docs/results/ingest.md). A process takes
+some time to begin; a run goes on in processes when it has shown that it takes longer.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ PROCESSES = min(16, usable_cores())
 """Files done at a time: one for each core, as far as one process can keep up with packing and writing."""
 
 AFTER_S = 2.0
-"""Time after which a run goes on in processes, in seconds: some times what they take to begin."""
+"""Time after which a run goes on in processes, in seconds: more than they take to begin."""
 
 
 class EncodesFiles(Protocol):

@@ -35,7 +35,7 @@ from earprint.library.telling import OnEvent, Telling
 from earprint.threads import one_thread_for_products
 
 WORKERS = max(2, min(4, usable_cores()))
-"""Files decoded and encoded at a time; Python's lock is held a quarter of the time, so more would wait."""
+"""Files decoded and encoded at a time; more threads would wait for Python's lock."""
 
 QUEUED_FILES = 2 * WORKERS
 """Files begun or finished ahead of the one whose result is taken next; bounds memory."""
@@ -187,12 +187,12 @@ class _Ingestion:
         """Files that were passed over, but whose track was replaced by a file that took over its name."""
         if not self._report.replaced:
             return []
-        again = [path for path, digest in self._passed_over.items() if not self._known(digest)]
+        again = {path for path, digest in self._passed_over.items() if not self._known(digest)}
         for path in again:
             del self._passed_over[path]
         self._report.skipped[:] = [path for path in self._report.skipped if path not in again]
         self._telling.expect(again)
-        return again
+        return sorted(again)
 
     def _discover(self, paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         """Files to add, without repetition; reports paths that give none."""

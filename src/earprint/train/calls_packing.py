@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from earprint.constants import SAMPLE_RATE
+from earprint.cores import process_count
 from earprint.errors import TrainingError
 from earprint.train.calls import Call, Caller
 from earprint.train.packing import Recording, write_pack
-from earprint.train.parallel import in_order, process_count
+from earprint.train.parallel import in_order
 from earprint.train.store import Pack, has_pack, open_pack
 
 PER_TASK = 32

@@ -24,9 +24,10 @@ from earprint.audio import find_audio_files, load_audio
 from earprint.audio.codec import CODECS, can_encode, round_trip
 from earprint.audio.files import survey
 from earprint.constants import SAMPLE_RATE
+from earprint.cores import process_count
 from earprint.demo.degrade import align_direct_sound
 from earprint.errors import AudioError, TrainingError
-from earprint.train.parallel import in_order, process_count
+from earprint.train.parallel import in_order
 from earprint.train.store import Item, Pack, open_pack
 
 PEAK = 32_000

@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any, TypeVar
 
-from earprint.cores import usable_cores
 from earprint.errors import TrainingError
 from earprint.processes import Workers
 
@@ -18,11 +17,6 @@ Result = TypeVar("Result")
 
 AHEAD = 2
 """Tasks that wait beyond one for each process: none idles, and memory stays bounded."""
-
-
-def process_count(jobs: int) -> int:
-    """How many processes ``jobs`` asks for: itself, or one for each core that may be used if 0."""
-    return jobs or usable_cores()
 
 
 def in_order(
