@@ -36,9 +36,10 @@ import numpy as np
 from dying import Place, ToyEncoder, die_at
 from earprint.constants import SAMPLE_RATE
 from earprint.demo.composer import write_wav
-from earprint.library import Library, compaction, ingest
-from earprint.library.segments import checksum_of
-from earprint.library.storing import new_storage
+from earprint.library import Library, ingest
+from earprint.library.compatibility import new_storage
+from earprint.store import compaction
+from earprint.store.segments import checksum_of
 
 FILES = 40
 """Recordings to add and remove."""

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from earprint.constants import SAMPLE_RATE
-from earprint.encoder.base import AudioBlocks, Fingerprints
-from earprint.encoder.codebook import Codebook
-from earprint.library.database import Database
+from earprint.encoders.base import AudioBlocks, Fingerprints
+from earprint.quantization.codebook import Codebook
+from earprint.store.database import Database
 
 Place = tuple[str, int]
 """A place in the program, and how often it is passed."""

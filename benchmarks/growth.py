@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from earprint.demo.composer import compose, write_wav
-from earprint.encoder import load_encoder
+from earprint.encoders import load_encoder
 from earprint.library import Library
 
 DURATION_S = 30.0

@@ -28,17 +28,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio import find_audio_files, stream_audio
-from earprint.encoder import Encoder, Fingerprints, load_encoder
-from earprint.encoder.storage import HalfStorage
+from earprint.encoders import Encoder, Fingerprints, load_encoder
 from earprint.errors import AudioError
-from earprint.evaluation.kinds import Kind
-from earprint.evaluation.left_out import LeftOut
+from earprint.evaluation.condition_names import Kind
+from earprint.evaluation.conditions import render
+from earprint.evaluation.exclusions import LeftOut
 from earprint.evaluation.plan import Material, Plan, drawn
-from earprint.evaluation.queries import render
 from earprint.index import ExactIndex, Index
 from earprint.index.lsh import BITS, TABLES, LshIndex
 from earprint.index.rows import Rows
 from earprint.matching import TrackTable, search
+from earprint.quantization.storage import HalfStorage
 
 SETTINGS = ("50x18x200", "50x18x1000", "50x16x200", "20x16x200")
 """Tables, bits and probes; the first is the paper's."""

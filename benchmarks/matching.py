@@ -25,10 +25,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.encoder.storage import HalfStorage
 from earprint.index import ExactIndex, Rows
 from earprint.matching import TrackTable, aligned
-from earprint.matching.speed import find_speeds
+from earprint.matching.tempo import find_speeds
+from earprint.quantization.storage import HalfStorage
 
 DIM = 128
 """Components of a fingerprint."""

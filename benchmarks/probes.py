@@ -8,7 +8,7 @@ process, one thread, for matching alone, so that other load on the machine distu
 
 Settings are lists x rows, or lists x rows x score: so many nearest lists are read for so many rows of a
 question, see `earprint.index.inverted`, and a few of these rows settle it from that score on, see
-`earprint.matching.proposals`; without a score all rows search at once. What suits one's own recordings may
+`earprint.matching.candidates`; without a score all rows search at once. What suits one's own recordings may
 differ; what is chosen with recordings that are to be reported on is no measure of them.
 """
 
@@ -28,7 +28,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.encoder import load_encoder, sounds_of
+from earprint.encoders import load_encoder, sounds_of
 from earprint.index import inverted
 from earprint.library import Library
 from earprint.matching import aligned, search

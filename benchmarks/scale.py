@@ -31,17 +31,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio import content_hash, find_audio_files
-from earprint.encoder import load_encoder, sounds_of
-from earprint.encoder.storage import CompactStorage
-from earprint.evaluation.left_out import LeftOut
+from earprint.encoders import load_encoder, sounds_of
+from earprint.evaluation.exclusions import LeftOut
 from earprint.evaluation.plan import Material, Plan, drawn
 from earprint.evaluation.rendering import render
 from earprint.library import Library
-from earprint.library.catalogue import NewTrack, StoredTrack
-from earprint.library.compaction import rows_of_segment
 from earprint.library.library import facts_of
-from earprint.library.segments import checksum_of, open_segment, write_segment
 from earprint.matching import TrackTable, search
+from earprint.quantization.storage import CompactStorage
+from earprint.store.catalogue import NewTrack, StoredTrack
+from earprint.store.compaction import rows_of_segment
+from earprint.store.segments import checksum_of, open_segment, write_segment
 
 CONDITIONS = ("clean", "noise 0 dB", "room + noise 0 dB", "room + noise 10 dB")
 

@@ -44,13 +44,11 @@ from numpy.typing import NDArray
 
 from earprint.audio import content_hash, find_audio_files, load_audio
 from earprint.constants import SAMPLE_RATE
-from earprint.encoder import Encoder, Fingerprints, load_encoder, sounds_of
-from earprint.encoder.codebook import Codebook, read_codebook, write_codebook
-from earprint.encoder.storage import CompactStorage, HalfStorage, Storage
+from earprint.encoders import Encoder, Fingerprints, load_encoder, sounds_of
 from earprint.errors import AudioError
-from earprint.evaluation.filling import absent_recordings
-from earprint.evaluation.kinds import Kind
-from earprint.evaluation.left_out import LeftOut
+from earprint.evaluation.condition_names import Kind
+from earprint.evaluation.exclusions import LeftOut
+from earprint.evaluation.ingest import absent_recordings
 from earprint.evaluation.outcomes import Outcome
 from earprint.evaluation.plan import Material, Plan, drawn
 from earprint.evaluation.query import Query
@@ -60,9 +58,11 @@ from earprint.evaluation.roc import ALL, FALSE_ACCEPT_SHARE, roc
 from earprint.evaluation.search import Prefetched, nearest
 from earprint.index import ExactIndex
 from earprint.matching import TrackTable, search
-from earprint.matching.proposals import HITS_PER_ROW
-from earprint.train.codebook import learn_codebook, references_at_each_step
-from earprint.train.store import open_pack
+from earprint.matching.candidates import HITS_PER_ROW
+from earprint.quantization.codebook import Codebook, read_codebook, write_codebook
+from earprint.quantization.storage import CompactStorage, HalfStorage, Storage
+from earprint.training.codebook import learn_codebook, references_at_each_step
+from earprint.training.store import open_pack
 
 YARDSTICK = "float32"
 """The storage that the others are set against."""

@@ -6,10 +6,10 @@ import threading
 import numpy as np
 import pytest
 
-import audiofiles as af
 from earprint.audio import load_audio, stream_audio
 from earprint.audio.decode import _reblock
 from earprint.errors import AudioError
+from helpers import audiofiles as af
 
 RATE = 16_000
 

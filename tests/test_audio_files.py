@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import audiofiles as af
 from earprint.audio import Tags, content_hash, find_audio_files, is_folder, load_audio, read_tags, survey
 from earprint.errors import AudioError
+from helpers import audiofiles as af
 
 
 @pytest.fixture

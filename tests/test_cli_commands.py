@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 import earprint
 from earprint.cli.main import app
 from earprint.demo import composer
-from earprint.library.writer import writing
-from tinyencoder import TinyEncoder
+from earprint.store.writer_lock import writing
+from helpers.tinyencoder import TinyEncoder
 
 TITLES = ["Slow Harbour", "Velvet Tide", "Grüße 音"]
 START_S = 3.2
@@ -26,7 +26,7 @@ START_S = 3.2
 
 def install(patch):
     """Make every library use the tiny encoder."""
-    patch.setattr("earprint.encoder.load_encoder", lambda name="dense": TinyEncoder())
+    patch.setattr("earprint.encoders.load_encoder", lambda name="dense": TinyEncoder())
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +112,7 @@ def test_add_of_a_folder_without_audio_has_failed(tmp_path):
 
 
 def test_a_writer_that_waits_says_for_whom(world, monkeypatch):
-    monkeypatch.setattr("earprint.library.writer.LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr("earprint.store.writer_lock.LOCK_WAIT_S", 0.1)
     with writing(world / "library"):
         results = [ask(world, "add", world / "music"), ask(world, "remove", "x", "y")]
     for result in results:
@@ -335,7 +335,7 @@ def test_info(world):
 
 def test_model_info(monkeypatch):
     described = {"name": "dense", "dim": 128, "file_size_bytes": 3_200_000, "hop_s": 0.08}
-    monkeypatch.setattr("earprint.encoder.describe_model", lambda name: {**described, "name": name})
+    monkeypatch.setattr("earprint.encoders.describe_model", lambda name: {**described, "name": name})
     result = run("model", "info")
     assert result.stdout.splitlines()[:3] == ["name\tdense", "dim\t128", "file size bytes\t3.2 MB"]
     assert json.loads(run("model", "info", "other", "--json").stdout)["name"] == "other"

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from earprint import encoder
+from earprint import encoders as encoder
 from earprint.audio import stream_audio
 from earprint.cli.main import app
 from earprint.library import FilesInProcesses
-from fake_encoder import FakeEncoder
-from libraries import OtherEncoder, finds, open_library, write_music
+from helpers.fake_encoder import FakeEncoder
+from helpers.libraries import OtherEncoder, finds, open_library, write_music
 
 
 @pytest.fixture(autouse=True)
 def _encoders(monkeypatch):
     made = {"dense": FakeEncoder(), "other": OtherEncoder()}
-    monkeypatch.setattr("earprint.encoder.load_encoder", lambda name="dense": made[name])
+    monkeypatch.setattr("earprint.encoders.load_encoder", lambda name="dense": made[name])
     monkeypatch.delenv("EARPRINT_LIBRARY", raising=False)
     monkeypatch.delenv("EARPRINT_MODEL", raising=False)
 

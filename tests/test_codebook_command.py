@@ -10,10 +10,10 @@ from earprint import Library
 from earprint.cli.main import app
 from earprint.constants import SAMPLE_RATE
 from earprint.demo.composer import compose, write_wav
-from earprint.demo.degrade import add_noise, pink_noise
-from earprint.encoder.codebook import read_codebook
-from earprint.encoder.registry import load_encoder, weights_folder
-from earprint.train.packing import pack_audio
+from earprint.dsp.degrade import add_noise, pink_noise
+from earprint.encoders.registry import load_encoder, weights_folder
+from earprint.quantization.codebook import read_codebook
+from earprint.training.packing import pack_audio
 
 TRACKS, DURATION_S = 8, 28.0
 
@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def learned(folder):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("earprint.train.codebook.ROTATION_ROUNDS", 1)  # for so little music, and sooner done
+        patch.setattr("earprint.training.codebook.ROTATION_ROUNDS", 1)  # for so little music, and sooner done
         return earprint(
             "train", "codebook", folder / "mine.onnx", folder / "store", "--pieces", 24,
             "--threshold", "1=0.6", "--threshold", "5=0.4", "--percent", 0,

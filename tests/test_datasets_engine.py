@@ -7,17 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import audiofiles
-import tinysets
 from earprint.audio import load_audio
 from earprint.constants import SAMPLE_RATE
-from earprint.datasets import place
-from earprint.datasets.chance import TEST_PERCENT, side
+from earprint.datasets import split_writer as place
 from earprint.datasets.checksums import digest_of, read_listing
 from earprint.datasets.convert import first_channel, is_plain, write_float_wav
+from earprint.datasets.hash_split import TEST_PERCENT, side
 from earprint.datasets.recipe import Division, Placed, side_of
 from earprint.datasets.survey import survey
 from earprint.errors import TrainingError
+from helpers import audiofiles, tinysets
 
 
 def test_held_out_shares():

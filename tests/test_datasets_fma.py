@@ -4,12 +4,12 @@ import hashlib
 
 import pytest
 
-import tinysets
-from earprint.datasets.place import write_division
 from earprint.datasets.sets import RECIPES
 from earprint.datasets.sets.fma import SHORT_CLIPS, read_tracks
+from earprint.datasets.split_writer import write_division
 from earprint.datasets.survey import survey
 from earprint.errors import TrainingError
+from helpers import tinysets
 
 RECIPE = tinysets.tiny_recipe("fma")
 
@@ -87,7 +87,7 @@ def test_copies_of_references_are_not_for_training(folder, tmp_path):
 def test_queries_are_ten_thousand_different_references(tmp_path):
     tracks = {track: ("medium", str(track), str(track)) for track in range(300, 340)}
     tinysets.make_fma(tmp_path / "fma", tracks)
-    from earprint.datasets.chance import draw
+    from earprint.datasets.hash_split import draw
 
     divide(tmp_path / "fma", tmp_path / "out")
     lines = (tmp_path / "out/lists/fma/queries.txt").read_text().splitlines()

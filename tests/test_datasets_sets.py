@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-import tinysets
-from earprint.datasets.place import write_division
 from earprint.datasets.recipe import side_of
 from earprint.datasets.sets import RECIPES
 from earprint.datasets.sets.air import room_of as aachen_room_of
 from earprint.datasets.sets.openslr28 import point_names, room_of, simulated_names
+from earprint.datasets.split_writer import write_division
 from earprint.datasets.survey import survey
 from earprint.errors import TrainingError
+from helpers import tinysets
 
 SETS = list(RECIPES)
 
@@ -273,7 +273,7 @@ def test_nafp_keeps_its_own_division(tmp_path):
 
 
 def test_names_in_the_output_carry_the_group_that_training_divides_by(tmp_path):
-    from earprint.train.packing import group_of
+    from earprint.training.packing import group_of
 
     _, _, out = placed("openslr28", tmp_path)
     path = out / "rir/train/room/rwcp-e2a__RWCP_type2_rir_cirline_e2a_imp090.wav"

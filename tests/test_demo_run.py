@@ -10,12 +10,12 @@ from earprint.demo import composer, excerpts
 from earprint.demo import run as demo_run
 from earprint.demo.results import Row, count
 from earprint.errors import AudioError
-from tinyencoder import TinyEncoder
+from helpers.tinyencoder import TinyEncoder
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr("earprint.encoder.load_encoder", lambda name="dense": TinyEncoder())
+    monkeypatch.setattr("earprint.encoders.load_encoder", lambda name="dense": TinyEncoder())
     for name, value in {
         "COMPOSED": 4,
         "COMPOSED_ABSENT": 2,

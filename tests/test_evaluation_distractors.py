@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from audiofiles import float_wave, sine
 from earprint.audio import load_audio
 from earprint.errors import AudioError
 from earprint.evaluation import distractors as d
 from earprint.evaluation.rendering import change_speed
+from helpers.audiofiles import float_wave, sine
 
 RATE = 16_000
 

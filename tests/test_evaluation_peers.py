@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audiofiles import float_wave, sine, wave_file
 from earprint.audio import load_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import AudioError, EvaluationError
 from earprint.evaluation.peers import AudfprintPeer, OlafPeer, PeerAnswer, base, parse_peer
 from earprint.evaluation.peers.programs import Usage, run_program, write_wave
-from peerfiles import ODD_NAMES, check_real
+from helpers.audiofiles import float_wave, sine, wave_file
+from helpers.peerfiles import ODD_NAMES, check_real
 
 HOP_S = 256 / 11_025
 

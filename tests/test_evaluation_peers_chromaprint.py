@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audiofiles import wave_file
 from earprint.errors import AudioError, EvaluationError
 from earprint.evaluation.peers import ChromaprintPeer, PeerAnswer, chromaprint, parse_peer
 from earprint.evaluation.peers.chromaprint_matcher import SILENCE, Matcher, joined, matching_items
-from peerfiles import ODD_NAMES, check_real
+from helpers.audiofiles import wave_file
+from helpers.peerfiles import ODD_NAMES, check_real
 
 ITEM_S = 1365 / 11_025
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from earprint.evaluation import plots
-from earprint.evaluation.measure import summarise
+from earprint.evaluation.metrics import summarise
 from earprint.evaluation.outcomes import Outcome
 from earprint.evaluation.paper_tables import paper_tables
 from earprint.evaluation.plots import draw, time_errors_ms

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from earprint.demo.composer import write_wav
-from earprint.evaluation import asking
+from earprint.evaluation import runner as asking
 from earprint.evaluation.distractors import plan_copies
 from earprint.evaluation.outcomes import Outcome
+from earprint.evaluation.peer_runner import ask_peer, describe_peers, fill_peer
 from earprint.evaluation.peers import PeerAnswer
 from earprint.evaluation.query import Query
 from earprint.evaluation.repeats import correlation, mark_repeats
-from earprint.evaluation.versus import ask_peer, describe_peers, fill_peer
 
 RATE = 16_000
 

@@ -8,12 +8,13 @@ from threadpoolctl import threadpool_limits
 
 from earprint import Library
 from earprint.demo import composer
-from earprint.encoder.storage import HalfStorage
-from earprint.evaluation import asking, search
+from earprint.evaluation import runner as asking
+from earprint.evaluation import search
 from earprint.evaluation.query import Query
 from earprint.evaluation.systems import Reader, System, systems_of
 from earprint.index import ExactIndex, Rows
-from tinyencoder import TinyEncoder
+from earprint.quantization.storage import HalfStorage
+from helpers.tinyencoder import TinyEncoder
 
 RATE = 16_000
 
@@ -73,7 +74,7 @@ def excerpt(path, start_s, length_s=2.0):
 
 @pytest.mark.parametrize("method", ["aligned", "paper"])
 def test_a_reader_answers_as_the_library_does(music, tmp_path, monkeypatch, method):
-    monkeypatch.setattr("earprint.encoder.load_encoder", lambda *_: TinyEncoder())
+    monkeypatch.setattr("earprint.encoders.load_encoder", lambda *_: TinyEncoder())
     absent = composer.compose(9, 5.0)
     with Library(tmp_path, encoder=TinyEncoder()) as library:
         library.add(*music)
@@ -105,7 +106,7 @@ def test_a_reader_answers_as_the_library_does(music, tmp_path, monkeypatch, meth
 
 
 def test_an_empty_library_answers_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("earprint.encoder.load_encoder", lambda *_: TinyEncoder())
+    monkeypatch.setattr("earprint.encoders.load_encoder", lambda *_: TinyEncoder())
     Library(tmp_path, encoder=TinyEncoder()).close()
     reader = Reader(System("tiny", "tiny", "tiny-0000", tmp_path), {})
     (outcome,) = reader.answer([(excerpt(Path("x"), 0.0), composer.compose(1, 2.0))])
@@ -120,7 +121,7 @@ def test_models_of_one_name_are_told_apart(tmp_path, monkeypatch):
         made.name, made.model_id = {"a.onnx": ("x", "x-1"), "b.onnx": ("x", "x-2")}.get(name, ("y", "y-3"))
         return made
 
-    monkeypatch.setattr("earprint.encoder.load_encoder", load)
+    monkeypatch.setattr("earprint.encoders.load_encoder", load)
     found = systems_of(["a.onnx", "b.onnx", "y", "a.onnx"], tmp_path)
     assert [(one.name, one.model, one.library.name) for one in found] == [
         ("x-1", "a.onnx", "x-1"),
@@ -170,7 +171,7 @@ def test_workers_answer_as_one_process_does(music, tmp_path, monkeypatch):
 
 
 def test_an_interruption_keeps_what_was_answered(music, tmp_path, monkeypatch):
-    monkeypatch.setattr("earprint.encoder.load_encoder", lambda *_: TinyEncoder())
+    monkeypatch.setattr("earprint.encoders.load_encoder", lambda *_: TinyEncoder())
     monkeypatch.setattr(asking, "CHUNK", 2)
     with Library(tmp_path, encoder=TinyEncoder()) as library:
         library.add(*music)

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earprint.encoder.storage import HalfStorage
 from earprint.index import ExactIndex, Rows, exact
+from earprint.quantization.storage import HalfStorage
 
 
 def unit_rows(rng, n, dim=16):

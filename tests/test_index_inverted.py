@@ -3,13 +3,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codebooks import random_codebook, unit_rows
-from earprint.encoder import load_encoder
-from earprint.encoder.storage import CompactStorage, HalfStorage
+from earprint.encoders import load_encoder
 from earprint.errors import LibraryError
-from earprint.index import ExactIndex, InvertedIndex, Rows, SegmentLists, Span, choice, make_index
+from earprint.index import ExactIndex, InvertedIndex, Rows, SegmentLists, Span, make_index
+from earprint.index import factory as choice
 from earprint.index.inverted import FEWEST_COMPARED
 from earprint.index.rows import let_go
+from earprint.quantization.storage import CompactStorage, HalfStorage
+from helpers.codebooks import random_codebook, unit_rows
 
 STORAGE = CompactStorage(random_codebook())
 STORAGE_1 = CompactStorage(random_codebook(residual=False))  # of a codebook of the first version

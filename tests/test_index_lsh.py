@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earprint.encoder.storage import HalfStorage
 from earprint.index import ExactIndex, lsh
 from earprint.index.lsh import LshIndex
 from earprint.index.rows import Rows
+from earprint.quantization.storage import HalfStorage
 
 DIM = 16
 

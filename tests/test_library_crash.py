@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from earprint.library import compaction, ingest
+from earprint.library import ingest
+from earprint.store import compaction
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "crash.py"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from earprint.encoder.base import Fingerprints
-from earprint.encoder.codebook import read_codebook
+from earprint.encoders.base import Fingerprints
 from earprint.library import Library
-from fake_encoder import RATE, FakeEncoder, tune
+from earprint.quantization.codebook import read_codebook
+from helpers.fake_encoder import RATE, FakeEncoder, tune
 
 FROZEN = sorted(path for path in (Path(__file__).parent / "frozen").iterdir() if path.is_dir())
 

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from earprint.encoder.storage import HalfStorage
 from earprint.errors import AudioError, ModelError
 from earprint.library import Track, ingest
-from fake_encoder import FakeEncoder, tune, write_tunes, write_wav
+from earprint.quantization.storage import HalfStorage
+from helpers.fake_encoder import FakeEncoder, tune, write_tunes, write_wav
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import audiofiles
 from earprint.errors import AudioError, LibraryError, LibraryLockedError, ModelError
 from earprint.library import Library, library
-from fake_encoder import RATE, FakeEncoder, tune, write_wav
+from helpers import audiofiles
+from helpers.fake_encoder import RATE, FakeEncoder, tune, write_wav
 
 
 def open_library(path, **options):
@@ -271,7 +271,7 @@ def test_another_model_is_refused(filled, tmp_path, monkeypatch):
     other = FakeEncoder("other-9999")
     with pytest.raises(ModelError, match=r"made by model fake-0001, not other-9999; open"):
         Library(tmp_path / "lib", encoder=other)
-    import earprint.encoder as package
+    import earprint.encoders as package
 
     monkeypatch.setattr(package, "load_encoder", lambda name: other, raising=False)
     with Library(tmp_path / "lib", model="other") as opened:
@@ -326,7 +326,7 @@ def test_damaged_segments_are_named(filled, tmp_path, damage):
 
 
 def test_a_second_writer_is_told_who_writes(filled, tmp_path, music, monkeypatch):
-    monkeypatch.setattr("earprint.library.writer.LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr("earprint.store.writer_lock.LOCK_WAIT_S", 0.1)
     waits = []
     other = open_library(tmp_path / "lib", on_wait=waits.append)
     messages = []
@@ -352,7 +352,7 @@ def test_a_second_writer_is_told_who_writes(filled, tmp_path, music, monkeypatch
 def test_a_reader_sees_what_another_process_commits(filled, tmp_path):
     assert filled.identify(tune(60)).match is None
     script = """
-        from fake_encoder import *
+        from helpers.fake_encoder import *
         from earprint.library import Library
         with Library(sys.argv[1], encoder=FakeEncoder()) as library:
             library.add_audio(tune(60), title="new")
@@ -402,8 +402,10 @@ def run_script(script, *arguments, prefix=()):
 
 
 KILLED = """
-    from fake_encoder import *
-    from earprint.library import Library, catalogue, ingest, segments
+    from helpers.fake_encoder import *
+    from earprint.library import Library, ingest
+    from earprint.store import catalogue
+    from earprint.store import segments
     ingest.COMMIT_SECONDS = 0.0  # every file is a batch
     place, calls = sys.argv[3], []
 
@@ -457,7 +459,7 @@ def test_a_killed_add_is_completed_by_the_next(tmp_path, music, place, kept):
 
 
 READ_ONLY = """
-    from fake_encoder import *
+    from helpers.fake_encoder import *
     from earprint.errors import LibraryError
     from earprint.library import Library
     for create in (False, True):

@@ -8,11 +8,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from earprint.library import compaction, ingest
-from earprint.library.segments import checksum_of
-from earprint.library.storing import new_storage
-from fake_encoder import FakeEncoder, tune, write_wav
-from libraries import CompactEncoder, OtherEncoder, content, open_library
+from earprint.library import ingest
+from earprint.library.compatibility import new_storage
+from earprint.store import compaction
+from earprint.store.segments import checksum_of
+from helpers.fake_encoder import FakeEncoder, tune, write_wav
+from helpers.libraries import CompactEncoder, OtherEncoder, content, open_library
 
 TUNES = 8
 LENGTH_S = 1.2

@@ -6,8 +6,8 @@ import pytest
 
 from earprint.errors import LibraryError, LibraryLockedError, ModelError
 from earprint.library import Library, ingest
-from fake_encoder import FakeEncoder, tune, write_wav
-from libraries import (
+from helpers.fake_encoder import FakeEncoder, tune, write_wav
+from helpers.libraries import (
     SECONDS,
     OtherEncoder,
     content,
@@ -52,7 +52,7 @@ def test_the_same_model_may_rebuild_too(library):
 
 
 def test_a_model_that_is_not_the_library_s_can_be_opened_by_name_to_rebuild(library, tmp_path, monkeypatch):
-    monkeypatch.setattr("earprint.encoder.load_encoder", lambda name: OtherEncoder())
+    monkeypatch.setattr("earprint.encoders.load_encoder", lambda name: OtherEncoder())
     with Library(tmp_path / "lib", model="other") as opened:
         with pytest.raises(ModelError, match="earprint rebuild"):
             opened.identify(tune(0))
@@ -119,8 +119,9 @@ def test_an_unfinished_rebuild_can_be_given_up_or_replaced(library, tmp_path):
 
 def test_a_killed_rebuild_goes_on_and_sees_what_happened_since(library, tmp_path):
     script = """
-        from libraries import *
-        from earprint.library import ingest, rebuilding
+        from helpers.libraries import *
+        from earprint.library import ingest
+        from earprint.library import rebuild as rebuilding
         ingest.COMMIT_SECONDS = 0.0
         keep, calls = rebuilding._keep, []
         def killing(*arguments):
@@ -184,7 +185,7 @@ def test_a_switch_while_a_query_is_encoded_does_not_mix_models(library, tmp_path
 
 
 def test_only_one_writer_at_a_time(library, tmp_path, monkeypatch):
-    monkeypatch.setattr("earprint.library.writer.LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr("earprint.store.writer_lock.LOCK_WAIT_S", 0.1)
     refused = []
 
     def meanwhile(event):
@@ -207,7 +208,7 @@ def test_a_switch_that_fails_changes_nothing(library, monkeypatch):
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("earprint.library.rebuilding.remember_last_segment", full)
+        patch.setattr("earprint.library.rebuild.remember_last_segment", full)
         with pytest.raises(LibraryError, match="disk is full; check that"):
             library.rebuild(encoder=OtherEncoder())
     assert content(library) == before

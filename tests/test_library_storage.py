@@ -6,14 +6,22 @@ import sqlite3
 import numpy as np
 import pytest
 
-from codebooks import random_codebook
 from earprint.audio import load_audio
-from earprint.encoder.storage import CompactStorage
 from earprint.errors import LibraryError, ModelError
-from earprint.index import choice
+from earprint.index import factory as choice
 from earprint.library import Library
-from fake_encoder import DIM, FakeEncoder
-from libraries import CompactEncoder, content, excerpt, finds, open_library, segment_names, write_music
+from earprint.quantization.storage import CompactStorage
+from helpers.codebooks import random_codebook
+from helpers.fake_encoder import DIM, FakeEncoder
+from helpers.libraries import (
+    CompactEncoder,
+    content,
+    excerpt,
+    finds,
+    open_library,
+    segment_names,
+    write_music,
+)
 
 SEEDS = range(4)
 
@@ -229,7 +237,7 @@ def test_segments_that_do_not_fit_the_storage_are_a_contradiction(compact, tmp_p
 
 
 def test_a_program_of_format_1_would_refuse_it(compact, tmp_path, monkeypatch):
-    monkeypatch.setattr("earprint.library.database.FORMAT_VERSION", 1)
+    monkeypatch.setattr("earprint.store.database.FORMAT_VERSION", 1)
     with pytest.raises(LibraryError, match="format 2, made by a newer earprint"):
         Library(tmp_path / "lib")
 

@@ -6,8 +6,17 @@ import pytest
 
 from earprint.errors import LibraryError, ModelError
 from earprint.library import Library, transfer
-from fake_encoder import tune, write_wav
-from libraries import ROWS, SECONDS, OtherEncoder, content, finds, open_library, segment_names, write_music
+from helpers.fake_encoder import tune, write_wav
+from helpers.libraries import (
+    ROWS,
+    SECONDS,
+    OtherEncoder,
+    content,
+    finds,
+    open_library,
+    segment_names,
+    write_music,
+)
 
 
 @pytest.fixture
@@ -150,7 +159,7 @@ def test_what_is_not_right_is_refused_whole(exported, tmp_path, change, vectors,
 
 
 def test_vectors_that_are_no_unit_vectors_are_refused(exported, tmp_path):
-    from earprint.library.segments import checksum_of
+    from earprint.store.segments import checksum_of
 
     with np.load(exported) as arrays:
         vectors = arrays["vectors"]

@@ -5,12 +5,13 @@ import sqlite3
 
 import pytest
 
-from earprint.encoder.storage import HalfStorage
 from earprint.errors import LibraryError
-from earprint.library import Library, compaction, segments
-from earprint.library.catalogue import Catalogue
-from fake_encoder import DIM, tune, write_wav
-from libraries import (
+from earprint.library import Library
+from earprint.quantization.storage import HalfStorage
+from earprint.store import compaction, segments
+from earprint.store.catalogue import Catalogue
+from helpers.fake_encoder import DIM, tune, write_wav
+from helpers.libraries import (
     ROWS,
     SECONDS,
     content,
@@ -319,7 +320,7 @@ def test_a_full_disk_loses_nothing(library, tmp_path, monkeypatch, call):
 
 
 SMALL_DISK = """
-    from libraries import *
+    from helpers.libraries import *
     from earprint.errors import LibraryError
     library = open_library(sys.argv[1] + "/lib")
     added = 0

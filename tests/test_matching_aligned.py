@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earprint.encoder.storage import HalfStorage
 from earprint.index import ExactIndex, Rows
-from earprint.matching import TrackTable, aligned, proposals, scoring, search_aligned
-from earprint.matching import rows as rows_module
-from earprint.matching.rows import QueryRows, peak_of_parabola, row_weights
+from earprint.matching import TrackTable, aligned, scoring, search_aligned
+from earprint.matching import candidates as proposals
+from earprint.matching import query_rows as rows_module
+from earprint.matching.query_rows import QueryRows, peak_of_parabola, row_weights
+from earprint.quantization.storage import HalfStorage
 
 DIM = 48
 HOP = 0.04

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from earprint.encoder.storage import HalfStorage
 from earprint.index import ExactIndex, Rows
 from earprint.matching import TrackTable, search_paper
+from earprint.quantization.storage import HalfStorage
 
 HOP = 0.1
 

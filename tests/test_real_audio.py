@@ -11,7 +11,7 @@ import pytest
 
 from earprint import Library
 from earprint.audio import find_audio_files
-from earprint.evaluation.queries import Condition, draw_excerpts, render, under
+from earprint.evaluation.conditions import Condition, draw_excerpts, render, under
 
 DATA = Path(os.environ.get("EARPRINT_TEST_AUDIO", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -21,7 +21,7 @@ from earprint.errors import (
 )
 
 if TYPE_CHECKING:
-    from earprint.encoder import Fingerprints, load_encoder
+    from earprint.encoders import Fingerprints, load_encoder
     from earprint.library import Identification, Library, Match, Track
 
 try:
@@ -46,8 +46,8 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Fingerprints": "earprint.encoder",
-    "load_encoder": "earprint.encoder",
+    "Fingerprints": "earprint.encoders",
+    "load_encoder": "earprint.encoders",
     "Identification": "earprint.library",
     "Library": "earprint.library",
     "Match": "earprint.library",

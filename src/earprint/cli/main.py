@@ -18,19 +18,19 @@ from earprint import __version__
 from earprint.cli import messages, output, upkeep_messages
 from earprint.cli.add import add
 from earprint.cli.catalogue import info, list_tracks, remove
+from earprint.cli.data import HELP as DATA_HELP
+from earprint.cli.data import data
 from earprint.cli.demo import demo
+from earprint.cli.evaluate import HELP as EVALUATE_HELP
+from earprint.cli.evaluate import evaluate
 from earprint.cli.identify import identify
 from earprint.cli.model import model_app
 from earprint.cli.options import LIBRARY_VARIABLE
+from earprint.cli.train import HELP as TRAIN_HELP
+from earprint.cli.train import train_app
 from earprint.cli.transfer import export, import_file, merge
 from earprint.cli.upkeep import compact, rebuild, repair, verify
-from earprint.datasets.command import HELP as DATA_HELP
-from earprint.datasets.command import data
 from earprint.errors import EarprintError
-from earprint.evaluation.command import HELP as EVALUATE_HELP
-from earprint.evaluation.command import evaluate
-from earprint.train.command import HELP as TRAIN_HELP
-from earprint.train.command import train_app
 
 
 class _Commands(TyperGroup):

@@ -21,7 +21,7 @@ def model_info(
     as_json: JsonOption = False,
 ) -> None:
     """Describe a model."""
-    from earprint.encoder import describe_model
+    from earprint.encoders import describe_model
 
     described = describe_model(name)
     if as_json:

@@ -15,8 +15,8 @@ from earprint.cli import messages
 from earprint.errors import LibraryError
 
 if TYPE_CHECKING:
-    from earprint.encoder.storage import StorageName
     from earprint.library import FilesInProcesses
+    from earprint.quantization.storage import StorageName
 
 LIBRARY_VARIABLE = "EARPRINT_LIBRARY"
 """Environment variable that names the library's folder."""

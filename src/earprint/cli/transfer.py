@@ -55,7 +55,7 @@ def import_file(
 ) -> None:
     """Import; makes the library if there is none."""
     from earprint.library import Library
-    from earprint.library.portable import PortableFile
+    from earprint.store.portable import PortableFile
 
     PortableFile(Path(file))  # before a library is made that nothing would go into
     folder = library_path(ctx, library)

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from earprint.constants import SAMPLE_RATE
 from earprint.demo import instruments
 from earprint.demo.band import Band, Mix
-from earprint.demo.degrade import reverberate, rir
 from earprint.demo.score import BARS_PER_SECTION, write_section, write_style
+from earprint.dsp.degrade import reverberate, rir
 
 Audio = NDArray[np.float32]
 

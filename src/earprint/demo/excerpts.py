@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from earprint.audio import stream_audio
 from earprint.constants import SAMPLE_RATE
-from earprint.demo import degrade
+from earprint.dsp import degrade
 
 Audio = NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from earprint import encoder as encoders
+from earprint import encoders
 from earprint.evaluation.query import Query
 from earprint.evaluation.rendering import render
 from earprint.evaluation.systems import Question, System

@@ -10,8 +10,8 @@ its metric (equation 6): the best answer, however low its score, names the right
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from earprint.evaluation.measure import ROOM, Row
-from earprint.evaluation.queries import Kind, kind_of
+from earprint.evaluation.conditions import Kind, kind_of
+from earprint.evaluation.metrics import ROOM, Row
 
 SOURCE: Final = "paper (ISMIR 2022)"
 """How its numbers are marked."""

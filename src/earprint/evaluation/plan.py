@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from earprint.audio.codec import available_codec
+from earprint.dsp.reverberation_time import estimate_t60
 from earprint.errors import AudioError, EvaluationError
-from earprint.evaluation.filling import Recordings
-from earprint.evaluation.left_out import LeftOut
-from earprint.evaluation.queries import Kind, conditions, draw_excerpts, long_enough, under
+from earprint.evaluation.conditions import Kind, conditions, draw_excerpts, long_enough, under
+from earprint.evaluation.exclusions import LeftOut
+from earprint.evaluation.ingest import Recordings
 from earprint.evaluation.query import Query
 from earprint.evaluation.rendering import load_noise, room_response
-from earprint.evaluation.reverberation import estimate_t60
 from earprint.matching import Method
 
 PHONE_CODECS = ("opus", "amr", "mp3")

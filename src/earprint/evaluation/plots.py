@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from earprint.evaluation.measure import Row
+from earprint.evaluation.conditions import Kind, kind_of
+from earprint.evaluation.metrics import Row
 from earprint.evaluation.outcomes import Outcome
-from earprint.evaluation.queries import Kind, kind_of
 from earprint.evaluation.roc import ALL, Roc
 
 if TYPE_CHECKING:

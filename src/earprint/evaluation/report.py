@@ -16,8 +16,8 @@ import numpy as np
 from earprint import __version__
 from earprint.errors import EvaluationError
 from earprint.evaluation.costs import cost_line
-from earprint.evaluation.left_out import LeftOut
-from earprint.evaluation.measure import Row
+from earprint.evaluation.exclusions import LeftOut
+from earprint.evaluation.metrics import Row
 from earprint.evaluation.outcomes import Outcome
 from earprint.evaluation.paper_tables import paper_tables
 from earprint.evaluation.plots import ERROR_BIN_MS, ERROR_RANGE_MS, draw, time_errors_ms

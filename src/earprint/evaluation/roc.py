@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from earprint.evaluation.conditions import kind_of
 from earprint.evaluation.outcomes import Outcome
-from earprint.evaluation.queries import kind_of
 
 FALSE_ACCEPT_SHARE: Final = 0.01
 """Share of absent queries that may be answered at the operating point."""

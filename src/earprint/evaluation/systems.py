@@ -12,23 +12,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint import encoder as encoders
-from earprint.encoder.base import Fingerprints, sounds_of
-from earprint.encoder.storage import StorageName
-from earprint.encoder.windowed import WindowedEncoder
+from earprint import encoders
+from earprint.encoders.base import Fingerprints, sounds_of
+from earprint.encoders.windowed import WindowedEncoder
 from earprint.errors import LibraryError
-from earprint.evaluation import compute
+from earprint.evaluation import backends as compute
 from earprint.evaluation.outcomes import TOP, Outcome
 from earprint.evaluation.query import Query
 from earprint.evaluation.search import Prefetched
 from earprint.index import ExactIndex, IndexName
-from earprint.library.asking import threshold_of
-from earprint.library.catalogue import Catalogue
-from earprint.library.storing import storage_of
+from earprint.library.compatibility import storage_of
+from earprint.library.identify import threshold_of
 from earprint.library.view import Opened, build_view
 from earprint.matching import AGREEMENT, Method, leads, search
+from earprint.matching.candidates import HITS_PER_ROW
 from earprint.matching.paper import HITS_PER_SEGMENT
-from earprint.matching.proposals import HITS_PER_ROW
+from earprint.quantization.storage import StorageName
+from earprint.store.catalogue import Catalogue
 
 Question = tuple[Query, NDArray[np.float32]]
 """A query and its audio, shape (n,)."""

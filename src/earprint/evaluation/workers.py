@@ -1,6 +1,6 @@
 """The worker processes of an evaluation: begun when they are first needed, and kept for all that follows.
 
-Each begins with what computes in this process (`earprint.evaluation.compute`).
+Each begins with what computes in this process (`earprint.evaluation.backends`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -8,11 +8,11 @@ from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
 from typing import TypeVar
 
-from earprint import processes
-from earprint.encoder.base import Fingerprints
+from earprint.encoders.base import Fingerprints
 from earprint.errors import EvaluationError
-from earprint.evaluation import compute
-from earprint.library.elsewhere import encode_here
+from earprint.evaluation import backends as compute
+from earprint.library.encoding_pool import encode_here
+from earprint.parallel import process_pool as processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,7 +26,7 @@ class Workers(processes.Workers):
     jobs : int
         How many, at least 1.
     computing : str
-        What computes in them, see `earprint.evaluation.compute`.
+        What computes in them, see `earprint.evaluation.backends`.
     """
 
     def __init__(self, jobs: int, computing: str = compute.CPU) -> None:
@@ -66,7 +66,7 @@ def each(
 
 
 class FilesByWorkers:
-    """Has workers fingerprint files; see `earprint.library.elsewhere.EncodesFiles`.
+    """Has workers fingerprint files; see `earprint.library.encoding_pool.EncodesFiles`.
 
     Parameters
     ----------

@@ -11,8 +11,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.cores import usable_cores
 from earprint.index.rows import Rows
+from earprint.parallel.cores import usable_cores
 
 BLOCK_ROWS = 2_048
 """Rows unpacked and searched at a time: 1 MB of 128-d float32, which stays in the cache."""

@@ -1,9 +1,9 @@
 """The default of large libraries: inverted lists of codes, of which a search reads a few.
 
 A compact row names one of some thousand lists, the one whose vector is nearest to it, and holds the
-codes of its pieces (`earprint.encoder.codebook`). A query row is compared with the lists' vectors, and then
+codes of its pieces (`earprint.quantization.codebook`). A query row is compared with the lists' vectors, and then
 only with the rows of the `probes` nearest lists ("IVFADC", Jegou et al. 2011): quickly, and nearly as their
-codes have it (`earprint.index.lists`). The best of them are decoded and compared again, and these products
+codes have it (`earprint.index.ivf_scan`). The best of them are decoded and compared again, and these products
 tell which are the nearest. A query is a sequence, of which a few hits are enough to propose the right place;
 what decides is the whole sequence, compared afterwards (`earprint.matching.aligned`). So the lists may be
 read sparingly.
@@ -19,10 +19,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.encoder.codebook import Codebook
 from earprint.index.exact import best_of, checked
-from earprint.index.lists import Nearest, SegmentLists
+from earprint.index.ivf_scan import Nearest, SegmentLists
 from earprint.index.rows import Rows
+from earprint.quantization.codebook import Codebook
 
 PROBES: Final = 256
 """Lists read for each query row, in libraries of up to `PROBED_ROWS`."""

@@ -1,6 +1,6 @@
 """The row space: stored rows of several segments, one after another, unpacked where they are read.
 
-The parts are arrays, usually memory maps, of half-precision vectors or of codes (`earprint.encoder.storage`).
+The parts are arrays, usually memory maps, of half-precision vectors or of codes (`earprint.quantization.storage`).
 Nothing is read before it is asked for.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.encoder.storage import Storage, Stored
+from earprint.quantization.storage import Storage, Stored
 
 
 class Rows:

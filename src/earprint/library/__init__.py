@@ -1,16 +1,7 @@
 """Libraries of recordings on disk, and what they say."""
 
-from earprint.library.elsewhere import FilesInProcesses
+from earprint.library.encoding_pool import FilesInProcesses
 from earprint.library.library import Library
-from earprint.library.records import (
-    AddEvent,
-    AddReport,
-    Failure,
-    Identification,
-    LibraryInfo,
-    Match,
-    Track,
-)
 from earprint.library.reports import (
     CompactReport,
     ExportReport,
@@ -19,6 +10,15 @@ from earprint.library.reports import (
     RepairReport,
     Trouble,
     VerifyReport,
+)
+from earprint.library.results import (
+    AddEvent,
+    AddReport,
+    Failure,
+    Identification,
+    LibraryInfo,
+    Match,
+    Track,
 )
 
 __all__ = [

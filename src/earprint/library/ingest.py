@@ -1,7 +1,7 @@
 """What adding does: find files, leave out what is known, fingerprint the rest, commit in batches.
 
 Files are decoded and encoded by a few threads (PyAV, NumPy and onnxruntime release Python's lock) or, in
-long runs, elsewhere (`earprint.library.elsewhere`); few are begun ahead of the results being taken, in the
+long runs, elsewhere (`earprint.library.encoding_pool`); few are begun ahead of the results being taken, in the
 order of the files. What is finished is committed after `COMMIT_ROWS` rows or some seconds, at the end, and on
 the way out of any interruption, so that a killed run loses little and the next one goes on from there. The
 seconds double from `FIRST_COMMIT_S` to `COMMIT_SECONDS`: a short run loses little too, and a long one leaves
@@ -22,17 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio import content_hash, read_tags, stream_audio, survey
-from earprint.cores import usable_cores
-from earprint.encoder.base import Encoder, Fingerprints
-from earprint.encoder.storage import Storage, Stored
+from earprint.encoders.base import Encoder, Fingerprints
 from earprint.errors import AudioError, EarprintError
-from earprint.library.catalogue import NewTrack
-from earprint.library.elsewhere import EncodesFiles
-from earprint.library.paths import path_text
-from earprint.library.records import AddReport, Failure, Track
-from earprint.library.segments import checksum_of
-from earprint.library.telling import OnEvent, Telling
-from earprint.threads import one_thread_for_products
+from earprint.library.encoding_pool import EncodesFiles
+from earprint.library.progress import OnEvent, Telling
+from earprint.library.results import AddReport, Failure, Track
+from earprint.parallel.blas_threads import one_thread_for_products
+from earprint.parallel.cores import usable_cores
+from earprint.quantization.storage import Storage, Stored
+from earprint.store.catalogue import NewTrack
+from earprint.store.paths import path_text
+from earprint.store.segments import checksum_of
 
 WORKERS = max(2, min(4, usable_cores()))
 """Files decoded and encoded at a time; more threads would wait for Python's lock."""

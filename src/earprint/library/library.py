@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 
 from earprint.audio import resample
 from earprint.constants import SAMPLE_RATE
-from earprint.encoder.base import Encoder
-from earprint.encoder.storage import Storage
+from earprint.encoders.base import Encoder
 from earprint.errors import AudioError, LibraryError
-from earprint.library.catalogue import NewTrack
-from earprint.library.elsewhere import EncodesFiles
+from earprint.library.encoding_pool import EncodesFiles
 from earprint.library.ingest import Finished, ingest, pack
-from earprint.library.paths import path_text, storable
-from earprint.library.rebuilding import facts_of
-from earprint.library.records import AddReport, Track
-from earprint.library.segments import checksum_of, write_segment
-from earprint.library.telling import OnEvent
+from earprint.library.progress import OnEvent
+from earprint.library.rebuild import facts_of
+from earprint.library.results import AddReport, Track
 from earprint.library.upkeep import KeptLibrary
-from earprint.threads import one_thread_for_products
+from earprint.parallel.blas_threads import one_thread_for_products
+from earprint.quantization.storage import Storage
+from earprint.store.catalogue import NewTrack
+from earprint.store.paths import path_text, storable
+from earprint.store.segments import checksum_of, write_segment
 
 MAX_DIGITS = 18
 """Digits of the largest track number; more do not fit the catalogue."""

@@ -12,19 +12,19 @@ from types import TracebackType
 from typing import Self
 
 from earprint.constants import SAMPLE_RATE
-from earprint.encoder.base import Encoder
-from earprint.encoder.storage import Storage, StorageName
+from earprint.encoders.base import Encoder
 from earprint.errors import LibraryError
 from earprint.index import IndexName
-from earprint.library import asking
-from earprint.library.asking import Source
-from earprint.library.catalogue import Catalogue, Snapshot
-from earprint.library.folder import check_folder, folder_size
-from earprint.library.rebuilding import unfinished
-from earprint.library.records import Identification, LibraryInfo, Track
-from earprint.library.storing import new_storage, storage_of
+from earprint.library import identify as asking
+from earprint.library.compatibility import new_storage, storage_of
+from earprint.library.identify import Source
+from earprint.library.rebuild import unfinished
+from earprint.library.results import Identification, LibraryInfo, Track
 from earprint.library.view import Opened, View, build_view
 from earprint.matching import Method
+from earprint.quantization.storage import Storage, StorageName
+from earprint.store.catalogue import Catalogue, Snapshot
+from earprint.store.folder import check_folder, folder_size
 
 
 class OpenLibrary:
@@ -179,7 +179,7 @@ class OpenLibrary:
             if self._encoder is not None:
                 return self._encoder
             # Here, because listing and removing need no model, and its runtime is large.
-            from earprint.encoder import load_encoder
+            from earprint.encoders import load_encoder
 
             return load_encoder(self._model)
 

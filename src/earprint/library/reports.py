@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from earprint.library.records import Track
+from earprint.library.results import Track
 
 
 @dataclass(frozen=True)

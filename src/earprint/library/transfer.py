@@ -13,14 +13,14 @@ from typing import Protocol
 
 import numpy as np
 
-from earprint.encoder.base import Encoder
-from earprint.encoder.storage import CompactStorage, StorageName, Stored
+from earprint.encoders.base import Encoder
 from earprint.errors import LibraryError, ModelError
-from earprint.library.catalogue import Catalogue, NewTrack, Snapshot
-from earprint.library.compaction import rows_of_segment
-from earprint.library.portable import Contents, fault_of, write_portable
 from earprint.library.reports import ExportReport, ImportReport
-from earprint.library.segments import Segment, checksum_of, open_segment, write_segment
+from earprint.quantization.storage import CompactStorage, StorageName, Stored
+from earprint.store.catalogue import Catalogue, NewTrack, Snapshot
+from earprint.store.compaction import rows_of_segment
+from earprint.store.portable import Contents, fault_of, write_portable
+from earprint.store.segments import Segment, checksum_of, open_segment, write_segment
 
 
 class Source(Protocol):

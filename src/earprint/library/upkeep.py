@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from earprint.encoder.base import Encoder
-from earprint.encoder.storage import Storage
+from earprint.encoders.base import Encoder
 from earprint.errors import LibraryError
-from earprint.library import compaction, rebuilding, repairing, transfer, verifying
-from earprint.library.elsewhere import EncodesFiles
-from earprint.library.portable import PortableFile
+from earprint.library import rebuild as rebuilding
+from earprint.library import repair as repairing
+from earprint.library import transfer
+from earprint.library.encoding_pool import EncodesFiles
+from earprint.library.progress import OnEvent
 from earprint.library.reading import OpenLibrary
-from earprint.library.relocation import mark_damage
 from earprint.library.reports import (
     CompactReport,
     ExportReport,
@@ -24,9 +24,13 @@ from earprint.library.reports import (
     RepairReport,
     VerifyReport,
 )
-from earprint.library.segments import delete_strays
-from earprint.library.telling import OnEvent
-from earprint.library.writer import writing
+from earprint.quantization.storage import Storage
+from earprint.store import compaction
+from earprint.store import verify as verifying
+from earprint.store.portable import PortableFile
+from earprint.store.relocation import mark_damage
+from earprint.store.segments import delete_strays
+from earprint.store.writer_lock import writing
 
 
 class KeptLibrary(OpenLibrary):
@@ -181,7 +185,7 @@ class KeptLibrary(OpenLibrary):
         Parameters
         ----------
         file : path
-            Must not exist; its layout is told in `earprint.library.portable`.
+            Must not exist; its layout is told in `earprint.store.portable`.
         with_paths : bool
             Tell where the recordings' files lie.
 

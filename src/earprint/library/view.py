@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from earprint.encoder.storage import Storage, Stored
 from earprint.errors import LibraryError
 from earprint.index import Index, IndexName, Rows, SegmentLists, Span, make_index
-from earprint.library.catalogue import StoredTrack
-from earprint.library.records import Track
-from earprint.library.segments import Segment, checksum_of, open_segment, salvage_segment
+from earprint.library.results import Track
 from earprint.matching import TrackTable
+from earprint.quantization.storage import Storage, Stored
+from earprint.store.catalogue import StoredTrack
+from earprint.store.segments import Segment, checksum_of, open_segment, salvage_segment
 
 
 class Opened:

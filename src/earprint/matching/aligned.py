@@ -1,7 +1,7 @@
 """The default method: lay the whole query over the track and measure how well they agree.
 
 1. Propose. The nearest stored rows of each query row each propose an alignment (track, offset), see
-   `earprint.matching.proposals`. A few rows of the query do so first; where they lead to an answer beyond
+   `earprint.matching.candidates`. A few rows of the query do so first; where they lead to an answer beyond
    doubt, the others need not search. Offsets count query hops: at offset o, query row i falls on time
    ``(o + i) * query_hop_s`` of the track, and the stored rows are the times with ``o + i`` divisible by
    ``ratio``. The alignments with most votes (sums of similarities, neighbouring offsets counted
@@ -16,9 +16,9 @@
 3. Refine. Per track the best alignment stays, and climbs to the best mean cosine nearby; the parabola
    through it and its two neighbours' puts the start between grid points. Of the best track all other places
    are compared too, since what it repeats is nearly as near to the query everywhere. Of the few best tracks
-   it is then asked whether the query fits better at another speed, see `earprint.matching.speed`.
+   it is then asked whether the query fits better at another speed, see `earprint.matching.tempo`.
 4. Set against what any music would reach. Some queries resemble much, some little: a score is what
-   agrees beyond the query's level, see `earprint.matching.level`.
+   agrees beyond the query's level, see `earprint.matching.score_normalisation`.
 
 A score of 1 means identical fingerprints throughout, 0 or less that the query resembles the track no more
 than it resembles sounds that the model knows anyway. An excerpt may begin before the track or run past its
@@ -29,11 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.index.base import Index
-from earprint.matching.level import above, level_of
-from earprint.matching.proposals import Votes, everywhere, rounds
-from earprint.matching.rows import WINDOW_S, QueryRows, peak_of_parabola, row_weights
+from earprint.matching.candidates import Votes, everywhere, rounds
+from earprint.matching.query_rows import WINDOW_S, QueryRows, peak_of_parabola, row_weights
+from earprint.matching.score_normalisation import above, level_of
 from earprint.matching.scoring import Stretches, agreements, cosines_around, rows_under
-from earprint.matching.speed import LONGEST_S, SHORTEST_S, find_speeds
+from earprint.matching.tempo import LONGEST_S, SHORTEST_S, find_speeds
 from earprint.matching.tracks import Alignment, TrackTable
 
 MAX_CANDIDATES = 256
@@ -91,9 +91,9 @@ def search_aligned(
     ratio : int
         Reference hop divided by query hop.
     beyond : int
-        So many first and last rows reach beyond the query, see `earprint.encoder.Fingerprints`.
+        So many first and last rows reach beyond the query, see `earprint.encoders.Fingerprints`.
     sounds : ndarray of float32, shape (m, dim), optional
-        Fingerprints that the query's level is taken from, see `earprint.matching.level`; by default it is 0.
+        Fingerprints that the query's level is taken from, see `earprint.matching.score_normalisation`; by default it is 0.
 
     Returns
     -------

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.index.base import Index
-from earprint.matching.rows import QueryRows
+from earprint.matching.query_rows import QueryRows
 from earprint.matching.tracks import TrackTable
 
 

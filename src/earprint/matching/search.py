@@ -5,12 +5,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.encoder.base import Fingerprints
+from earprint.encoders.base import Fingerprints
 from earprint.index.base import Index
 from earprint.matching.aligned import search_aligned
 from earprint.matching.paper import search_paper
 from earprint.matching.tracks import Alignment, TrackTable
-from earprint.threads import one_thread_for_products
+from earprint.parallel.blas_threads import one_thread_for_products
 
 Method = Literal["aligned", "paper"]
 """Every alignment re-scored, or as in the paper."""
@@ -38,7 +38,7 @@ def search(
     method : {"aligned", "paper"}
         For "paper" any agreement counts: its rule that half must agree is left to the caller.
     sounds : ndarray of float32, shape (m, dim), optional
-        What scores are set against, see `earprint.matching.level`: those of the model's codebook.
+        What scores are set against, see `earprint.matching.score_normalisation`: those of the model's codebook.
         The paper's method does not use them.
 
     Returns

@@ -12,8 +12,8 @@ add it for the paper's. Clips whose sums equal that of a reference are left out 
 import csv
 from pathlib import Path
 
-from earprint.datasets.chance import draw
 from earprint.datasets.checksums import read_listing
+from earprint.datasets.hash_split import draw
 from earprint.datasets.recipe import Archive, Division, Files, Part, Placed, Recipe
 from earprint.errors import TrainingError
 

@@ -7,7 +7,7 @@ so a tenth of the files is for tests.
 
 from pathlib import Path
 
-from earprint.datasets.chance import side
+from earprint.datasets.hash_split import side
 from earprint.datasets.recipe import Archive, Division, Files, Part, Placed, Recipe
 
 

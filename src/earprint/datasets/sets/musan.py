@@ -9,7 +9,7 @@ training, grouped by artist where ``ANNOTATIONS`` names one.
 
 from pathlib import Path
 
-from earprint.datasets.chance import side
+from earprint.datasets.hash_split import side
 from earprint.datasets.recipe import Archive, Division, Files, Part, Placed, Recipe
 
 

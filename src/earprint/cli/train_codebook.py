@@ -1,0 +1,86 @@
+"""``earprint train codebook``: what lets a model's libraries be compact."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from earprint.cli.progress import progress_bar
+from earprint.errors import TrainingError
+
+HELP = """\
+Learn a model's codebook, which lets its libraries be compact.
+
+With a codebook, a fingerprint takes PIECES + 2 bytes instead of two for each component, for some loss of
+accuracy at short and noisy queries. It is learned from the training part of a store, in some minutes, and
+written beside the model, as MODEL.codebook.npz. Libraries made before keep the codebook they were made
+with: `earprint rebuild` makes their fingerprints again.
+
+Without STORE, the thresholds of the codebook that is there are set, and nothing else changes: codes score a
+little otherwise than what they stand for. `earprint evaluate --storage compact --absent` suggests them.
+
+\b
+Examples:
+  earprint train codebook mine.onnx store --pieces 24
+  earprint train codebook mine.onnx --threshold 1=0.6 --threshold 5=0.42
+"""
+
+
+def codebook(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The .onnx file.")],
+    store: Annotated[
+        Path | None, typer.Argument(metavar="STORE", help="Made by `earprint train pack`.")
+    ] = None,
+    pieces: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Bytes of a fingerprint, besides two for its list.")
+    ] = 24,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SECONDS=SCORE",
+            help="Score from which a query of that length is a match in a compact library; repeat for "
+            "several lengths [default: the model's].",
+            show_default=False,
+        ),
+    ] = None,
+    percent: Annotated[
+        int,
+        typer.Option(metavar="PERCENT", min=0, max=99, help="Share of sources held out, as in training."),
+    ] = 8,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of all that is drawn at random.")] = 1,
+) -> None:
+    """Learn a codebook, or set its thresholds."""
+    from earprint.cli.thresholds import parse_thresholds
+    from earprint.encoders.registry import find_model, load_encoder
+    from earprint.quantization.codebook import read_codebook, write_codebook
+    from earprint.training.codebook import fingerprints_of, learn_codebook, what_is_kept
+    from earprint.training.store import open_pack
+
+    name = str(model)
+    file = find_model(name).codebook_path
+    thresholds = {float(length): score for length, score in parse_thresholds(threshold or []).items()}
+    if store is None:
+        if not thresholds:
+            raise TrainingError("nothing to do: name a store to learn from, or a --threshold to set")
+        write_codebook(file, replace(read_codebook(file), thresholds=thresholds))
+        typer.echo(f"{file}: thresholds set")
+        return
+    learned, held_out = open_pack(store, "music").split(percent)
+    encoder = load_encoder(name)
+    total = len(learned.items) + len(held_out.items)
+    with progress_bar() as progress:
+        task = progress.add_task("fingerprinting", total=total, detail="")
+        rows = fingerprints_of(learned, encoder, lambda done: progress.update(task, completed=done))
+        first = len(learned.items)
+        others = fingerprints_of(
+            held_out, encoder, lambda done: progress.update(task, completed=first + done)
+        )
+        progress.update(task, description="learning", total=None)
+        book = replace(learn_codebook(rows, encoder.model_id, pieces, seed=seed), thresholds=thresholds)
+    book = write_codebook(file, book)
+    kept = what_is_kept(book, others)
+    typer.echo(
+        f"{file}: {book.width} bytes for a fingerprint, {file.stat().st_size / 1e6:.2f} MB; on "
+        f"{kept.rows:,} held-out fingerprints decoding leaves a cosine of {kept.cosine:.3f} on average"
+    )

@@ -1,0 +1,201 @@
+"""Write the division of a set: links, converted files and plain text lists.
+
+The output has one layout for all sets, so that several can share it::
+
+    music/train        music/references   music/distractors  music/absent
+    noise/train/KIND   noise/test/KIND
+    rir/train/room     rir/train/device   rir/test/room      rir/test/device
+    lists/SET/...      one text file for each of these folders, one path a line
+
+File names begin with the group that the file comes from and ``__``. The same input gives the same output;
+what is there already is kept, so an interrupted run goes on where it stopped; what an earlier run of the
+same set wrote and this one does not is removed, so that no file ends up on both sides.
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from earprint.audio import load_audio
+from earprint.datasets.convert import first_channel, is_plain, write_float_wav
+from earprint.datasets.recipe import Placed, Recipe, side_of
+from earprint.datasets.survey import Survey
+from earprint.dsp.degrade import align_direct_sound
+from earprint.dsp.reverberation_time import estimate_t60
+from earprint.errors import AudioError, TrainingError
+
+PAPER_FOLDER = "rir/paper"
+"""Where the responses go that are picked by their reverberation time."""
+
+
+def write_division(
+    recipe: Recipe,
+    survey: Survey,
+    out: Path,
+    *,
+    on_file: Callable[[str], None] = lambda _path: None,
+) -> tuple[Counter[str], list[str], list[str]]:
+    """Divide the usable files of a set and write the result.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    survey : Survey
+    out : Path
+        Created if need be; other sets may have written to it.
+    on_file : callable, optional
+        Told of each file before it is written.
+
+    Returns
+    -------
+    counts : Counter
+        Files by folder.
+    notes : list of str
+    faults : list of str
+        Files that could not be converted, and why.
+
+    Raises
+    ------
+    TrainingError
+        If a group came out on both sides, or the output cannot be written.
+    """
+    division = recipe.divide(survey.root, survey.files())
+    check_disjoint(division.placed)
+    lists = out / "lists" / recipe.name
+    targets = _by_target(division.placed)
+    try:
+        _forget_others(out, lists, targets)
+        done, faults = _place_all(survey.root, out, targets, on_file)
+        counts = Counter(placed.folder for placed in done)
+        for folder in sorted(counts):
+            lines = [placed.target for placed in done if placed.folder == folder]
+            _write_lines(lists / f"{folder.replace('/', '-')}.txt", lines)
+        for name, lines in division.lists.items():
+            _write_lines(lists / f"{name}.txt", lines)
+        division.notes += _list_rooms(recipe, out, lists, done, counts)
+    except OSError as error:
+        where = error.filename or out
+        raise TrainingError(
+            f"{where}: cannot be written ({error.strerror}); check the disk or name another --out"
+        ) from error
+    return counts, division.notes, faults
+
+
+def check_disjoint(placed: list[Placed]) -> None:
+    """Raise a TrainingError if one group is both in training and in tests."""
+    sides: dict[tuple[str, str], str] = {}
+    for item in placed:
+        kind, side = item.folder.partition("/")[0], side_of(item.folder)
+        if side is not None and sides.setdefault((kind, item.group), side) != side:
+            raise TrainingError(
+                f"{item.group}: in training and in tests; report this, it is a fault of the recipe"
+            )
+
+
+def _by_target(placed: list[Placed]) -> dict[str, Placed]:
+    """Sort by target; no two files may become one."""
+    targets: dict[str, Placed] = {}
+    for item in sorted(placed, key=lambda item: (item.target, item.source)):
+        other = targets.setdefault(item.target, item)
+        if other is not item:
+            raise TrainingError(
+                f"{item.source}: would be written over {other.source} as {item.target}; rename one of them"
+            )
+    return targets
+
+
+def _forget_others(out: Path, lists: Path, targets: dict[str, Placed]) -> None:
+    """Remove what an earlier run placed and this one does not, then note what this one will place."""
+    plan = lists / "plan.txt"
+    if plan.is_file():
+        for target in plan.read_text(encoding="utf-8").splitlines():
+            parts = target.split("/")
+            if target not in targets and parts[0] in {"music", "noise", "rir"} and ".." not in parts:
+                (out / target).unlink(missing_ok=True)
+        for old in lists.glob("*.txt"):
+            old.unlink()
+    _write_lines(plan, list(targets))
+
+
+def _place_all(
+    root: Path, out: Path, targets: dict[str, Placed], on_file: Callable[[str], None]
+) -> tuple[list[Placed], list[str]]:
+    done, faults = [], []
+    for target, placed in targets.items():
+        path, source = out / target, root / placed.source
+        if not path.exists():
+            on_file(target)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                if placed.convert and not is_plain(source):
+                    write_float_wav(path, first_channel(source))
+                else:
+                    link(source, path)
+            except (TrainingError, AudioError) as error:
+                faults.append(str(error))
+                continue
+        done.append(placed)
+    return done, faults
+
+
+def link(source: Path, path: Path) -> None:
+    """Make a symbolic link, or where there are none a hard link, or a copy.
+
+    Raises
+    ------
+    OSError
+        If not even a copy can be made.
+    """
+    source = source.resolve()
+    path.unlink(missing_ok=True)  # a link whose file has moved
+    for make in (os.symlink, os.link):
+        with suppress(OSError, NotImplementedError):
+            make(source, path)
+            return
+    unfinished = path.with_name(path.name + ".part")
+    shutil.copyfile(source, unfinished)
+    unfinished.replace(path)
+
+
+def _list_rooms(
+    recipe: Recipe, out: Path, lists: Path, done: list[Placed], counts: Counter[str]
+) -> list[str]:
+    """Measure the reverberation times of the test responses, list them, and pick those of the paper."""
+    rooms: list[tuple[float | None, Placed]] = []
+    for placed in done:
+        if placed.folder.startswith("rir/test/room"):
+            with suppress(AudioError):
+                response = align_direct_sound(load_audio(out / placed.target))
+                rooms.append((estimate_t60(response), placed))
+    if rooms:
+        lines = [
+            f"{placed.target}\t{placed.group}\t{'unknown' if t60_s is None else format(t60_s, '.2f')}"
+            for t60_s, placed in rooms
+        ]
+        _write_lines(lists / "rooms.tsv", ["file\troom\tT60_s", *lines])
+    picked = []
+    folder = out / PAPER_FOLDER
+    for target_s in recipe.t60_targets_s:
+        near = [(abs(t60_s - target_s), placed) for t60_s, placed in rooms if t60_s is not None]
+        if not near:
+            continue
+        _, placed = min(near, key=lambda item: (item[0], item[1].target))
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"t60-{target_s:g}s__*"):
+            old.unlink()
+        name = f"t60-{target_s:g}s__{placed.name}"
+        link(out / placed.target, folder / name)
+        picked.append(f"{PAPER_FOLDER}/{name}")
+    if picked:
+        counts[PAPER_FOLDER] = len(picked)
+        _write_lines(lists / "rir-paper.txt", picked)
+        return ["rir/paper holds the test response nearest to each reverberation time of the paper"]
+    return []
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -1,0 +1,260 @@
+"""The network and the exact search of an evaluation in torch, on a GPU or, to try it, on the CPU.
+
+A model's torch weights lie beside its ONNX file, as ``NAME.pt``: the ``weights.pt`` that a run leaves. On a
+GPU the network computes in half precision, where the front end, the matching and everything else stay on the
+CPU; before it is used, its fingerprints are compared with those of the ONNX file. The search multiplies in
+single precision. Only this module and `earprint.training` need torch.
+"""
+
+import threading
+from contextlib import nullcontext
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from earprint.demo.composer import compose
+from earprint.encoders.model_file import BATCH, ModelFile
+from earprint.encoders.registry import SessionMaker
+from earprint.encoders.windowed import WindowedEncoder
+from earprint.errors import EvaluationError
+from earprint.evaluation.search import GROUP
+from earprint.index import ExactIndex
+from earprint.index.base import Index
+from earprint.training.checkpoint import SAME_COSINE, load_weights
+from earprint.training.networks import AttentionNetwork, build_network
+
+GPU_BATCH: Final = 256
+"""Windows given to the network at once on a GPU: at most 2 GB of it for each process."""
+
+CHECKED_S: Final = 5.0
+"""Music that this is tried on, in seconds."""
+
+BLOCK_ROWS: Final = 65_536
+"""Stored rows multiplied at a time, a multiple of `GROUP`."""
+
+QUERY_ROWS: Final = 1_024
+"""Query rows that go through the index together: with a block of stored rows 256 MB of products."""
+
+TAKEN_VALUES: Final = 2**26
+"""Values of stored rows that are taken at a time to be compared again: 256 MB."""
+
+
+def find_device(name: str) -> torch.device:
+    """Give the torch device of a name: ``torch`` is the CPU, ``cuda`` the first GPU, ``cuda:1`` the second.
+
+    Raises
+    ------
+    EvaluationError
+        If it is no such name, or torch sees no such device.
+    """
+    if name == "torch":
+        return torch.device("cpu")
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or not (number.isdecimal() or name == "cuda"):
+        raise EvaluationError(f"--compute {name}: is no device; use cpu, cuda, cuda:N or torch")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= count:
+        raise EvaluationError(
+            f"--compute {name}: torch {torch.__version__} sees {count} CUDA devices; install a driver and a "
+            "torch with CUDA, name another device, or leave the option out"
+        )
+    return torch.device("cuda", int(number or 0))
+
+
+def describe(device: torch.device) -> str:
+    """Say what computes, for reports."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
+    return f"torch {torch.__version__} on {name}"
+
+
+def use_one_thread() -> None:
+    """Leave the other cores to other processes."""
+    torch.set_num_threads(1)
+
+
+class TorchSession:
+    """A model's network in torch; see `earprint.encoders.model_file.NetworkSession`.
+
+    Parameters
+    ----------
+    model : ModelFile
+        One that sees windows, with its torch weights beside it.
+    device : torch.device
+
+    Raises
+    ------
+    EvaluationError
+        If the torch weights are missing.
+    TrainingError
+        If they are of another network.
+    """
+
+    def __init__(self, model: ModelFile, device: torch.device) -> None:
+        file = model.path.with_suffix(".pt")
+        if not file.is_file():
+            raise EvaluationError(
+                f"{file}: is missing, and --compute needs the model's torch weights; copy weights.pt of the "
+                "run that the model was exported from there, or leave the option out"
+            )
+        network = build_network(model.network, model.dim)
+        load_weights(network, model.network, file, torch.device("cpu"))
+        network = network.float().eval().requires_grad_(False).to(device)
+        if device.type == "cuda" and isinstance(network, AttentionNetwork):
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network, self._device = network, device
+        self.batch = GPU_BATCH if device.type == "cuda" else BATCH
+
+    def run(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Evaluate the network: windows (n, 96, 64) to fingerprints (n, dim).
+
+        Raises
+        ------
+        EvaluationError
+            If torch cannot, such as for want of memory.
+        """
+        gpu = self._device.type == "cuda"
+        given = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
+        half = torch.autocast("cuda", torch.float16) if gpu else nullcontext()
+        try:
+            with torch.inference_mode(), half:
+                vectors = self._network(given.to(self._device))
+                out: NDArray[np.float32] = vectors.float().cpu().numpy()
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise EvaluationError(
+                f"torch cannot run the network ({reason}); give fewer --jobs, or leave --compute out"
+            ) from error
+        return out
+
+
+def session_maker(device: torch.device, *, check: bool) -> SessionMaker:
+    """Make what `earprint.encoders.registry.use_sessions` takes.
+
+    Parameters
+    ----------
+    device : torch.device
+    check : bool
+        Compare each model's fingerprints with those of its ONNX file first.
+    """
+
+    def make(model: ModelFile) -> TorchSession:
+        session = TorchSession(model, device)
+        if check:
+            _check(model, session)
+        return session
+
+    return make
+
+
+def _check(model: ModelFile, session: TorchSession) -> None:
+    """See that torch makes the fingerprints that onnxruntime makes.
+
+    Raises
+    ------
+    EvaluationError
+        If it does not.
+    """
+    music = [compose(1, CHECKED_S)]
+    torch_rows = WindowedEncoder(model, session=session).encode(music).vectors
+    onnx_rows = WindowedEncoder(model).encode(music).vectors
+    heard = onnx_rows.any(axis=1)
+    cosine = float((torch_rows * onnx_rows).sum(axis=1)[heard].mean())
+    if not cosine >= SAME_COSINE:
+        raise EvaluationError(
+            f"{model.path.with_suffix('.pt')}: gives other fingerprints than {model.path.name} (mean cosine "
+            f"{cosine:.3f}); copy weights.pt of the run that the model was exported from there"
+        )
+
+
+class DeviceSearch:
+    """Exact search with the stored rows on a device, where they are put when an index is first asked.
+
+    It goes the way of `earprint.evaluation.search`: the largest product of each group of rows, then all
+    products of the best groups. Safe to use from several threads.
+
+    Parameters
+    ----------
+    device : torch.device
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._held: WeakKeyDictionary[Index, torch.Tensor] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    @torch.inference_mode()
+    def nearest(
+        self, index: Index, queries: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Find the k stored rows with the largest inner products, see `earprint.evaluation.search.nearest`.
+
+        Of equal products the lower row is named first.
+        """
+        scores = np.zeros((len(queries), k), np.float32)
+        rows = np.full((len(queries), k), -1, np.int64)
+        if not len(index):
+            return scores, rows
+        with self._lock:
+            if index not in self._held:
+                self._held[index] = self._put(index)
+            stored = self._held[index]
+        for begin in range(0, len(queries), QUERY_ROWS):
+            some = np.array(queries[begin : begin + QUERY_ROWS], dtype=np.float32)
+            found = self._among(stored, torch.from_numpy(some).to(self._device), k)
+            end, hits = begin + len(some), found[0].shape[1]
+            scores[begin:end, :hits] = found[0].cpu().numpy()
+            rows[begin:end, :hits] = found[1].cpu().numpy()
+        return scores, rows
+
+    def _put(self, index: Index) -> torch.Tensor:
+        """Put the stored rows on the device, shape (groups, `GROUP`, dim), zeros after the last.
+
+        In half precision if they are stored so and the device is a GPU. Damaged rows become zeros.
+        """
+        n = len(index)
+        dim = index.vectors(0, 1).shape[1]
+        halved = self._device.type == "cuda" and isinstance(index, ExactIndex) and index.half
+        dtype = torch.float16 if halved else torch.float32
+        stored = torch.zeros((-(-n // GROUP) * GROUP, dim), dtype=dtype, device=self._device)
+        for start in range(0, n, BLOCK_ROWS):
+            stop = min(start + BLOCK_ROWS, n)
+            block = index.vectors(start, stop)
+            block[~np.isfinite(block).all(axis=1)] = 0.0
+            stored[start:stop] = torch.from_numpy(block).to(self._device).to(dtype)
+        return stored.reshape(-1, GROUP, dim)
+
+    def _among(
+        self, stored: torch.Tensor, queries: torch.Tensor, k: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores and rows of the nearest of some query rows, shape (n, at most k) each, on the device."""
+        groups = self._best_groups(stored, queries, k)
+        n, m = groups.shape
+        at_a_time = max(1, TAKEN_VALUES // (m * stored[0].numel()))
+        scores, rows = [], []
+        for begin in range(0, n, at_a_time):
+            mine = groups[begin : begin + at_a_time]
+            taken = stored[mine].reshape(len(mine), m * GROUP, -1).float()
+            products = torch.bmm(taken, queries[begin : begin + at_a_time, :, None])[:, :, 0]
+            numbers = (mine[:, :, None] * GROUP + torch.arange(GROUP, device=self._device)).flatten(1)
+            # The groups are in their order, so a stable sort leaves equal products in that of their rows.
+            best, places = torch.sort(products, dim=1, descending=True, stable=True)
+            best, hit = best[:, :k], best[:, :k] > 0
+            scores.append(torch.where(hit, best, torch.zeros_like(best)))
+            found = torch.gather(numbers, 1, places[:, :k])
+            rows.append(torch.where(hit, found, torch.full_like(found, -1)))
+        return torch.cat(scores), torch.cat(rows)
+
+    def _best_groups(self, stored: torch.Tensor, queries: torch.Tensor, k: int) -> torch.Tensor:
+        """Groups with the largest products of each query row, ascending, shape (n, at most k)."""
+        per_block = BLOCK_ROWS // GROUP
+        parts = []
+        for begin in range(0, len(stored), per_block):
+            block = stored[begin : begin + per_block]
+            products = queries @ block.reshape(-1, block.shape[2]).float().T
+            parts.append(products.reshape(len(queries), len(block), GROUP).amax(dim=2))
+        largest = torch.cat(parts, dim=1)
+        groups = torch.topk(largest, min(k, largest.shape[1]), dim=1).indices
+        return torch.sort(groups, dim=1).values

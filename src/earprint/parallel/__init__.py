@@ -1,0 +1,1 @@
+"""Cores, worker processes and the threads of NumPy's matrix products."""

@@ -1,0 +1,1 @@
+"""Product quantisation of fingerprints, and how they are stored: codes, or half precision."""

@@ -1,0 +1,213 @@
+"""A larger dense network for queries alone, trained to find what a smaller one stores.
+
+Every second of every recording goes through the references' network once, so that one must be cheap. A query
+is a few seconds, and does all the hearing through noise and rooms: it can afford more. The references'
+network is frozen, and so are all libraries: only the query's side learns, to come as near as it can to the
+fingerprints that are stored. It begins as the references' network itself, widened by channels that at first
+change nothing (Chen et al. 2016, "Net2Net: accelerating learning via knowledge transfer"). Or both learn
+together, and the pair becomes a new model.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from earprint.constants import FINGERPRINT_DIM, N_MELS
+from earprint.errors import TrainingError
+from earprint.training.networks.dense import DenseNetwork, ValidBlock
+
+QUERY_CHANNELS: Final = (24, 48, 96, 160, 320)
+"""Channels of the stem and of the four blocks: two and a half times the work of the references' network."""
+
+BANDS: Final = N_MELS // 32
+"""Bands under the head."""
+
+_Map = list[int]
+"""For each channel of the wide network, the narrow one's that it begins as, or -1 for a new one."""
+
+
+class QueryNetwork(nn.Module):
+    """Two dense networks: one for references, frozen or not, and a wider one for queries, which learns.
+
+    Parameters
+    ----------
+    dim : int
+        Components of a fingerprint.
+    channels : tuple of int
+        Of the queries' network.
+    frozen : bool
+        Whether the references' network stays what it is.
+    """
+
+    def __init__(
+        self,
+        dim: int = FINGERPRINT_DIM,
+        channels: tuple[int, int, int, int, int] = QUERY_CHANNELS,
+        *,
+        frozen: bool = True,
+    ) -> None:
+        super().__init__()
+        self.reference = DenseNetwork(dim=dim)
+        self.query = DenseNetwork(channels, dim=dim)
+        self.frozen = frozen
+        if frozen:
+            self.reference.requires_grad_(requires_grad=False).eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Fingerprint queries; see `DenseNetwork`."""
+        out: Tensor = self.query(x)
+        return out
+
+    def train(self, mode: bool = True) -> "QueryNetwork":
+        """Set the mode; a frozen network for references stays as it is exported."""
+        super().train(mode)
+        if self.frozen:
+            self.reference.eval()
+        return self
+
+    def begin_with(self, weights: dict[str, Tensor]) -> None:
+        """Begin with the weights of a dense network, for both sides, or of another such pair.
+
+        Queries begin with the network given for them, widened where it has fewer channels.
+
+        Raises
+        ------
+        RuntimeError
+            If they are of another network.
+        TrainingError
+            If they are of a wider one.
+        """
+        given = {side: of_side(weights, side) for side in ("reference", "query")}
+        self.reference.load_state_dict(given["reference"] or weights)
+        of_queries = given["query"] or self.reference.state_dict()
+        channels = _channels(of_queries)
+        if channels == _channels(self.query.state_dict()):
+            self.query.load_state_dict(of_queries)
+            return
+        narrow = DenseNetwork(channels, dim=self.query.gather.groups)
+        narrow.load_state_dict(of_queries)
+        widen(narrow.to(self.query.gather.weight.device), self.query)
+
+
+def of_side(weights: dict[str, Tensor], side: str) -> dict[str, Tensor]:
+    """The weights of one network of a pair, or none."""
+    return {
+        key.removeprefix(f"{side}."): value for key, value in weights.items() if key.startswith(f"{side}.")
+    }
+
+
+def _channels(weights: dict[str, Tensor]) -> tuple[int, int, int, int, int]:
+    """Channels of a dense network's stem and blocks, from its weights."""
+    stem, *blocks = (
+        len(weights[key])
+        for key in ("stem.weight", *(f"blocks.{number}.conv2.weight" for number in range(4)))
+        if key in weights
+    )
+    if len(blocks) != 4:
+        raise RuntimeError("no weights of a dense network")
+    return stem, blocks[0], blocks[1], blocks[2], blocks[3]
+
+
+def reference_side(network: nn.Module) -> nn.Module:
+    """The network that references go through: its own where it has one, or the same as queries."""
+    own = getattr(network, "reference", None)
+    return own if isinstance(own, nn.Module) else network
+
+
+@torch.no_grad()
+def widen(narrow: DenseNetwork, wide: DenseNetwork) -> None:
+    """Have a wider network compute what a narrower one does, and keep its other channels as they were made.
+
+    What comes out of new channels is given no weight in old ones, so that nothing changes at first; the
+    gradient then finds a use for it.
+
+    Parameters
+    ----------
+    narrow, wide : DenseNetwork
+        Of the same dimension and branches.
+
+    Raises
+    ------
+    TrainingError
+        If a layer of the wide one is narrower, or the head's groups do not fit.
+    """
+    before: _Map = [0]
+    stem = _leading(narrow.stem, wide.stem)
+    _copy_convolution(narrow.stem, wide.stem, stem, before)
+    _copy_norm(narrow.stem_norm, wide.stem_norm, stem)
+    before = stem
+    blocks = list(zip(narrow.blocks, wide.blocks, strict=True))
+    for number, (old, new) in enumerate(blocks):
+        assert isinstance(old, ValidBlock)
+        assert isinstance(new, ValidBlock)
+        inner = _leading(old.conv1, new.conv1)
+        last = number == len(blocks) - 1
+        after = _for_head(narrow, wide) if last else _leading(old.conv2, new.conv2)
+        _copy_convolution(old.conv1, new.conv1, inner, before)
+        _copy_norm(old.norm1, new.norm1, inner)
+        _copy_convolution(old.conv2, new.conv2, after, inner)
+        _copy_norm(old.norm2, new.norm2, after)
+        _copy_convolution(old.skip, new.skip, after, before)
+        before = after
+    _copy_head(narrow, wide, before)
+
+
+def _leading(old: nn.Conv2d, new: nn.Conv2d) -> _Map:
+    """Old channels first, new ones after them."""
+    if new.out_channels < old.out_channels:
+        raise TrainingError(f"{new.out_channels} channels cannot hold {old.out_channels}; give more")
+    return [*range(old.out_channels), *[-1] * (new.out_channels - old.out_channels)]
+
+
+def _for_head(narrow: DenseNetwork, wide: DenseNetwork) -> _Map:
+    """Old channels where the head's groups look for them: each group has its own share of the bands.
+
+    Two groups next to each other share whole channels, the one in the middle by its bands if they are odd.
+    Where that one is odd among the old and not among the new, each of the two groups gets it whole.
+    """
+    groups = narrow.gather.groups
+    old, new = (2 * n.gather.in_channels // (BANDS * groups) for n in (narrow, wide))
+    if new < old or (new % 2 and not old % 2):
+        raise TrainingError(f"{new} channels for two groups of the head cannot hold {old}; give others")
+    half = old // 2
+    pair = [-1] * new
+    for channel in range(old):
+        place = channel if channel < half else new - (old - channel)
+        pair[new // 2 if old % 2 and new % 2 and channel == half else place] = channel
+    if old % 2 and not new % 2:
+        pair[half] = half
+    return [-1 if channel < 0 else block * old + channel for block in range(groups // 2) for channel in pair]
+
+
+def _copy_convolution(old: nn.Conv2d, new: nn.Conv2d, outputs: _Map, inputs: _Map) -> None:
+    here, there = torch.tensor(outputs), torch.tensor(inputs)
+    kept_out, kept_in = (here >= 0).nonzero()[:, 0], (there >= 0).nonzero()[:, 0]
+    new.weight[kept_out] = 0.0
+    new.weight[kept_out[:, None], kept_in] = old.weight[here[kept_out][:, None], there[kept_in]]
+
+
+def _copy_norm(old: nn.BatchNorm2d, new: nn.BatchNorm2d, outputs: _Map) -> None:
+    here = torch.tensor(outputs)
+    kept = (here >= 0).nonzero()[:, 0]
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        getattr(new, name)[kept] = getattr(old, name)[here[kept]]
+
+
+def _copy_head(narrow: DenseNetwork, wide: DenseNetwork, channels: _Map) -> None:
+    old, new = narrow.gather, wide.gather
+    groups = old.groups
+    before, after = old.in_channels // groups, new.in_channels // groups
+    old_weight = old.weight.reshape(groups, -1, before, old.weight.shape[2])
+    new_weight = torch.zeros_like(new.weight).reshape(groups, -1, after, old.weight.shape[2])
+    for flat in range(new.in_channels):
+        channel = channels[flat // BANDS]
+        if channel >= 0:
+            group, slot = divmod(channel * BANDS + flat % BANDS, before)
+            if group == flat // after:  # the other band of a channel that both groups have is the other's
+                new_weight[group, :, flat % after] = old_weight[group, :, slot]
+    new.weight.copy_(new_weight.reshape(new.weight.shape))
+    assert old.bias is not None
+    assert new.bias is not None
+    new.bias.copy_(old.bias)
+    wide.project.load_state_dict(narrow.project.state_dict())

@@ -1,0 +1,71 @@
+"""Every model in the package: small enough, described, with thresholds, and it finds what it was given."""
+
+import numpy as np
+import pytest
+
+from earprint import Library
+from earprint.constants import SAMPLE_RATE
+from earprint.demo.composer import compose, write_wav
+from earprint.dsp.degrade import add_noise, crowd_noise
+from earprint.encoders import describe_model, load_encoder, model_names
+from earprint.encoders.registry import weights_folder
+
+LARGEST_BYTES = 25_000_000
+QUERY_S = 3
+
+
+def test_the_default_and_the_best_of_the_papers_are_there():
+    assert model_names() == ["dense", "plain"]
+    assert {describe_model(name)["network"] for name in model_names()} == {"dense", "plain"}
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_a_shipped_model_is_small_and_described(name):
+    card = describe_model(name)
+    assert 100_000 < card["bytes"] < LARGEST_BYTES
+    assert card["training"]["steps"] > 0
+    text = (weights_folder() / f"{name}.md").read_text(encoding="utf-8")
+    for heading in ("## Data", "## Recipe", "## Results", "## Thresholds", "## Limits"):
+        assert heading in text
+    for score in card["threshold"].values():
+        assert f"{score:g}" in text, "the text tells other thresholds than the card"
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_longer_queries_need_lower_scores(name):
+    thresholds = load_encoder(name).model.thresholds
+    assert sorted(thresholds) == [1, 2, 3, 5]
+    scores = [thresholds[length] for length in sorted(thresholds)]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_a_noisy_excerpt_is_found_where_it_was_and_another_recording_is_not(name, tmp_path):
+    tracks = [compose(seed, 16.0) for seed in range(5)]
+    start_s = 7.3
+    start = round(start_s * SAMPLE_RATE)
+    noise = crowd_noise(QUERY_S * SAMPLE_RATE, seed=3)
+    for number, track in enumerate(tracks):
+        write_wav(tmp_path / f"track {number}.wav", track)
+    with Library(tmp_path / "library", model=name) as library:
+        assert len(library.add(*sorted(tmp_path.glob("*.wav"))).added) == len(tracks)
+        excerpt = add_noise(tracks[2][start : start + QUERY_S * SAMPLE_RATE], noise, 5.0)
+        first, *others = library.identify(excerpt).matches
+        assert (first.track.title, others) == ("track 2", [])
+        assert first.start_s == pytest.approx(start_s, abs=0.1)
+        stranger = compose(99, 16.0)[start : start + QUERY_S * SAMPLE_RATE]
+        assert library.identify(stranger).matches == []
+
+
+@pytest.mark.parametrize("speed", [0.96, 0.97, 1.0, 1.03, 1.04])
+def test_a_copy_at_another_speed_begins_where_it_does(speed, tmp_path):
+    track, start_s, length_s = compose(4, 30.0), 11.3, 7.0
+    write_wav(tmp_path / "track.wav", track)
+    times = start_s * SAMPLE_RATE + speed * np.arange(round(length_s * SAMPLE_RATE))
+    excerpt = np.interp(times, np.arange(len(track)), track).astype(np.float32)
+    with Library(tmp_path / "library", model="dense") as library:
+        library.add(tmp_path / "track.wav")
+        (match,) = library.identify(excerpt).matches
+    assert match.speed == pytest.approx(speed, abs=0.0051)
+    assert match.start_s == pytest.approx(start_s, abs=0.01)
+    assert match.end_s == pytest.approx(start_s + speed * length_s, abs=0.05)
