@@ -34,8 +34,8 @@ from pathlib import Path
 import numpy as np
 
 from dying import Place, ToyEncoder, die_at
+from earprint.audio.wav import write_wav
 from earprint.constants import SAMPLE_RATE
-from earprint.demo.composer import write_wav
 from earprint.library import Library, ingest
 from earprint.library.compatibility import new_storage
 from earprint.store import compaction

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from earprint.demo.composer import compose, write_wav
+from earprint.audio.wav import write_wav
+from earprint.demo.composer import compose
 from earprint.encoders import load_encoder
 from earprint.library import Library
 

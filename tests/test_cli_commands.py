@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import earprint
+from earprint.audio.wav import write_wav
 from earprint.cli.main import app
 from earprint.demo import composer
 from earprint.store.writer_lock import writing
@@ -42,10 +43,10 @@ def world(tmp_path_factory):
     music = base / "music"
     music.mkdir()
     for seed, title in enumerate(TITLES):
-        composer.write_wav(music / f"{title}.wav", composer.compose(seed, 12.0))
+        write_wav(music / f"{title}.wav", composer.compose(seed, 12.0))
     clip = composer.compose(1, 12.0)[int(START_S * 16_000) :][:64_000]
-    composer.write_wav(base / "clip.wav", clip)
-    composer.write_wav(base / "foreign.wav", composer.compose(77, 4.0))
+    write_wav(base / "clip.wav", clip)
+    write_wav(base / "foreign.wav", composer.compose(77, 4.0))
     with pytest.MonkeyPatch.context() as patch:
         install(patch)
         result = run("--library", base / "library", "add", music)
@@ -76,8 +77,8 @@ def test_add_names_each_bad_file_once_and_goes_on(tmp_path):
     music.mkdir()
     (music / "empty.mp3").touch()
     (music / "text.mp3").write_text("this is no audio\n" * 50)
-    composer.write_wav(music / "silent.wav", np.zeros(40_000, dtype=np.float32))
-    composer.write_wav(music / "good.wav", composer.compose(5, 5.0))
+    write_wav(music / "silent.wav", np.zeros(40_000, dtype=np.float32))
+    write_wav(music / "good.wav", composer.compose(5, 5.0))
     result = run("add", music, "--library", tmp_path / "library")
     assert result.exit_code == 2
     assert result.stdout.startswith("added 1 recording (0:00:05.0 of audio in ")
@@ -157,7 +158,7 @@ def test_identify_no_match(world):
 
 
 def test_identify_tells_what_is_wrong_with_a_query(world, tmp_path):
-    composer.write_wav(tmp_path / "silent.wav", np.zeros(40_000, dtype=np.float32))
+    write_wav(tmp_path / "silent.wav", np.zeros(40_000, dtype=np.float32))
     result = ask(world, "identify", tmp_path / "silent.wav", "")
     assert result.exit_code == 2
     assert result.stdout == f"{tmp_path / 'silent.wav'}\tno match\t\t\t\n"
@@ -287,7 +288,7 @@ def test_remove_by_id_path_and_title(tmp_path):
     paths = []
     for seed in range(4):
         paths.append(tmp_path / f"piece {seed}.wav")
-        composer.write_wav(paths[-1], composer.compose(seed, 4.0))
+        write_wav(paths[-1], composer.compose(seed, 4.0))
     library = ["--library", tmp_path / "library"]
     assert run(*library, "add", *paths).exit_code == 0
     documents = json.loads(run(*library, "list", "--json").stdout)
@@ -311,7 +312,7 @@ def test_remove_by_id_path_and_title(tmp_path):
 def test_remove_by_what_list_shows(tmp_path):
     library = ["--library", tmp_path / "library"]
     for seed, name in enumerate(["two\nlines", "and\tso on"]):
-        composer.write_wav(tmp_path / f"{name}.wav", composer.compose(seed, 4.0))
+        write_wav(tmp_path / f"{name}.wav", composer.compose(seed, 4.0))
         assert run(*library, "add", tmp_path / f"{name}.wav").exit_code == 0
     (_, _, title, _), (_, _, _, path) = (row.split("\t") for row in run(*library, "list").stdout.splitlines())
     assert title == "two lines"

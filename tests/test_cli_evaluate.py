@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from earprint.audio.wav import write_wav
 from earprint.cli.main import app
 from earprint.demo import composer
-from earprint.dsp import degrade
+from earprint.dsp.reverberation import rir
+from earprint.dsp.synthetic_noise import pink_noise
 from earprint.evaluation import runner as asking
 from earprint.evaluation.query import read_manifest
 from earprint.evaluation.rendering import render
@@ -40,11 +42,11 @@ def world(tmp_path_factory):
     for folder, seeds in {"music": (0, 1, 2), "others": (3,), "absent": (10, 11)}.items():
         (base / folder).mkdir()
         for seed in seeds:
-            composer.write_wav(base / folder / f"{seed}.wav", composer.compose(seed, 9.0))
+            write_wav(base / folder / f"{seed}.wav", composer.compose(seed, 9.0))
     (base / "noise").mkdir()
-    composer.write_wav(base / "noise" / "pink.wav", 0.2 * degrade.pink_noise(2 * RATE, 0))
+    write_wav(base / "noise" / "pink.wav", 0.2 * pink_noise(2 * RATE, 0))
     (base / "rooms").mkdir()
-    composer.write_wav(base / "rooms" / "room.wav", 0.9 * degrade.rir(0.5, 0))
+    write_wav(base / "rooms" / "room.wav", 0.9 * rir(0.5, 0))
     return base
 
 
@@ -135,8 +137,8 @@ def test_what_is_left_out_is_said(world, tmp_path):
     music.mkdir()
     half = composer.compose(1, 12.0)
     half[: 8 * RATE] = 0
-    composer.write_wav(music / "half silent.wav", half)
-    composer.write_wav(music / "short.wav", composer.compose(2, 1.5))
+    write_wav(music / "half silent.wav", half)
+    write_wav(music / "short.wav", composer.compose(2, 1.5))
     (music / "text.mp3").write_text("no audio\n" * 30)
     noise = tmp_path / "noise"
     shutil.copytree(world / "noise", noise)
@@ -168,7 +170,7 @@ def test_what_is_left_out_is_said(world, tmp_path):
     ("make", "said"),
     [
         (lambda p: p.write_text("no audio\n" * 40), "no recording can be used"),
-        (lambda p: composer.write_wav(p, composer.compose(0, 2.0)), "the longest recording has 2.0 s"),
+        (lambda p: write_wav(p, composer.compose(0, 2.0)), "the longest recording has 2.0 s"),
         (lambda p: p.rename(p.parent / "no.txt") if p.exists() else None, "holds no audio files"),
     ],
 )
@@ -186,7 +188,7 @@ def test_nothing_to_ask(tmp_path, make, said):
 def test_only_silence_to_ask_about(tmp_path):
     music = np.zeros(20 * RATE, dtype=np.float32)
     music[:800] = 0.5
-    composer.write_wav(tmp_path / "a.wav", music)
+    write_wav(tmp_path / "a.wav", music)
     result = evaluate("--references", tmp_path / "a.wav", "--queries", 1, "--seed", 3, "--lengths", 2)
     assert result.exit_code == 2
     assert "every excerpt is silent" in result.stderr

@@ -9,10 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from earprint.audio.codec import available_codec
+from earprint.audio.wav import write_wav
 from earprint.cli.main import app
 from earprint.constants import SAMPLE_RATE
-from earprint.demo.composer import compose, write_wav
-from earprint.dsp.degrade import crowd_noise, pink_noise, rir
+from earprint.demo.composer import compose
+from earprint.dsp.reverberation import rir
+from earprint.dsp.synthetic_noise import crowd_noise, pink_noise
 from earprint.training.store import open_pack
 
 runner = CliRunner()

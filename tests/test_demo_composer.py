@@ -6,6 +6,7 @@ import wave
 import numpy as np
 import pytest
 
+from earprint.audio.wav import write_wav
 from earprint.constants import SAMPLE_RATE
 from earprint.demo import composer, instruments
 from earprint.demo.titles import titles
@@ -122,7 +123,7 @@ def test_notes_have_their_pitch_and_do_not_alias(maker, frequency_hz):
 def test_wav_round_trip(tmp_path):
     samples = composer.compose(2, 1.0)
     path = tmp_path / "Grüße 音.wav"
-    composer.write_wav(path, samples * 1.5)
+    write_wav(path, samples * 1.5)
     with wave.open(str(path), "rb") as file:
         assert file.getparams()[:4] == (1, 2, SAMPLE_RATE, len(samples))
         stored = np.frombuffer(file.readframes(len(samples)), "<i2") / 32767.0

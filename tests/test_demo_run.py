@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from earprint.audio.wav import write_wav
 from earprint.cli.main import app
 from earprint.constants import SAMPLE_RATE
 from earprint.demo import composer, excerpts
@@ -31,14 +32,14 @@ def music(tmp_path):
     folder = tmp_path / "music"
     folder.mkdir()
     for seed in range(5):
-        composer.write_wav(folder / f"piece {seed}.wav", composer.compose(seed, 8.0))
+        write_wav(folder / f"piece {seed}.wav", composer.compose(seed, 8.0))
     return folder
 
 
 def test_cut_takes_the_right_samples(tmp_path):
     path = tmp_path / "ramp.wav"
     ramp = np.linspace(-0.9, 0.9, 30 * SAMPLE_RATE, dtype=np.float32)
-    composer.write_wav(path, ramp)
+    write_wav(path, ramp)
     excerpt = excerpts.cut(path, 12.5, 5.0)
     np.testing.assert_allclose(excerpt.samples, ramp[200_000:280_000], atol=1e-4)
     np.testing.assert_allclose(excerpt.past, ramp[184_000:200_000], atol=1e-4)

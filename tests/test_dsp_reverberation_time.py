@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from earprint.dsp import degrade
+from earprint.dsp.reverberation import rir
 from earprint.dsp.reverberation_time import T60_EDGES_S, estimate_t60, t60_group
 
 RATE = 16_000
@@ -38,7 +38,7 @@ def test_level_and_trailing_zeros_do_not_matter():
 
 
 def test_the_demo_room_has_the_time_that_it_was_made_with():
-    assert estimate_t60(degrade.rir(0.6, 3)) == pytest.approx(0.6, rel=0.1)
+    assert estimate_t60(rir(0.6, 3)) == pytest.approx(0.6, rel=0.1)
 
 
 @pytest.mark.parametrize(

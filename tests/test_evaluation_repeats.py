@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from earprint.demo.composer import write_wav
+from earprint.audio.wav import write_wav
 from earprint.evaluation import runner as asking
 from earprint.evaluation.distractors import plan_copies
 from earprint.evaluation.outcomes import Outcome

@@ -7,6 +7,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from earprint import Library
+from earprint.audio.wav import write_wav
 from earprint.demo import composer
 from earprint.evaluation import runner as asking
 from earprint.evaluation import search
@@ -64,7 +65,7 @@ def music(tmp_path_factory):
     folder = tmp_path_factory.mktemp("music")
     paths = [folder / f"{seed}.wav" for seed in range(3)]
     for seed, path in enumerate(paths):
-        composer.write_wav(path, composer.compose(seed, 9.0))
+        write_wav(path, composer.compose(seed, 9.0))
     return paths
 
 

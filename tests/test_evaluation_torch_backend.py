@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from earprint.audio.wav import write_wav
 from earprint.cli.main import app
 from earprint.demo import composer
-from earprint.dsp import degrade
+from earprint.dsp.synthetic_noise import pink_noise
 from earprint.evaluation import search
 from earprint.features import PAPER_FRONT_END
 from earprint.index import ExactIndex, Rows
@@ -183,11 +184,11 @@ def world(tmp_path_factory):
     for folder, seeds in {"music": (0, 1, 2), "others": (3,), "absent": (10,)}.items():
         (base / folder).mkdir()
         for seed in seeds:
-            composer.write_wav(base / folder / f"{seed}.wav", composer.compose(seed, 3.0))
+            write_wav(base / folder / f"{seed}.wav", composer.compose(seed, 3.0))
     (base / "absent" / "bad.wav").write_bytes(b"RIFF")
     (base / "others" / "bad.wav").write_bytes(b"RIFF")
     (base / "noise").mkdir()
-    composer.write_wav(base / "noise" / "pink.wav", 0.2 * degrade.pink_noise(2 * RATE, 0))
+    write_wav(base / "noise" / "pink.wav", 0.2 * pink_noise(2 * RATE, 0))
     return base
 
 

@@ -8,7 +8,8 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from earprint import Library
-from earprint.demo.composer import compose, write_wav
+from earprint.audio.wav import write_wav
+from earprint.demo.composer import compose
 from earprint.index import ExactIndex
 from earprint.parallel.blas_threads import PROCESS_WIDE, one_thread_for_products
 from earprint.parallel.cores import usable_cores

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from earprint.demo.composer import write_wav
-from earprint.dsp.degrade import rir
+from earprint.audio.wav import write_wav
+from earprint.dsp.reverberation import rir
 from earprint.training.hierarchical_sampler import Nested
 from earprint.training.packing import pack_rooms
 from earprint.training.store import Pack

@@ -8,8 +8,9 @@ import pytest
 
 from earprint.audio import load_audio
 from earprint.audio.codec import available_codec
-from earprint.demo.composer import compose, write_wav
-from earprint.dsp.degrade import align_direct_sound
+from earprint.audio.wav import write_wav
+from earprint.demo.composer import compose
+from earprint.dsp.reverberation import align_direct_sound
 from earprint.errors import TrainingError
 from earprint.training.held_out import write_held_out
 from earprint.training.packing import count_files, group_of, pack_audio, pack_rooms

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from earprint.audio.wav import write_wav
 from earprint.cli.main import app
-from earprint.demo.composer import compose, write_wav
+from earprint.demo.composer import compose
 from helpers.trainstore import make_store
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from earprint.demo.composer import compose, write_wav
-from earprint.dsp.degrade import crowd_noise, pink_noise, rir
+from earprint.audio.wav import write_wav
+from earprint.demo.composer import compose
+from earprint.dsp.reverberation import rir
+from earprint.dsp.synthetic_noise import crowd_noise, pink_noise
 from earprint.training.packing import pack_audio, pack_rooms
 from earprint.training.store import Item, Pack, in_validation
 

@@ -51,11 +51,11 @@ def codebook(
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of all that is drawn at random.")] = 1,
 ) -> None:
     """Learn a codebook, or set its thresholds."""
-    from earprint.cli.thresholds import parse_thresholds
     from earprint.encoders.registry import find_model, load_encoder
     from earprint.quantization.codebook import read_codebook, write_codebook
     from earprint.training.codebook import fingerprints_of, learn_codebook, what_is_kept
     from earprint.training.store import open_pack
+    from earprint.training.thresholds import parse_thresholds
 
     name = str(model)
     file = find_model(name).codebook_path

@@ -23,7 +23,7 @@ from earprint.audio import load_audio
 from earprint.datasets.convert import first_channel, is_plain, write_float_wav
 from earprint.datasets.recipe import Placed, Recipe, side_of
 from earprint.datasets.survey import Survey
-from earprint.dsp.degrade import align_direct_sound
+from earprint.dsp.reverberation import align_direct_sound
 from earprint.dsp.reverberation_time import estimate_t60
 from earprint.errors import AudioError, TrainingError
 

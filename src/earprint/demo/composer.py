@@ -10,9 +10,7 @@ Conventions: 16 kHz mono float32, shape (n,), peak `PEAK`. The same seed and dur
 piece on every machine (PCG64), up to the last bits of floating-point sums.
 """
 
-import wave
 from collections.abc import Callable
-from os import PathLike
 from typing import Final
 
 import numpy as np
@@ -22,7 +20,7 @@ from earprint.constants import SAMPLE_RATE
 from earprint.demo import instruments
 from earprint.demo.band import Band, Mix
 from earprint.demo.score import BARS_PER_SECTION, write_section, write_style
-from earprint.dsp.degrade import reverberate, rir
+from earprint.dsp.reverberation import reverberate, rir
 
 Audio = NDArray[np.float32]
 
@@ -81,16 +79,6 @@ def compose(seed: int, duration_s: float = 40.0) -> Audio:
         letter = style.form[bar // BARS_PER_SECTION % len(style.form)]
         band.play(bar, sections[letter], players[letter])
     return _finish(band.mix.samples, rng)
-
-
-def write_wav(path: str | PathLike[str], samples: Audio) -> None:
-    """Write 16 kHz mono samples, shape (n,), as a 16-bit wav file; beyond +-1 they clip."""
-    whole = np.round(np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(whole.tobytes())
 
 
 def _players(rng: np.random.Generator, form: str) -> dict[str, set[str]]:

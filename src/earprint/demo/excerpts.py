@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from earprint.audio import stream_audio
 from earprint.constants import SAMPLE_RATE
-from earprint.dsp import degrade
+from earprint.dsp.filters import phone_band
+from earprint.dsp.reverberation import reverberate, rir
+from earprint.dsp.snr import add_noise
+from earprint.dsp.synthetic_noise import crowd_noise, mains_hum, pink_noise
 
 Audio = NDArray[np.float32]
 
@@ -113,11 +116,11 @@ def spoil(excerpt: Excerpt, condition: str, seed: int) -> Audio:
     rng = np.random.Generator(np.random.PCG64(seed))
     samples, n = excerpt.samples, len(excerpt.samples)
     if condition in {"room + noise 10 dB", "phone"}:
-        room = degrade.rir(float(rng.uniform(*T60_RANGE_S)), int(rng.integers(2**31)))
-        samples = degrade.reverberate(samples, room, past=excerpt.past)
-    makers = (degrade.pink_noise, degrade.crowd_noise, degrade.crowd_noise, degrade.mains_hum)
+        room = rir(float(rng.uniform(*T60_RANGE_S)), int(rng.integers(2**31)))
+        samples = reverberate(samples, room, past=excerpt.past)
+    makers = (pink_noise, crowd_noise, crowd_noise, mains_hum)
     noise = makers[int(rng.integers(len(makers)))](n, int(rng.integers(2**31)))
-    samples = degrade.add_noise(samples, noise, 0.0 if condition == "noise 0 dB" else 10.0)
+    samples = add_noise(samples, noise, 0.0 if condition == "noise 0 dB" else 10.0)
     if condition == "phone":
-        samples = degrade.phone_band(samples)
+        samples = phone_band(samples)
     return samples / np.float32(max(1.0, float(np.abs(samples).max())))

@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 
 from earprint.audio import content_hash, find_audio_files
+from earprint.audio.wav import write_wav
 from earprint.constants import SAMPLE_RATE
 from earprint.demo import composer
 from earprint.demo.excerpts import CONDITIONS, Excerpt, cut, duration_s, spoil
@@ -136,7 +137,7 @@ def _compose(work: Path, seed: int, report: OnProgress) -> tuple[list[Path], lis
         report("compose", number, total)
         path = music / f"{title}.wav"
         # Seeds far apart, so that two demonstrations share no piece.
-        composer.write_wav(path, composer.compose(seed * 1000 + number, COMPOSED_S))
+        write_wav(path, composer.compose(seed * 1000 + number, COMPOSED_S))
         paths.append(path)
     report("compose", total, total)
     return paths[:COMPOSED], paths[COMPOSED:]

@@ -15,3 +15,9 @@ def fft_length(n: int) -> int:
             three *= 3
         five *= 5
     return best
+
+
+def fast_length(n: int) -> int:
+    """Give the next length at or above ``n`` of the form 2^a * {1, 1.25, 1.5}: a fast transform."""
+    power = 1 << max(n - 1, 1).bit_length()
+    return next(size for size in (power * 5 // 8, power * 3 // 4, power) if size >= n)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.constants import SAMPLE_RATE
-from earprint.dsp.degrade import align_direct_sound
+from earprint.dsp.reverberation import align_direct_sound
 from earprint.errors import TrainingError
 
 T60_RANGE_S = (0.15, 3.0)

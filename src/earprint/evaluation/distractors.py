@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from earprint.audio import load_audio
-from earprint.demo.composer import write_wav
+from earprint.audio.wav import write_wav
 from earprint.errors import AudioError
 from earprint.evaluation.rendering import change_speed
 from earprint.evaluation.workers import Workers

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from earprint.audio import load_audio, resample, stream_audio
 from earprint.audio.codec import round_trip
 from earprint.constants import SAMPLE_RATE
-from earprint.dsp.degrade import add_noise, align_direct_sound, phone_band, reverberate
+from earprint.dsp.filters import phone_band
+from earprint.dsp.reverberation import align_direct_sound, reverberate
+from earprint.dsp.snr import add_noise
 from earprint.errors import AudioError
 from earprint.evaluation.query import Query
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from earprint.demo.composer import write_wav
+from earprint.audio.wav import write_wav
 from earprint.evaluation import backends as compute
 from earprint.evaluation.outcomes import Outcome
 from earprint.evaluation.query import Query

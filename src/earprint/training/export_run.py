@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from earprint.cli.thresholds import parse_thresholds
 from earprint.constants import FINGERPRINT_DIM, N_MELS
 from earprint.encoders.model_file import FINDS, ModelFile, open_model
 from earprint.errors import TrainingError
@@ -27,6 +26,7 @@ from earprint.training.quantize import calibration_features
 from earprint.training.recipes import recipe_for
 from earprint.training.sampler import Sampler
 from earprint.training.store import Pack, open_pack
+from earprint.training.thresholds import parse_thresholds
 
 __all__ = ["DEFAULT_THRESHOLD", "export_run", "parse_thresholds"]
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from earprint.demo.composer import write_wav
+from earprint.audio.wav import write_wav
 from earprint.training.store import Item, Pack, open_pack
 
 

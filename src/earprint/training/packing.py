@@ -24,7 +24,7 @@ from earprint.audio import find_audio_files, load_audio
 from earprint.audio.codec import CODECS, can_encode, round_trip
 from earprint.audio.files import survey
 from earprint.constants import SAMPLE_RATE
-from earprint.dsp.degrade import align_direct_sound
+from earprint.dsp.reverberation import align_direct_sound
 from earprint.errors import AudioError, TrainingError
 from earprint.parallel.cores import process_count
 from earprint.parallel.ordered_map import in_order

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from earprint.constants import SAMPLE_RATE
-from earprint.dsp import degrade
+from earprint.dsp.filters import phone_band
+from earprint.dsp.reverberation import reverberate, rir
+from earprint.dsp.snr import add_noise
+from earprint.dsp.synthetic_noise import crowd_noise, mains_hum, pink_noise
 from earprint.errors import AudioError
 
 N = 5 * SAMPLE_RATE
-NOISES = [degrade.pink_noise, degrade.crowd_noise, degrade.mains_hum]
+NOISES = [pink_noise, crowd_noise, mains_hum]
 
 
 def tone(n=N, hertz=440.0):
@@ -29,7 +32,7 @@ def band_db(samples, low, high):
 @pytest.mark.parametrize("make", NOISES)
 def test_snr_is_exact(make, snr_db):
     samples, noise = tone(), make(N + 321, 1)
-    mixed = degrade.add_noise(samples, noise, snr_db)
+    mixed = add_noise(samples, noise, snr_db)
     measured = level_db(samples) - level_db(mixed.astype(np.float64) - samples)
     assert measured == pytest.approx(snr_db, abs=0.01)
     assert mixed.dtype == np.float32
@@ -37,11 +40,11 @@ def test_snr_is_exact(make, snr_db):
 
 def test_noise_that_cannot_be_mixed_is_refused():
     with pytest.raises(AudioError, match="longer"):
-        degrade.add_noise(tone(), np.ones(10, dtype=np.float32), 0.0)
+        add_noise(tone(), np.ones(10, dtype=np.float32), 0.0)
     with pytest.raises(AudioError, match="noise: is silent"):
-        degrade.add_noise(tone(), np.zeros(N, dtype=np.float32), 0.0)
+        add_noise(tone(), np.zeros(N, dtype=np.float32), 0.0)
     with pytest.raises(AudioError, match="excerpt: is silent"):
-        degrade.add_noise(np.zeros(N, dtype=np.float32), tone(), 0.0)
+        add_noise(np.zeros(N, dtype=np.float32), tone(), 0.0)
 
 
 @pytest.mark.parametrize("make", NOISES)
@@ -57,22 +60,22 @@ def test_noises_are_seeded_and_of_unit_power(make, n):
 
 
 def test_pink_noise_has_equal_power_per_octave():
-    octaves = [band_db(degrade.pink_noise(N, 3), f, 2 * f) for f in (250, 500, 1000, 2000)]
+    octaves = [band_db(pink_noise(N, 3), f, 2 * f) for f in (250, 500, 1000, 2000)]
     assert np.ptp(octaves) < 1.0
 
 
 def test_crowd_noise_sounds_like_speech():
-    noise = degrade.crowd_noise(10 * SAMPLE_RATE, 3)
+    noise = crowd_noise(10 * SAMPLE_RATE, 3)
     # Voices lie mostly between 250 Hz and 3 kHz, and come and go: about 4 syllables a second.
     assert band_db(noise, 250, 3000) - band_db(noise, 4500, 7500) > 15.0
     rms = np.sqrt(np.mean(noise.reshape(-1, 800) ** 2, axis=1))
-    steady = np.sqrt(np.mean(degrade.pink_noise(len(noise), 3).reshape(-1, 800) ** 2, axis=1))
+    steady = np.sqrt(np.mean(pink_noise(len(noise), 3).reshape(-1, 800) ** 2, axis=1))
     assert rms.std() / rms.mean() > 1.3 * steady.std() / steady.mean()
 
 
 @pytest.mark.parametrize("mains_hz", [50.0, 60.0])
 def test_hum_stands_on_harmonics_of_the_mains(mains_hz):
-    power = np.abs(np.fft.rfft(degrade.mains_hum(N, 1, mains_hz=mains_hz))) ** 2
+    power = np.abs(np.fft.rfft(mains_hum(N, 1, mains_hz=mains_hz))) ** 2
     f = np.fft.rfftfreq(N, 1 / SAMPLE_RATE)
     near = np.abs(f - mains_hz * np.round(f / mains_hz)) < 1.0
     assert power[near].sum() > 0.95 * power.sum()
@@ -81,7 +84,7 @@ def test_hum_stands_on_harmonics_of_the_mains(mains_hz):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("t60_s", [0.2, 0.5, 1.0])
 def test_reverberation_time_by_schroeder_integration(t60_s, seed):
-    response = degrade.rir(t60_s, seed).astype(np.float64)
+    response = rir(t60_s, seed).astype(np.float64)
     decay_db = 10 * np.log10(np.cumsum(response[::-1] ** 2)[::-1] / np.sum(response**2))
     fit = (decay_db < -6.0) & (decay_db > -36.0)
     slope = np.polyfit(np.flatnonzero(fit) / SAMPLE_RATE, decay_db[fit], 1)[0]
@@ -90,7 +93,7 @@ def test_reverberation_time_by_schroeder_integration(t60_s, seed):
 
 @pytest.mark.parametrize("ratio_db", [-3.0, 3.0, 10.0])
 def test_direct_sound_comes_first_and_at_its_level(ratio_db):
-    response = degrade.rir(0.5, 4, direct_to_reverberant_db=ratio_db).astype(np.float64)
+    response = rir(0.5, 4, direct_to_reverberant_db=ratio_db).astype(np.float64)
     assert response[0] == 1.0
     assert -10 * np.log10(np.sum(response[1:] ** 2)) == pytest.approx(ratio_db, abs=1e-3)
     assert np.argmax(np.abs(response)) == 0
@@ -99,29 +102,29 @@ def test_direct_sound_comes_first_and_at_its_level(ratio_db):
 @pytest.mark.parametrize("t60_s", [0.0, -1.0, float("nan")])
 def test_impossible_rooms_are_refused(t60_s):
     with pytest.raises(AudioError, match="not above 0"):
-        degrade.rir(t60_s, 0)
+        rir(t60_s, 0)
 
 
 def test_reverberate_is_convolution():
-    samples, response = tone(3000), degrade.rir(0.1, 2)
+    samples, response = tone(3000), rir(0.1, 2)
     wanted = np.convolve(samples, response)[:3000]
-    np.testing.assert_allclose(degrade.reverberate(samples, response), wanted, atol=1e-5)
+    np.testing.assert_allclose(reverberate(samples, response), wanted, atol=1e-5)
 
 
 def test_reverberate_does_not_move_a_recording_in_time():
     click = np.zeros(8000, dtype=np.float32)
     click[1000] = 1.0
-    wet = degrade.reverberate(click, degrade.rir(0.4, 9))
+    wet = reverberate(click, rir(0.4, 9))
     assert np.argmax(np.abs(wet)) == 1000
     assert np.abs(wet[:1000]).max() < 1e-6
 
 
 def test_the_past_still_sounds():
-    whole, response = tone(20_000), degrade.rir(0.3, 5)
-    wet = degrade.reverberate(whole[8000:], response, past=whole[:8000])
+    whole, response = tone(20_000), rir(0.3, 5)
+    wet = reverberate(whole[8000:], response, past=whole[:8000])
     assert wet.shape == (12_000,)
-    np.testing.assert_allclose(wet, degrade.reverberate(whole, response)[8000:], atol=1e-5)
-    dry_start = degrade.reverberate(whole[8000:], response)
+    np.testing.assert_allclose(wet, reverberate(whole, response)[8000:], atol=1e-5)
+    dry_start = reverberate(whole[8000:], response)
     assert np.abs(wet[:800] - dry_start[:800]).max() > 0.01
 
 
@@ -132,5 +135,5 @@ def test_the_past_still_sounds():
 def test_phone_band(hertz, lowest_db, highest_db):
     samples = tone(hertz=hertz)
     inside = slice(SAMPLE_RATE, -SAMPLE_RATE)
-    change = level_db(degrade.phone_band(samples)[inside]) - level_db(samples[inside])
+    change = level_db(phone_band(samples)[inside]) - level_db(samples[inside])
     assert lowest_db < change < highest_db
