@@ -147,7 +147,7 @@ def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
         return array[:, np.newaxis]
     if min(array.shape) > MAX_CHANNELS or max(array.shape) < MIN_SAMPLES:
         raise ValueError(
-            f"array of shape {array.shape}: does not tell samples from channels; "
-            f"pass (n,), or (n, channels) with at least {MIN_SAMPLES} samples and at most {MAX_CHANNELS} channels"
+            f"array of shape {array.shape}: does not tell samples from channels; pass (n,), or (n, channels) "
+            f"with at least {MIN_SAMPLES} samples and at most {MAX_CHANNELS} channels"
         )
     return array if array.shape[0] > array.shape[1] else array.T
