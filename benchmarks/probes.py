@@ -28,7 +28,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.encoders import load_encoder, sounds_of
+from earprint.encoders import load_encoder, cohort_of
 from earprint.index import inverted
 from earprint.library import Library
 from earprint.matching import aligned, search
@@ -75,7 +75,7 @@ def main() -> None:
 
     encoder = load_encoder(options.model, threads=1)
     ratio = round(encoder.reference_hop_s / encoder.query_hop_s)
-    sounds = sounds_of(encoder)
+    sounds = cohort_of(encoder)
     asked = [
         (*facts[:4].tolist(), encoder.encode([audio], query=True))
         for facts, audio in read_questions(options.work)
@@ -95,7 +95,7 @@ def main() -> None:
              *(f"{length:g} s: median CPU ms" for length in lengths))  # fmt: skip
         for setting in options.settings:
             lists, rows, *settled = setting.split("x")
-            index._probes, index.proposing_rows = min(int(lists), len(index._codebook.lists)), int(rows)
+            index._nprobe, index.max_query_rows = min(int(lists), len(index._codebook.coarse_centroids)), int(rows)
             right, took, placed = defaultdict(list), defaultdict(list), []
             with as_asked(float(settled[0]) if settled else None):
                 for digest, condition, length, begins_s, query in asked:

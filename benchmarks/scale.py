@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio import content_hash, find_audio_files
-from earprint.encoders import load_encoder, sounds_of
+from earprint.encoders import load_encoder, cohort_of
 from earprint.evaluation.exclusions import LeftOut
 from earprint.evaluation.plan import Material, Plan, drawn
 from earprint.evaluation.rendering import render
@@ -275,7 +275,7 @@ def brute_force(library: Library, encoder: Any) -> Any:
         flat.add(exact.vectors(start, min(start + 65_536, len(exact))))
 
     class Flat:
-        proposing_rows = exact.proposing_rows
+        max_query_rows = exact.max_query_rows
         vectors, take, __len__ = exact.vectors, exact.take, exact.__len__
 
         def search(self, queries: NDArray[np.float32], k: int) -> Any:
@@ -286,7 +286,7 @@ def brute_force(library: Library, encoder: Any) -> Any:
     def answer(audio: NDArray[np.float32]) -> list[str]:
         table: TrackTable = view.table
         query = encoder.encode([audio], query=True)
-        found = search(query, Flat(), table, ratio=ratio, sounds=sounds_of(encoder))
+        found = search(query, Flat(), table, ratio=ratio, sounds=cohort_of(encoder))
         return [view.tracks[alignment.track].content_hash for alignment in found]
 
     return answer

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 
 from earprint.audio import content_hash, find_audio_files, load_audio
 from earprint.constants import SAMPLE_RATE
-from earprint.encoders import Encoder, Fingerprints, load_encoder, sounds_of
+from earprint.encoders import Encoder, Fingerprints, load_encoder, cohort_of
 from earprint.errors import AudioError
 from earprint.evaluation.condition_names import Kind
 from earprint.evaluation.exclusions import LeftOut
@@ -103,7 +103,7 @@ LAST_COLUMNS = ["all", "answered right", "won", "lost"]
 class Memory:
     """Unpacked rows in memory, shape (n, dim), to be searched exactly; see `earprint.index.base.Index`."""
 
-    proposing_rows = ExactIndex.proposing_rows
+    max_query_rows = ExactIndex.max_query_rows
 
     def __init__(self, rows: NDArray[np.float32]) -> None:
         self.rows = rows
@@ -249,7 +249,7 @@ def put(encoder: Encoder, queries: Sequence[Query], work: Work, left_out: LeftOu
                 counts=[len(one.vectors) for one in made],
                 durations_s=[one.duration_s for one in made],
                 hop_s=made[0].hop_s,
-                beyond=made[0].beyond,
+                beyond=made[0].margin_rows,
             )
     with np.load(kept) as arrays:
         return Questions(length_s, [ordered[number] for number in arrays["numbers"].tolist()], kept)
@@ -366,7 +366,7 @@ def on_hop(
     (list of Answers, int)
         In the order of the names, and the rows that were stored.
     """
-    ratio, sounds = round(hop_ms / 1000 / encoder.query_hop_s), sounds_of(encoder)
+    ratio, sounds = round(hop_ms / 1000 / encoder.query_hop_s), cohort_of(encoder)
     rows, owners = on_grid(recordings, ratio)
     paths = [recording.path for recording in recordings]
     facts = [encoder.model_id, *(recording.digest for recording in recordings)]
