@@ -28,7 +28,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.encoders import load_encoder, cohort_of
+from earprint.encoders import cohort_of, load_encoder
 from earprint.index import inverted
 from earprint.library import Library
 from earprint.matching import aligned, search
@@ -95,7 +95,10 @@ def main() -> None:
              *(f"{length:g} s: median CPU ms" for length in lengths))  # fmt: skip
         for setting in options.settings:
             lists, rows, *settled = setting.split("x")
-            index._nprobe, index.max_query_rows = min(int(lists), len(index._codebook.coarse_centroids)), int(rows)
+            index._nprobe, index.max_query_rows = (
+                min(int(lists), len(index._codebook.coarse_centroids)),
+                int(rows),
+            )
             right, took, placed = defaultdict(list), defaultdict(list), []
             with as_asked(float(settled[0]) if settled else None):
                 for digest, condition, length, begins_s, query in asked:

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio import content_hash, find_audio_files
-from earprint.encoders import load_encoder, cohort_of
+from earprint.encoders import cohort_of, load_encoder
 from earprint.evaluation.exclusions import LeftOut
 from earprint.evaluation.plan import Material, Plan, drawn
 from earprint.evaluation.rendering import render

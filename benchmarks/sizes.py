@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 
 from earprint.audio import content_hash, find_audio_files, load_audio
 from earprint.constants import SAMPLE_RATE
-from earprint.encoders import Encoder, Fingerprints, load_encoder, cohort_of
+from earprint.encoders import Encoder, Fingerprints, cohort_of, load_encoder
 from earprint.errors import AudioError
 from earprint.evaluation.condition_names import Kind
 from earprint.evaluation.exclusions import LeftOut

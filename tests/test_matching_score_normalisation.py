@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from earprint.encoders import load_encoder, cohort_of
+from earprint.encoders import cohort_of, load_encoder
 from earprint.index import ExactIndex, Rows
 from earprint.matching import TrackTable, search_aligned
 from earprint.matching.score_normalisation import HIGHEST, LEVEL_ROWS, NEAREST, above, level_of

@@ -151,8 +151,8 @@ class Encoder(Protocol):
 
 
 def cohort_of(encoder: Encoder) -> NDArray[np.float32] | None:
-    """Return the cohort for score normalisation, shape (n, dim): `Codebook.cohort`, or None without a codebook.
+    """Return the cohort for score normalisation, shape (n, dim); None if the encoder has no codebook.
 
-    See `earprint.matching.score_normalisation`.
+    The cohort is `Codebook.cohort`. See `earprint.matching.score_normalisation`.
     """
     return None if encoder.codebook is None else encoder.codebook.cohort

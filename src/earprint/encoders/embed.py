@@ -256,11 +256,12 @@ def audio_blocks(
     """
     if is_file(source):
         return stream_audio(source, on_warning=on_warning)
-    if sample_rate is None and hasattr(source, "__array__"):
-        raise ValueError(
-            f"array of shape {np.shape(source)}: its sample rate is unknown; pass sample_rate=..., in Hz"
-        )
-    return [array_to_mono(source, SAMPLE_RATE if sample_rate is None else sample_rate)]
+    if sample_rate is not None:
+        return [array_to_mono(source, sample_rate)]
+    if hasattr(source, "__array__"):
+        shape = getattr(source, "shape", "unknown")
+        raise ValueError(f"array of shape {shape}: its sample rate is unknown; pass sample_rate=..., in Hz")
+    return [array_to_mono(source, SAMPLE_RATE)]  # no array either, which raises TypeError
 
 
 def is_file(source: object) -> TypeGuard[AudioSource]:

@@ -126,8 +126,8 @@ class ModelFile:
         finds = query.card.get(FINDS)
         if (finds, query.network, query.dim) != (self.model_id, self.network, self.dim):
             raise ModelError(
-                f"{self.query_path}: is a query network of {finds}, not of {self.model_id} beside it; train and "
-                "export one for it, or delete it"
+                f"{self.query_path}: is a query network of {finds}, not of {self.model_id} beside it; "
+                "train and export one for it, or delete it"
             )
         return query
 

@@ -23,6 +23,8 @@ PACKAGE_OF: Final = {"plain": "earprint-paper"}
 SessionFactory = Callable[[ModelFile], NetworkSession]
 """Makes what runs a model's network, instead of onnxruntime."""
 
+_session_factory: SessionFactory | None = None
+
 
 def weights_folder() -> Path:
     """Return the folder of the weights that come with this package."""
@@ -60,7 +62,7 @@ def find_model(name: str) -> ModelFile:
     found = _find(name)
     if not isinstance(found, ModelFile):
         raise ModelError(
-            f"{name}: another package implements this encoder, so it has no model file that earprint can read; "
+            f"{name}: is implemented by another package and has no model file that earprint can read; "
             "name another model"
         )
     return found
@@ -109,9 +111,7 @@ def _from_plugin(name: str, found: Any) -> ModelFile | Encoder:
     raise ModelError(f"{name}: {plugins.broken_plugin(plugins.MODELS, name, fault)}")
 
 
-def load_encoder(
-    name: str = DEFAULT_MODEL, threads: int = 0, *, session_factory: SessionFactory | None = None
-) -> Encoder:
+def load_encoder(name: str = DEFAULT_MODEL, threads: int = 0) -> Encoder:
     """Load an encoder; the same arguments give the same object.
 
     Parameters
@@ -121,8 +121,6 @@ def load_encoder(
         card, a JSON file of the same name, beside it.
     threads : int
         Threads for one call of the network; 0 for one per core.
-    session_factory : callable, optional
-        Makes what runs the network of a windowed encoder, instead of onnxruntime.
 
     Returns
     -------
@@ -142,11 +140,26 @@ def load_encoder(
     >>> encoder.encode([block]).vectors.shape
     (7, 128)
     """
-    return _load(name, threads, session_factory)
+    return _load(name, threads)
+
+
+def use_sessions(factory: SessionFactory | None) -> None:
+    """Replace onnxruntime for windowed encoders that this process loads from now on.
+
+    Encoders that were loaded before keep their sessions.
+
+    Parameters
+    ----------
+    factory : callable or None
+        None restores onnxruntime.
+    """
+    global _session_factory
+    _session_factory = factory
+    _load.cache_clear()
 
 
 @functools.lru_cache(maxsize=4)
-def _load(name: str, threads: int, session_factory: SessionFactory | None) -> Encoder:
+def _load(name: str, threads: int) -> Encoder:
     model = _find(name)
     if not isinstance(model, ModelFile):
         return model
@@ -154,7 +167,7 @@ def _load(name: str, threads: int, session_factory: SessionFactory | None) -> En
         case "dense":
             return DenseEncoder(model, threads)
         case "windowed":
-            session = None if session_factory is None else session_factory(model)
+            session = None if _session_factory is None else _session_factory(model)
             return WindowedEncoder(model, threads, session)
     raise ModelError(
         f"{model.path}: unknown network {model.network!r}, and no encoder that this earprint knows; a newer "

@@ -1,8 +1,9 @@
 """The interface of an index, and what the indexes here share.
 
-An index is a nearest-neighbour search over all fingerprints of a library. These form one sequence of rows, 0 to
-``len(index) - 1``: the rows of one track after those of another. Similarity is the inner product, which is the
-cosine, since fingerprints are unit vectors. `earprint.matching.TrackTable` maps rows to tracks.
+An index is a nearest-neighbour search over all fingerprints of a library. These form one sequence of rows,
+0 to ``len(index) - 1``: the rows of one track after those of another. Similarity is the inner product,
+which is the cosine, since fingerprints are unit vectors. `earprint.matching.TrackTable` maps rows to
+tracks.
 """
 
 from collections.abc import Callable

@@ -103,7 +103,9 @@ def _from_plugin(name: str, rows: Rows) -> Index:
     """Make the index of another package."""
     factory = plugins.load_plugin(plugins.INDEXES, name, LibraryError)
     if factory is None:
-        raise LibraryError(f"{name}: no index of this name is installed; use one of {', '.join(index_names())}")
+        raise LibraryError(
+            f"{name}: no index of this name is installed; use one of {', '.join(index_names())}"
+        )
     try:
         index = cast("IndexFactory", factory)(rows)
     except EarprintError:

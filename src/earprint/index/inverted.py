@@ -1,14 +1,14 @@
 """Inverted file index with product quantisation (IVFADC), the default for large compact libraries.
 
 A compact row names the inverted list of the coarse centroid nearest to it (see
-`earprint.quantization.codebook`). A query row is compared with the coarse centroids, and then with the rows of
-the `nprobe` nearest lists only (Jegou et al. 2011). That scan is approximate (see `earprint.index.ivf_scan`),
-so its best rows are decoded and ranked again by their inner products. A search may miss rows: a query is a
-sequence, a few hits suffice to propose the right position, and the whole sequence is compared there
-(`earprint.matching.aligned`).
+`earprint.quantization.codebook`). A query row is compared with the coarse centroids, and then with the rows
+of the `nprobe` nearest lists only (Jegou et al. 2011). That scan is approximate (see
+`earprint.index.ivf_scan`), so its best rows are decoded and ranked again by their inner products. A search
+may miss rows: a query is a sequence, a few hits suffice to propose the right position, and the whole
+sequence is compared there (`earprint.matching.aligned`).
 
-Each segment has its own inverted lists. They are built when the segment is first searched, and kept: a library
-that grows by one segment builds the lists of that segment only. Rows of removed tracks are skipped.
+Each segment has its own inverted lists. They are built when the segment is first searched, and kept: a
+library that grows by one segment builds the lists of that segment only. Rows of removed tracks are skipped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,8 +35,7 @@ MIN_NPROBE: Final = 128
 MAX_QUERY_ROWS: Final = 24
 """Query rows that search. Each costs the same, and one right hit is enough.
 
-Chosen with `MAX_NPROBE` on held-out training sources in a library of two million rows: few rows that read many
-lists find more in less time than many rows that read few."""
+Few rows that read many lists find more in less time than many rows that read few lists."""
 
 RERANKED: Final = 4
 """Rows that are decoded and ranked again, per hit asked for."""
@@ -92,7 +91,7 @@ class InvertedIndex(BaseIndex):
         self._segments = [_Segment(inverted_lists[number], parts) for number, parts in by_segment.items()]
 
     def search(self, queries: NDArray[np.float32], k: int) -> Hits:
-        """Find rows with large inner products, see `Index.search`; rows of lists that are not read are missed."""
+        """Find rows with large inner products, see `Index.search`. Rows of lists not read are missed."""
         queries = check_queries(queries, k, self._rows.dim)
         scores, rows = no_hits(len(queries), k)
         nonsilent = np.flatnonzero(queries.any(axis=1))

@@ -1,14 +1,14 @@
 """Inverted lists of a segment's codes, and their scan by FAISS.
 
-An inverted list holds the codes of the rows that name it. They are scanned as 4-bit codes ("4-bit PQ fast scan"
-of FAISS, after Andre et al. 2015, "Cache locality is not enough"). The tables of 4-bit codes fit into
-registers, so the scan takes about a tenth of the time of 8-bit codes. Each 8-bit code becomes two 4-bit codes,
-one for the first half of its centroid's components and one for the second; each is the number of the nearest
-of 16 centroids that represent all 256. The scan is therefore less accurate than the 8-bit codes: callers ask
-for more hits than they need and rank the decoded rows again.
+An inverted list holds the codes of the rows that name it. They are scanned as 4-bit codes ("4-bit PQ fast
+scan" of FAISS, after Andre et al. 2015, "Cache locality is not enough"). The tables of 4-bit codes fit into
+registers, so the scan takes about a tenth of the time of 8-bit codes. Each 8-bit code becomes two 4-bit
+codes, one for the first half of its centroid's components and one for the second; each is the number of the
+nearest of 16 centroids that represent all 256. The scan is therefore less accurate than the 8-bit codes:
+callers ask for more hits than they need and rank the decoded rows again.
 
-FAISS's Python interface has no call to fill inverted lists with given codes without holding them twice, nor to
-search given lists under a selector. Both use FAISS's C++ interface through pointers, which is why
+FAISS's Python interface has no call to fill inverted lists with given codes without holding them twice, nor
+to search given lists under a selector. Both use FAISS's C++ interface through pointers, which is why
 ``pyproject.toml`` bounds the FAISS versions to those tested.
 """
 

@@ -1,19 +1,20 @@
 """Locality-sensitive hashing, the index of the paper.
 
 Each of several hash tables assigns a row to a cell, such that rows with a large inner product tend to share
-cells. A search gathers the stored rows in the query row's cell of every table, and in the cells that it nearly
-fell into, and ranks them by their exact inner products. A near row in none of these cells is missed.
+cells. A search gathers the stored rows in the query row's cell of every table, and in the cells that it
+nearly fell into, and ranks them by their exact inner products. A near row in none of these cells is missed.
 
-- Hash: cross-polytope (Andoni et al., "Practical and optimal LSH for angular distance", 2015). The hash of a
-  row is the closest of D random unit vectors and their opposites, which gives log2(2 D) bits. A cell combines
-  as many hashes as its bits need. D is at most twice the dimension: 18 bits of a 128-d row are two hashes of 9.
+- Hash: cross-polytope (Andoni et al., "Practical and optimal LSH for angular distance", 2015). The hash of
+  a row is the closest of D random unit vectors and their opposites, which gives log2(2 D) bits. A cell
+  combines as many hashes as its bits need. D is at most twice the dimension: 18 bits of a 128-d row are two
+  hashes of 9.
 - Probes: the cost of a cell is the sum over its hashes of (a - b) ** 2, where a is the row's inner product
-  with the closest vector and b that with the vector of the cell. A row's own cell costs 0. The cheapest cells
-  of all tables together are probed, as in FALCONN, which the paper uses (the idea is that of Lv et al.,
-  "Multi-probe LSH", 2007). `probes` counts the cells of all tables: 200 for 50 tables are 4 per table.
+  with the closest vector and b that with the vector of the cell. A row's own cell costs 0. The cheapest
+  cells of all tables together are probed, as in FALCONN, which the paper uses (the idea is that of Lv et
+  al., "Multi-probe LSH", 2007). `probes` counts the cells of all tables: 200 for 50 tables are 4 per table.
 
-`benchmarks/lsh.py` measures recall and time. Memory: 4 bytes per row and table, and 4 per cell and table. 50
-tables of 18 bits take 200 bytes per row and 52 MB, and 13 MB for the random vectors.
+`benchmarks/lsh.py` measures recall and time. Memory: 4 bytes per row and table, and 4 per cell and table.
+50 tables of 18 bits take 200 bytes per row and 52 MB, and 13 MB for the random vectors.
 """
 
 from collections.abc import Iterator
@@ -209,7 +210,9 @@ def _rotations(rng: np.random.Generator, tables: int, directions: int, dim: int)
     return rotations.reshape(tables, -1, dim)[:, :directions].astype(np.float32)
 
 
-def _cheapest_values(products: NDArray[np.float32], most: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _cheapest_values(
+    products: NDArray[np.float32], most: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the cheapest values of a hash, and their costs.
 
     Parameters

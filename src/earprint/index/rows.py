@@ -92,7 +92,9 @@ class Rows:
             If a row is out of bounds.
         """
         if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
-            raise IndexError(f"rows {rows.min()} to {rows.max()} are out of bounds: there are {len(self)} rows")
+            raise IndexError(
+                f"rows {rows.min()} to {rows.max()} are out of bounds: there are {len(self)} rows"
+            )
         packed: Stored = np.empty((len(rows), self.storage.width), dtype=self.storage.dtype)
         part = np.searchsorted(self._bounds, rows, side="right") - 1
         for number in np.unique(part).tolist():

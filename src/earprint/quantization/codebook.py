@@ -1,15 +1,16 @@
 """Codebooks: product quantisation of fingerprints to a few bytes each.
 
-A fingerprint is assigned to the nearest of some thousand coarse centroids, whose inverted list it joins. Its
-residual, the difference from that centroid, is product-quantised (Jegou et al. 2011, "Product quantization for
-nearest neighbor search", section 4): it is rotated so that the variance spreads evenly (Ge et al. 2013,
-"Optimized product quantization"), cut into subvectors, and each subvector is replaced by the number of the
-nearest of 256 centroids. A code holds the list number in two bytes, then one byte for each subquantizer.
+A fingerprint is assigned to the nearest of some thousand coarse centroids, whose inverted list it joins.
+Its residual, the difference from that centroid, is product-quantised (Jegou et al. 2011, "Product
+quantization for nearest neighbor search", section 4): it is rotated so that the variance spreads evenly (Ge
+et al. 2013, "Optimized product quantization"), cut into subvectors, and each subvector is replaced by the
+number of the nearest of 256 centroids. A code holds the list number in two bytes, then one byte for each
+subquantizer.
 
-Decoded fingerprints are scaled to unit length, since longer vectors would have larger inner products. (Version
-1 quantised the whole fingerprint instead of the residual, and divided the decoded sum by `Codebook.gain`, so
-that scores kept their mean.) A codebook is learned once per model (`earprint train codebook`) and is stored
-beside the weights. So all libraries of a model share it, and can be merged.
+Decoded fingerprints are scaled to unit length, since longer vectors would have larger inner products.
+(Version 1 quantised the whole fingerprint instead of the residual, and divided the decoded sum by
+`Codebook.gain`, so that scores kept their mean.) A codebook is learned once per model (`earprint train
+codebook`) and is stored beside the weights. So all libraries of a model share it, and can be merged.
 """
 
 import hashlib
