@@ -76,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=10.0, help="audio to use")
-    parser.add_argument("--models", nargs="+", default=["dense", "plain"])
+    parser.add_argument("--models", nargs="+", default=["dense"])
     options = parser.parse_args()
 
     files, audio, decode_s, seconds = [], [], 0.0, 0.0

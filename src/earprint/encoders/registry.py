@@ -169,10 +169,11 @@ def _load(name: str, threads: int) -> Encoder:
         case "windowed":
             session = None if _session_factory is None else _session_factory(model)
             return WindowedEncoder(model, threads, session)
-    raise ModelError(
-        f"{model.path}: unknown network {model.network!r}, and no encoder that this earprint knows; a newer "
-        "one may know it"
-    )
+        case None:
+            fault = f"unknown network {model.network!r}"
+        case other:
+            fault = f"unknown encoder {other!r}"
+    raise ModelError(f"{model.path}: {fault}; a newer earprint may know it")
 
 
 def describe_model(name: str = DEFAULT_MODEL) -> dict[str, object]:
