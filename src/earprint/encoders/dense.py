@@ -17,20 +17,12 @@ from numpy.typing import NDArray
 
 from earprint.constants import FRAME_RATE, N_MELS, SAMPLE_RATE, SEGMENT_FRAMES
 from earprint.encoders.base import AudioBlocks, Fingerprints
+from earprint.encoders.dense_geometry import CONTEXT_LEFT, CONTEXT_RIGHT, RECEPTIVE_FIELD, STEP_FRAMES
 from earprint.encoders.model_file import ModelEncoder, ModelFile, Session
 from earprint.features import DENSE_FRONT_END, LogMelStream, normalise_stream, silent_windows
 
-STEP_FRAMES: Final = 4
-"""Frames between two rows of the query grid, 40 ms: the network's stride in time."""
-
 REFERENCE_STEPS: Final = 2
 """Every so manieth row is kept of a reference if the card does not say: 80 ms."""
-
-CONTEXT_LEFT: Final = 25
-"""Frames before a window that the network also sees."""
-
-CONTEXT_RIGHT: Final = 26
-"""Frames after a window that the network also sees."""
 
 EVERY_NTH: Final = "every_{}"
 """Optional input of a model: set, it computes only every so manieth row of what it is given."""
@@ -101,7 +93,7 @@ class DenseEncoder(ModelEncoder):
 
         Each but the last gives a multiple of ``steps`` rows: every chunk begins with a row of that grid.
         """
-        window = CONTEXT_LEFT + SEGMENT_FRAMES + CONTEXT_RIGHT
+        window = RECEPTIVE_FIELD
         rows_per_chunk = (self._chunk_frames - window) // STEP_FRAMES + 1
         rows_per_chunk = max(steps, rows_per_chunk - rows_per_chunk % steps)
         size = window + (rows_per_chunk - 1) * STEP_FRAMES
