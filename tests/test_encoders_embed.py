@@ -180,9 +180,7 @@ def test_errors_in_place_of_results(music):
     for i in (3, 4, 5):
         assert str(got[i]).startswith(f"sources[{i}]: ")
     (lonely,) = embed_batch([good], encoder=ENCODER, return_exceptions=True)
-    assert str(lonely).startswith(
-        "sources[0]: array of shape (48000,): its sample rate is unknown"
-    )
+    assert str(lonely).startswith("sources[0]: array of shape (48000,): its sample rate is unknown")
 
 
 def test_sources_are_taken_a_few_ahead_and_no_more_once_the_batch_is_closed(music):

@@ -86,9 +86,8 @@ def test_a_broken_one_is_named_with_its_package_when_it_is_asked_for(name, cause
 
 
 def test_a_packaged_model_cannot_be_replaced(tmp_path, monkeypatch):
-    install(
-        tmp_path / "more", monkeypatch, "usurper", "PATH = 7", {"earprint.models": {"dense": "usurper:PATH"}}
-    )
+    points = {"earprint.models": {"dense": "usurper:PATH"}}
+    install(tmp_path / "more", monkeypatch, "usurper", "PATH = 7", points)
     assert describe_model("dense")["file"] == str(weights_folder() / "dense.onnx")
 
 
