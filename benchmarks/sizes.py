@@ -61,7 +61,7 @@ from earprint.matching import TrackTable, search
 from earprint.matching.candidates import HITS_PER_ROW
 from earprint.quantization.codebook import Codebook, read_codebook, write_codebook
 from earprint.quantization.storage import CompactStorage, HalfStorage, Storage
-from earprint.training.codebook import learn_codebook, references_at_each_step
+from earprint.training.codebook import learn_codebook, references_on_query_grid
 from earprint.training.store import open_pack
 
 YARDSTICK = "float32"
@@ -185,7 +185,7 @@ def fingerprinted(encoder: Encoder, files: Sequence[Path], work: Work, left_out:
                 continue
             if not kept.exists():
                 audio = load_audio(path)
-                rows = references_at_each_step(encoder, audio)
+                rows = references_on_query_grid(encoder, audio)
                 with whole(kept) as file:
                     np.savez(file, rows=rows, duration_s=len(audio) / SAMPLE_RATE)
         except AudioError as error:
@@ -284,7 +284,7 @@ class Codebooks:
             if not kept.exists():
                 self._work.progress("fingerprinting the store", begin, len(items))
                 made = [
-                    references_at_each_step(self._encoder, self._pack.audio(item)).astype(np.float16)
+                    references_on_query_grid(self._encoder, self._pack.audio(item)).astype(np.float16)
                     for item in items[begin : begin + ITEMS]
                 ]
                 with whole(kept) as file:

@@ -44,14 +44,14 @@ def learned(folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("earprint.training.codebook.ROTATION_ROUNDS", 1)  # for so little music, and sooner done
         return earprint(
-            "train", "codebook", folder / "mine.onnx", folder / "store", "--pieces", 24,
+            "train", "codebook", folder / "mine.onnx", folder / "store", "--subquantizers", 24,
             "--threshold", "1=0.6", "--threshold", "5=0.4", "--percent", 0,
         )  # fmt: skip
 
 
 def test_it_says_what_was_made(folder, learned):
     assert learned.exit_code == 0, learned.output
-    assert "26 bytes for a fingerprint" in learned.stdout
+    assert "26 bytes per fingerprint" in learned.stdout
     assert load_encoder(str(folder / "mine.onnx")).codebook is not None
 
 
