@@ -201,6 +201,11 @@ def test_sources_are_taken_a_few_ahead_and_no_more_once_the_batch_is_closed(musi
     assert len(taken) == count
 
 
+def test_one_path_is_no_batch(music):
+    with pytest.raises(TypeError, match=r"0\.wav: is a single source; give a list"):
+        embed_batch(str(music[0]))
+
+
 def test_jobs_must_make_sense(music):
     with pytest.raises(ValueError, match="jobs is -1"):
         embed_batch(music, jobs=-1)

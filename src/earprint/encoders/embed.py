@@ -160,8 +160,10 @@ def embed_batch(
     AudioError, ValueError, TypeError
         As for `embed`, during iteration. The message begins with the file's path, or with ``sources[i]`` for
         the array at index i.
+    TypeError
+        At once, if ``sources`` is a single path or file.
     ModelError
-        If there is no such model.
+        At once, if there is no such model.
 
     Examples
     --------
@@ -173,6 +175,8 @@ def embed_batch(
     music/song 1.wav (35, 128)
     missing.wav missing.wav: ...
     """
+    if is_file(sources):
+        raise TypeError(f"{name_of(sources)}: is a single source; give a list of sources, or use embed")
     if jobs < 0:
         raise ValueError(f"jobs is {jobs}; give 0 for one thread per core, or their number")
     jobs = jobs or usable_cores()
