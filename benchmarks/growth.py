@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from earprint.audio.wav import write_wav
-from earprint.demo.composer import compose
 from earprint.encoders import load_encoder
 from earprint.library import Library
+from earprint.synth.composer import compose
 
 DURATION_S = 30.0
 """Length of a recording that is added."""

@@ -25,13 +25,13 @@ import numpy as np
 from earprint import Library
 from earprint.audio import content_hash, find_audio_files, load_audio
 from earprint.constants import SAMPLE_RATE
-from earprint.demo.composer import compose
 from earprint.encoders import describe_model, load_encoder
 from earprint.encoders.registry import DENSE_NETWORKS, find_model
 from earprint.features import DENSE_FRONT_END, PAPER_FRONT_END, normalise
 from earprint.library import FilesInProcesses, ingest
 from earprint.library.compatibility import new_storage
 from earprint.library.encoding_pool import PROCESSES
+from earprint.synth.composer import compose
 
 QUERY_S = 3
 """Length of the questions, in seconds."""

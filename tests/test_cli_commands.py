@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 import earprint
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
-from earprint.demo import composer
 from earprint.store.writer_lock import writing
+from earprint.synth import composer
 from helpers.tinyencoder import TinyEncoder
 
 TITLES = ["Slow Harbour", "Velvet Tide", "Grüße 音"]

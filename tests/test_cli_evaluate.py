@@ -9,13 +9,13 @@ from typer.testing import CliRunner
 
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
-from earprint.demo import composer
 from earprint.dsp.reverberation import rir
 from earprint.dsp.synthetic_noise import pink_noise
 from earprint.evaluation import runner as asking
 from earprint.evaluation.query import read_manifest
 from earprint.evaluation.rendering import render
 from earprint.library import Library
+from earprint.synth import composer
 from helpers.tinyencoder import TinyEncoder
 
 RATE = 16_000

@@ -12,9 +12,9 @@ from earprint.audio.codec import available_codec
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
 from earprint.constants import SAMPLE_RATE
-from earprint.demo.composer import compose
 from earprint.dsp.reverberation import rir
 from earprint.dsp.synthetic_noise import crowd_noise, pink_noise
+from earprint.synth.composer import compose
 from earprint.training.store import open_pack
 
 runner = CliRunner()

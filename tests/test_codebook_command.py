@@ -10,11 +10,11 @@ from earprint import Library
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
 from earprint.constants import SAMPLE_RATE
-from earprint.demo.composer import compose
 from earprint.dsp.snr import add_noise
 from earprint.dsp.synthetic_noise import pink_noise
 from earprint.encoders.registry import load_encoder, weights_folder
 from earprint.quantization.codebook import read_codebook
+from earprint.synth.composer import compose
 from earprint.training.packing import pack_audio
 
 TRACKS, DURATION_S = 8, 28.0

@@ -7,10 +7,11 @@ from typer.testing import CliRunner
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
 from earprint.constants import SAMPLE_RATE
-from earprint.demo import composer, excerpts
+from earprint.demo import excerpts
 from earprint.demo import run as demo_run
 from earprint.demo.results import Row, count
 from earprint.errors import AudioError
+from earprint.synth import composer
 from helpers.tinyencoder import TinyEncoder
 
 

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from earprint.demo.composer import compose
 from earprint.encoders import load_encoder
 from earprint.encoders.dense import DenseEncoder
 from earprint.encoders.model_file import open_model
 from earprint.encoders.registry import find_model
 from earprint.errors import ModelError
+from earprint.synth.composer import compose
 
 
 def variant(folder, name, *, query=False, **changes):

@@ -6,11 +6,11 @@ import pytest
 from earprint import Library
 from earprint.audio.wav import write_wav
 from earprint.constants import SAMPLE_RATE
-from earprint.demo.composer import compose
 from earprint.dsp.snr import add_noise
 from earprint.dsp.synthetic_noise import crowd_noise
 from earprint.encoders import describe_model, load_encoder, model_names
 from earprint.encoders.registry import weights_folder
+from earprint.synth.composer import compose
 
 LARGEST_BYTES = 25_000_000
 QUERY_S = 3

@@ -8,13 +8,13 @@ from threadpoolctl import threadpool_limits
 
 from earprint import Library
 from earprint.audio.wav import write_wav
-from earprint.demo import composer
 from earprint.evaluation import runner as asking
 from earprint.evaluation import search
 from earprint.evaluation.query import Query
 from earprint.evaluation.systems import Reader, System, systems_of
 from earprint.index import ExactIndex, Rows
 from earprint.quantization.storage import HalfStorage
+from earprint.synth import composer
 from helpers.tinyencoder import TinyEncoder
 
 RATE = 16_000

@@ -9,12 +9,12 @@ from typer.testing import CliRunner
 
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
-from earprint.demo import composer
 from earprint.dsp.synthetic_noise import pink_noise
 from earprint.evaluation import search
 from earprint.features import PAPER_FRONT_END
 from earprint.index import ExactIndex, Rows
 from earprint.quantization.storage import HalfStorage
+from earprint.synth import composer
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'earprint[train]'")
 pytest.importorskip("onnx", reason="export needs onnx: pip install 'earprint[train]'")

@@ -9,10 +9,10 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from earprint import Library
 from earprint.audio.wav import write_wav
-from earprint.demo.composer import compose
 from earprint.index import ExactIndex
 from earprint.parallel.blas_threads import PROCESS_WIDE, one_thread_for_products
 from earprint.parallel.cores import usable_cores
+from earprint.synth.composer import compose
 from helpers.tinyencoder import TinyEncoder
 
 

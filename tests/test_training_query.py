@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from earprint.demo.composer import compose
 from earprint.encoders import load_encoder
 from earprint.encoders.dense import DenseEncoder
 from earprint.encoders.model_file import open_model
 from earprint.errors import ModelError, TrainingError
+from earprint.synth.composer import compose
 from helpers.trainstore import make_store
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")

@@ -3,9 +3,9 @@
 import numpy as np
 
 from earprint.audio.wav import write_wav
-from earprint.demo.composer import compose
 from earprint.dsp.reverberation import rir
 from earprint.dsp.synthetic_noise import crowd_noise, pink_noise
+from earprint.synth.composer import compose
 from earprint.training.packing import pack_audio, pack_rooms
 from earprint.training.store import Item, Pack, in_validation
 

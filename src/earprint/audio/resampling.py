@@ -20,10 +20,6 @@ from av.filter import Graph
 from numpy.typing import NDArray
 
 from earprint.constants import SAMPLE_RATE
-from earprint.errors import AudioError
-
-_CHUNK_SAMPLES = 1 << 20
-"""Samples given to the resampler at a time when a whole array is converted."""
 
 
 def as_float32(samples: NDArray[Any]) -> NDArray[np.float32]:
@@ -122,50 +118,23 @@ def _resampling_graph(sample_rate: int) -> tuple[Graph, Any, Any]:
     return graph, source, sink
 
 
-def resample(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
-    """Convert an array at any rate to 16 kHz mono.
+def resample_mono(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    """Resample a whole mono signal to 16 kHz.
 
     Parameters
     ----------
-    samples : ndarray, shape (n,) or (n, channels)
-        Audio; integer types are scaled by their range, see `as_float32`.
+    samples : ndarray of float32, shape (n,)
     sample_rate : int
         Its rate, in Hz.
 
     Returns
     -------
     ndarray of float32, shape (m,)
-        The mean of the channels, with m = ceil(n * 16000 / sample_rate).
+        A copy, with m = ceil(n * 16000 / sample_rate).
 
-    Raises
-    ------
-    AudioError
-        If the array is empty, has another shape or type, holds NaN or infinite values, or the rate
-        is not a positive whole number.
+    See Also
+    --------
+    earprint.audio.arrays.array_to_mono : for arrays of any type and layout, which it checks.
     """
-    samples = np.asarray(samples)
-    if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
-        raise AudioError(
-            f"array of shape {samples.shape} and type {samples.dtype}: not audio; "
-            "give numbers of shape (n,) or (n, channels)"
-        )
-    if samples.size == 0:
-        raise AudioError(f"array of shape {samples.shape}: holds no samples; give at least one")
-    if not sample_rate > 0 or int(sample_rate) != sample_rate:
-        raise AudioError(
-            f"sample rate {sample_rate}: not a positive whole number; give the array's rate in Hz"
-        )
-    resampler = MonoResampler(int(sample_rate))
-    pieces = []
-    for start in range(0, len(samples), _CHUNK_SAMPLES):
-        piece = as_float32(samples[start : start + _CHUNK_SAMPLES])
-        if piece.ndim == 2:
-            piece = piece.mean(axis=1)
-        if not np.isfinite(piece).all():
-            raise AudioError(
-                f"array of shape {samples.shape}: holds NaN, infinite or overflowing values; "
-                "clean it first, for instance with numpy.nan_to_num"
-            )
-        pieces.append(resampler.push(piece))
-    pieces.append(resampler.flush())
-    return np.concatenate(pieces)
+    resampler = MonoResampler(sample_rate)
+    return np.concatenate([resampler.push(samples), resampler.flush()])

@@ -11,8 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio import resample
-from earprint.audio.resampling import as_float32
+from earprint.audio.resampling import as_float32, resample_mono
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import TrainingError
 
@@ -40,7 +39,7 @@ def first_channel(path: Path) -> NDArray[np.float32]:
     samples, rate = _read_mat(path) if path.suffix.lower() == ".mat" else _read_audio(path)
     if len(samples) == 0 or not np.isfinite(samples).all():
         raise TrainingError(f"{path}: holds no usable samples; unpack the archive again")
-    return resample(samples, rate)
+    return resample_mono(samples, rate)
 
 
 def _read_audio(path: Path) -> tuple[NDArray[np.float32], int]:

@@ -1,1 +1,1 @@
-"""The demonstration: music composed on the spot, spoiled, and identified. Also of use to tests."""
+"""The demonstration (`earprint demo`): add music, distort excerpts of it, identify them, and count."""

@@ -21,12 +21,12 @@ import numpy as np
 from earprint.audio import content_hash, find_audio_files
 from earprint.audio.wav import write_wav
 from earprint.constants import SAMPLE_RATE
-from earprint.demo import composer
 from earprint.demo.excerpts import CONDITIONS, Excerpt, cut, duration_s, spoil
 from earprint.demo.results import LOCATED_S, Demonstration, Row, count
-from earprint.demo.titles import titles
 from earprint.errors import AudioError
 from earprint.library import AddEvent, Library, Track
+from earprint.synth import composer
+from earprint.synth.titles import titles
 
 COMPOSED: Final = 30
 """Composed pieces that are added."""

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from earprint.demo.composer import compose
 from earprint.encoders.model_file import BATCH, ModelFile
 from earprint.encoders.registry import SessionMaker
 from earprint.encoders.windowed import WindowedEncoder
@@ -23,6 +22,7 @@ from earprint.errors import EvaluationError
 from earprint.evaluation.search import GROUP
 from earprint.index import ExactIndex
 from earprint.index.base import Index
+from earprint.synth.composer import compose
 from earprint.training.checkpoint import SAME_COSINE, load_weights
 from earprint.training.networks import AttentionNetwork, build_network
 

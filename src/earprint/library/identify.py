@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio import resample, stream_audio
+from earprint.audio import array_to_mono, stream_audio
 from earprint.audio.sources import name_of
 from earprint.encoders.base import AudioBlocks, Encoder, sounds_of
 from earprint.encoders.model_file import threshold_at
@@ -125,5 +125,5 @@ def threshold_of(encoder: Encoder, storage: Storage, duration_s: float) -> float
 
 def _blocks(source: Source, sample_rate: int, warnings: list[str]) -> AudioBlocks:
     if isinstance(source, np.ndarray):
-        return [resample(source, sample_rate)]
+        return [array_to_mono(source, sample_rate)]
     return stream_audio(source, on_warning=warnings.append)

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio import resample
+from earprint.audio import array_to_mono
 from earprint.constants import SAMPLE_RATE
 from earprint.encoders.base import Encoder
 from earprint.errors import AudioError, LibraryError
@@ -142,7 +142,7 @@ class Library(KeptLibrary):
             As for `add`.
         """
         encoder = self._load_encoder()
-        audio = resample(samples, sample_rate)
+        audio = array_to_mono(samples, sample_rate)
         digest = hashlib.blake2b(np.ascontiguousarray(audio).tobytes(), digest_size=16).hexdigest()
         with self._writing():
             storage = self._bind_model(encoder)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.constants import SAMPLE_RATE
-from earprint.demo import instruments
-from earprint.demo.score import BARS_PER_SECTION, Section, Style
+from earprint.synth import instruments
+from earprint.synth.score import BARS_PER_SECTION, Section, Style
 
 Audio = NDArray[np.float32]
 

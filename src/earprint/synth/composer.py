@@ -3,8 +3,8 @@
 A seed gives a piece: key, mode, tempo, metre, form, chords, a melody that is varied bar by bar, the
 instruments that play it, drums with fills, and a room around it. No bar is an exact copy of
 another: notes are changed, shifted by milliseconds and struck differently each time, as players
-would. What is played is drawn in `earprint.demo.score`, how it is played in `earprint.demo.band`,
-what it sounds like in `earprint.demo.instruments`.
+would. What is played is drawn in `earprint.synth.score`, how it is played in `earprint.synth.band`,
+what it sounds like in `earprint.synth.instruments`.
 
 Conventions: 16 kHz mono float32, shape (n,), peak `PEAK`. The same seed and duration give the same
 piece on every machine (PCG64), up to the last bits of floating-point sums.
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.constants import SAMPLE_RATE
-from earprint.demo import instruments
-from earprint.demo.band import Band, Mix
-from earprint.demo.score import BARS_PER_SECTION, write_section, write_style
 from earprint.dsp.reverberation import reverberate, rir
+from earprint.synth import instruments
+from earprint.synth.band import Band, Mix
+from earprint.synth.score import BARS_PER_SECTION, write_section, write_style
 
 Audio = NDArray[np.float32]
 

@@ -8,8 +8,8 @@ import pytest
 
 from earprint.audio.wav import write_wav
 from earprint.constants import SAMPLE_RATE
-from earprint.demo import composer, instruments
-from earprint.demo.titles import titles
+from earprint.synth import composer, instruments
+from earprint.synth.titles import titles
 
 
 def loudness_by_band(samples):
