@@ -47,10 +47,10 @@ def test_a_listing_in_every_form_that_sha1sum_writes(tmp_path):
         read_listing(tmp_path / "checksums")
 
 
-def decay(t60_s, rate=SAMPLE_RATE, seconds=1.2, seed=3):
+def decay(rt60_s, rate=SAMPLE_RATE, seconds=1.2, seed=3):
     t = np.arange(round(seconds * rate)) / rate
     noise = np.random.default_rng(seed).standard_normal(len(t))
-    return (noise * 10 ** (-3 * t / t60_s)).astype(np.float32)
+    return (noise * 10 ** (-3 * t / rt60_s)).astype(np.float32)
 
 
 def test_the_first_channel_is_taken_and_not_the_mean(tmp_path):
