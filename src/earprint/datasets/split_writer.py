@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from earprint.audio import load_audio
-from earprint.datasets.convert import first_channel, is_plain, write_float_wav
+from earprint.datasets.convert import first_channel, is_plain, write_response
 from earprint.datasets.recipe import Placed, Recipe, side_of
 from earprint.datasets.survey import Survey
 from earprint.dsp.reverberation import align_direct_sound
@@ -131,7 +131,7 @@ def _place_all(
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 if placed.convert and not is_plain(source):
-                    write_float_wav(path, first_channel(source))
+                    write_response(path, first_channel(source))
                 else:
                     link(source, path)
             except (TrainingError, AudioError) as error:
