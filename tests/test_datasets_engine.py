@@ -11,7 +11,7 @@ from earprint.audio import load_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.datasets import split_writer as place
 from earprint.datasets.checksums import digest_of, read_listing
-from earprint.datasets.convert import first_channel, is_plain, write_float_wav
+from earprint.datasets.convert import first_channel, is_plain, write_response
 from earprint.datasets.hash_split import TEST_PERCENT, side
 from earprint.datasets.recipe import Division, Placed, side_of
 from earprint.datasets.survey import survey
@@ -47,10 +47,10 @@ def test_a_listing_in_every_form_that_sha1sum_writes(tmp_path):
         read_listing(tmp_path / "checksums")
 
 
-def decay(t60_s, rate=SAMPLE_RATE, seconds=1.2, seed=3):
+def decay(rt60_s, rate=SAMPLE_RATE, seconds=1.2, seed=3):
     t = np.arange(round(seconds * rate)) / rate
     noise = np.random.default_rng(seed).standard_normal(len(t))
-    return (noise * 10 ** (-3 * t / t60_s)).astype(np.float32)
+    return (noise * 10 ** (-3 * t / rt60_s)).astype(np.float32)
 
 
 def test_the_first_channel_is_taken_and_not_the_mean(tmp_path):
@@ -84,7 +84,7 @@ def test_a_mat_file_without_scipy(tmp_path, monkeypatch):
 
 def test_a_float_wav_keeps_a_tail_far_below_its_peak(tmp_path):
     samples = decay(0.3)
-    write_float_wav(tmp_path / "x.wav", samples)
+    write_response(tmp_path / "x.wav", samples)
     assert is_plain(tmp_path / "x.wav")
     np.testing.assert_array_equal(load_audio(tmp_path / "x.wav"), samples)
     assert [path.name for path in tmp_path.iterdir()] == ["x.wav"]

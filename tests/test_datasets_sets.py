@@ -232,13 +232,13 @@ def test_aachen_lists_times_and_picks_those_of_the_paper(tmp_path):
     counts, _, out = placed("air", tmp_path)
     assert counts == {"rir/test/room": 3, "rir/test/device": 1, "rir/paper": 6}
     lines = (out / "lists/air/rooms.tsv").read_text().splitlines()
-    assert lines[0] == "file\troom\tT60_s"
+    assert lines[0] == "file\troom\tRT60_s"
     for line in lines[1:]:
-        path, room, t60_s = line.split("\t")
+        path, room, rt60_s = line.split("\t")
         assert (out / path).is_file()
         assert room in {"air-booth", "air-aula_carolina"}
-        assert float(t60_s) == pytest.approx(0.4, abs=0.06)  # as the tiny files decay
-    assert len(list((out / "rir/paper").glob("t60-0.5s__air-*"))) == 1
+        assert float(rt60_s) == pytest.approx(0.4, abs=0.06)  # as the tiny files decay
+    assert len(list((out / "rir/paper").glob("rt60-0.5s__air-*"))) == 1
 
 
 def test_aachen_takes_wav_files_where_there_are_no_others(tmp_path):

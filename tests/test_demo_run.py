@@ -68,6 +68,7 @@ def test_spoiled_excerpts_differ_by_seed_and_fit(condition):
     assert not np.array_equal(spoiled, excerpts.spoil(excerpt, condition, 6))
 
 
+@pytest.mark.slow
 def test_composed_demonstration_and_its_seed():
     stages = []
     first = demo_run.demonstrate(seed=3, on_progress=lambda *now: stages.append(now))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio.resampling import as_float32, resample_mono
+from earprint.audio.wav import write_wav
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import TrainingError
 
@@ -73,16 +74,10 @@ def _read_mat(path: Path) -> tuple[NDArray[np.float32], int]:
     return response if response.ndim == 1 else response[0], rate
 
 
-def write_float_wav(path: Path, samples: NDArray[np.float32]) -> None:
+def write_response(path: Path, samples: NDArray[np.float32]) -> None:
     """Write 16 kHz mono samples, shape (n,), as 32-bit float wav; an interrupted write leaves no file."""
-    data = np.asarray(samples, dtype="<f4").tobytes()
-    head = b"RIFF" + (50 + len(data)).to_bytes(4, "little") + b"WAVEfmt " + (18).to_bytes(4, "little")
-    head += (3).to_bytes(2, "little") + (1).to_bytes(2, "little")  # IEEE float, one channel
-    head += SAMPLE_RATE.to_bytes(4, "little") + (4 * SAMPLE_RATE).to_bytes(4, "little")
-    head += (4).to_bytes(2, "little") + (32).to_bytes(2, "little") + (0).to_bytes(2, "little")
-    head += b"fact" + (4).to_bytes(4, "little") + len(samples).to_bytes(4, "little")
     unfinished = path.with_name(path.name + ".part")
-    unfinished.write_bytes(head + b"data" + len(data).to_bytes(4, "little") + data)
+    write_wav(unfinished, samples, subtype="FLOAT")
     unfinished.replace(path)
 
 

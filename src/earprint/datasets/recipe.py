@@ -136,7 +136,7 @@ class Recipe:
     parts : tuple of Part
     divide : callable
         Takes the root folder and the files of each part.
-    t60_targets_s : tuple of float
+    rt60_targets_s : tuple of float
         Reverberation times for which one response each is picked into ``rir/paper``, in s.
     """
 
@@ -149,7 +149,7 @@ class Recipe:
     parts: tuple[Part, ...]
     divide: Callable[[Path, Files], Division]
     roots: tuple[str, ...] = ()
-    t60_targets_s: tuple[float, ...] = ()
+    rt60_targets_s: tuple[float, ...] = ()
 
 
 def side_of(folder: str) -> str | None:

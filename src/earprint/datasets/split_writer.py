@@ -20,11 +20,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from earprint.audio import load_audio
-from earprint.datasets.convert import first_channel, is_plain, write_float_wav
+from earprint.datasets.convert import first_channel, is_plain, write_response
 from earprint.datasets.recipe import Placed, Recipe, side_of
 from earprint.datasets.survey import Survey
 from earprint.dsp.reverberation import align_direct_sound
-from earprint.dsp.reverberation_time import estimate_t60
+from earprint.dsp.rt60 import estimate_rt60
 from earprint.errors import AudioError, TrainingError
 
 PAPER_FOLDER = "rir/paper"
@@ -131,7 +131,7 @@ def _place_all(
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 if placed.convert and not is_plain(source):
-                    write_float_wav(path, first_channel(source))
+                    write_response(path, first_channel(source))
                 else:
                     link(source, path)
             except (TrainingError, AudioError) as error:
@@ -169,24 +169,24 @@ def _list_rooms(
         if placed.folder.startswith("rir/test/room"):
             with suppress(AudioError):
                 response = align_direct_sound(load_audio(out / placed.target))
-                rooms.append((estimate_t60(response), placed))
+                rooms.append((estimate_rt60(response), placed))
     if rooms:
         lines = [
-            f"{placed.target}\t{placed.group}\t{'unknown' if t60_s is None else format(t60_s, '.2f')}"
-            for t60_s, placed in rooms
+            f"{placed.target}\t{placed.group}\t{'unknown' if rt60_s is None else format(rt60_s, '.2f')}"
+            for rt60_s, placed in rooms
         ]
-        _write_lines(lists / "rooms.tsv", ["file\troom\tT60_s", *lines])
+        _write_lines(lists / "rooms.tsv", ["file\troom\tRT60_s", *lines])
     picked = []
     folder = out / PAPER_FOLDER
-    for target_s in recipe.t60_targets_s:
-        near = [(abs(t60_s - target_s), placed) for t60_s, placed in rooms if t60_s is not None]
+    for target_s in recipe.rt60_targets_s:
+        near = [(abs(rt60_s - target_s), placed) for rt60_s, placed in rooms if rt60_s is not None]
         if not near:
             continue
         _, placed = min(near, key=lambda item: (item[0], item[1].target))
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob(f"t60-{target_s:g}s__*"):
+        for old in (*folder.glob(f"rt60-{target_s:g}s__*"), *folder.glob(f"t60-{target_s:g}s__*")):
             old.unlink()
-        name = f"t60-{target_s:g}s__{placed.name}"
+        name = f"rt60-{target_s:g}s__{placed.name}"
         link(out / placed.target, folder / name)
         picked.append(f"{PAPER_FOLDER}/{name}")
     if picked:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from earprint.audio import stream_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.dsp.filters import phone_band
-from earprint.dsp.reverberation import reverberate, rir
+from earprint.dsp.reverberation import reverberate, synthetic_rir
 from earprint.dsp.snr import add_noise
-from earprint.dsp.synthetic_noise import crowd_noise, mains_hum, pink_noise
+from earprint.dsp.synthetic_noise import babble_noise, mains_hum, pink_noise
 
 Audio = NDArray[np.float32]
 
@@ -27,7 +27,7 @@ CONDITIONS: Final = ("noise 10 dB", "noise 0 dB", "room + noise 10 dB", "phone")
 PAST_S: Final = 1.0
 """Audio before an excerpt that is known to the room, in seconds."""
 
-T60_RANGE_S: Final = (0.3, 0.8)
+RT60_RANGE_S: Final = (0.3, 0.8)
 """Reverberation times of the rooms, in seconds: a furnished room to a classroom."""
 
 AUDIBLE_RMS: Final = 1e-4
@@ -116,9 +116,9 @@ def spoil(excerpt: Excerpt, condition: str, seed: int) -> Audio:
     rng = np.random.Generator(np.random.PCG64(seed))
     samples, n = excerpt.samples, len(excerpt.samples)
     if condition in {"room + noise 10 dB", "phone"}:
-        room = rir(float(rng.uniform(*T60_RANGE_S)), int(rng.integers(2**31)))
+        room = synthetic_rir(float(rng.uniform(*RT60_RANGE_S)), int(rng.integers(2**31)))
         samples = reverberate(samples, room, past=excerpt.past)
-    makers = (pink_noise, crowd_noise, crowd_noise, mains_hum)
+    makers = (pink_noise, babble_noise, babble_noise, mains_hum)
     noise = makers[int(rng.integers(len(makers)))](n, int(rng.integers(2**31)))
     samples = add_noise(samples, noise, 0.0 if condition == "noise 0 dB" else 10.0)
     if condition == "phone":

@@ -62,5 +62,5 @@ FOLDER/AIR_1_4/air_phone_office_hhp_0.mat ...""",
     ),
     divide=divide,
     roots=("AIR_1_4", "air_database_release_1_4"),
-    t60_targets_s=(0.1, 0.2, 0.4, 0.5, 0.7, 0.8),
+    rt60_targets_s=(0.1, 0.2, 0.4, 0.5, 0.7, 0.8),
 )  # fmt: skip
