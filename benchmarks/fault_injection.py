@@ -61,7 +61,7 @@ def toy_codebook(model_id: str, dim: int) -> Codebook:
         model_id=model_id,
         rotation=np.eye(dim, dtype=np.float32),
         centroids=rng.random((dim, 256, 1), dtype=np.float32),
-        lists=rng.random((8, dim), dtype=np.float32),
+        coarse_centroids=rng.random((8, dim), dtype=np.float32),
         gain=1.0,
         thresholds={},
     )

@@ -26,7 +26,7 @@ from earprint import Library
 from earprint.audio import content_hash, find_audio_files, load_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.encoders import describe_model, load_encoder
-from earprint.encoders.registry import DENSE_NETWORKS, find_model
+from earprint.encoders.registry import find_model
 from earprint.features import DENSE_FRONT_END, PAPER_FRONT_END, normalise
 from earprint.library import FilesInProcesses, ingest
 from earprint.library.compatibility import new_storage
@@ -94,7 +94,7 @@ def main() -> None:
     print_stage("hash of the bytes", hash_s)
     for model in options.models:
         encoder = load_encoder(model, threads=1)
-        dense = find_model(model).network in DENSE_NETWORKS
+        dense = find_model(model).encoder == "dense"
         front_end = DENSE_FRONT_END if dense else PAPER_FRONT_END
         front_s, frames = cpu_seconds(lambda used=front_end: [used.log_mel(samples) for samples in audio])
         print_stage(f"{model}: log-mel", front_s)

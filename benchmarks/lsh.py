@@ -77,7 +77,7 @@ class RecordingIndex:
 
     def __init__(self, index: Index) -> None:
         self.index = index
-        self.proposing_rows = index.proposing_rows
+        self.max_query_rows = index.max_query_rows
         self.seconds = 0.0
         self.asked: list[NDArray[np.float32]] = []
         self.nearest: list[NDArray[np.float32]] = []

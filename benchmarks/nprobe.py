@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import add_audio_options, machine, make_queries, print_header, print_row, read_queries
-from earprint.encoders import load_encoder, sounds_of
+from earprint.encoders import cohort_of, load_encoder
 from earprint.index import inverted
 from earprint.library import Library
 from earprint.matching import aligned, search
@@ -69,7 +69,7 @@ def main() -> None:
 
     encoder = load_encoder(options.model, threads=1)
     ratio = round(encoder.reference_hop_s / encoder.query_hop_s)
-    sounds = sounds_of(encoder)
+    cohort = cohort_of(encoder)
     with Library(options.library, model=options.model, create=False) as library:
         make_queries(
             options.work,
@@ -92,12 +92,15 @@ def main() -> None:
                      *(f"{length_s:g} s: median CPU ms" for length_s in lengths))  # fmt: skip
         for setting in options.settings:
             nprobe, rows, *score = setting.split("x")
-            index._probes, index.proposing_rows = min(int(nprobe), len(index._codebook.lists)), int(rows)
+            index._nprobe, index.max_query_rows = (
+                min(int(nprobe), len(index._codebook.coarse_centroids)),
+                int(rows),
+            )
             right, took_s, placed = defaultdict(list), defaultdict(list), []
             with early_stop(float(score[0]) if score else None):
                 for query, fingerprints in asked:
                     start = time.process_time()
-                    found = search(fingerprints, index, view.table, ratio=ratio, sounds=sounds)
+                    found = search(fingerprints, index, view.table, ratio=ratio, sounds=cohort)
                     took_s[query.length_s].append(time.process_time() - start)
                     hit = bool(found) and view.tracks[found[0].track].content_hash == query.content_hash
                     right[query.condition, query.length_s].append(hit)

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from common import add_audio_options, command, machine, make_queries, print_header, print_row, read_queries
 from earprint.audio import content_hash, find_audio_files
 from earprint.constants import SAMPLE_RATE
-from earprint.encoders import load_encoder, sounds_of
+from earprint.encoders import cohort_of, load_encoder
 from earprint.library import Library
 from earprint.library.library import facts_of
 from earprint.matching import TrackTable, search
@@ -240,7 +240,7 @@ def brute_force(library: Library, encoder: Any) -> Any:
         flat.add(exact.vectors(start, min(start + 65_536, len(exact))))
 
     class Flat:
-        proposing_rows = exact.proposing_rows
+        max_query_rows = exact.max_query_rows
         vectors, take, __len__ = exact.vectors, exact.take, exact.__len__
 
         def search(self, queries: NDArray[np.float32], k: int) -> Any:
@@ -251,7 +251,7 @@ def brute_force(library: Library, encoder: Any) -> Any:
     def answer(audio: NDArray[np.float32]) -> list[str]:
         table: TrackTable = view.table
         query = encoder.encode([audio], query=True)
-        found = search(query, Flat(), table, ratio=ratio, sounds=sounds_of(encoder))
+        found = search(query, Flat(), table, ratio=ratio, sounds=cohort_of(encoder))
         return [view.tracks[alignment.track].content_hash for alignment in found]
 
     return answer

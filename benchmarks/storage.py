@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 
 from common import add_audio_options, command, machine, write_whole
 from earprint.audio import find_audio_files
-from earprint.encoders import Encoder, load_encoder, sounds_of
+from earprint.encoders import Encoder, cohort_of, load_encoder
 from earprint.evaluation.condition_names import Kind
 from earprint.evaluation.exclusions import LeftOut
 from earprint.evaluation.ingest import absent_recordings
@@ -115,7 +115,7 @@ def ask(
     owners: TrackTable,
     paths: Sequence[Path],
     ratio: int,
-    sounds: NDArray[np.float32] | None,
+    cohort: NDArray[np.float32] | None,
 ) -> Iterator[tuple[bool, float]]:
     """Search for queries in an index; yield the entries of `Answers.given`."""
     asked = list(zip(query_set.queries, query_set.fingerprints(), strict=True))
@@ -124,7 +124,7 @@ def ask(
         rows = np.concatenate([made.vectors for _, made in some])
         known = Prefetched(index, rows[rows.any(axis=1)], HITS_PER_ROW)
         for query, made in some:
-            found = search(made, known, owners, ratio=ratio, sounds=sounds)
+            found = search(made, known, owners, ratio=ratio, sounds=cohort)
             yield bool(found) and paths[found[0].track] == query.path, found[0].score if found else 0.0
 
 
@@ -144,7 +144,7 @@ def answer_at_hop(
     (list of Answers, int)
         Answers in the order of the names, and the number of stored rows.
     """
-    ratio, sounds = round(hop_ms / 1000 / encoder.query_hop_s), sounds_of(encoder)
+    ratio, cohort = round(hop_ms / 1000 / encoder.query_hop_s), cohort_of(encoder)
     rows, owners = subsample(recordings, ratio)
     paths = [recording.path for recording in recordings]
     facts = [encoder.model_id, *(recording.digest for recording in recordings)]
@@ -161,7 +161,7 @@ def answer_at_hop(
                 began = time.process_time()
                 what = f"{hop_ms} ms, {name}, queries of {query_set.length_s:g} s"
                 answers = []
-                for answer in ask(query_set, index, owners, paths, ratio, sounds):
+                for answer in ask(query_set, index, owners, paths, ratio, cohort):
                     answers.append(answer)
                     work.progress(what, len(answers), len(query_set.queries))
                 with write_whole(kept) as file:

@@ -47,7 +47,7 @@ PROGRESS_S = 20.0
 class MemoryIndex:
     """Exact search of unpacked rows in memory, shape (n, dim); an `earprint.index.base.Index`."""
 
-    proposing_rows = ExactIndex.proposing_rows
+    max_query_rows = ExactIndex.max_query_rows
 
     def __init__(self, rows: NDArray[np.float32]) -> None:
         self.rows = rows
@@ -155,9 +155,13 @@ class QuerySet:
         """Read the queries' fingerprints."""
         with np.load(self.kept) as kept:
             parts = np.split(kept["rows"], np.cumsum(kept["counts"])[:-1])
-            hop_s, beyond, durations_s = float(kept["hop_s"]), int(kept["beyond"]), kept["durations_s"]
+            hop_s, margin_rows, durations_s = (
+                float(kept["hop_s"]),
+                int(kept["margin_rows"]),
+                kept["durations_s"],
+            )
         return [
-            Fingerprints(part, hop_s, duration_s, beyond)
+            Fingerprints(part, hop_s, duration_s, margin_rows)
             for part, duration_s in zip(parts, durations_s.tolist(), strict=True)
         ]
 
@@ -186,7 +190,7 @@ def make_queries(encoder: Encoder, queries: Sequence[Query], work: Work, left_ou
                 counts=[len(one.vectors) for one in made],
                 durations_s=[one.duration_s for one in made],
                 hop_s=made[0].hop_s,
-                beyond=made[0].beyond,
+                margin_rows=made[0].margin_rows,
             )
     with np.load(kept) as arrays:
         return QuerySet(length_s, [ordered[number] for number in arrays["numbers"].tolist()], kept)

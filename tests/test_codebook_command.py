@@ -57,7 +57,7 @@ def test_it_says_what_was_made(folder, learned):
 
 def test_the_file_holds_what_was_asked_for(folder, learned):
     book = read_codebook(folder / "mine.codebook.npz")
-    assert (book.pieces, book.width, book.thresholds) == (24, 26, {1.0: 0.6, 5.0: 0.4})
+    assert (book.n_subquantizers, book.width, book.thresholds) == (24, 26, {1.0: 0.6, 5.0: 0.4})
     assert book.model_id == load_encoder(str(folder / "mine.onnx")).model_id
     vectors = load_encoder(str(folder / "mine.onnx")).encode([compose(0, DURATION_S)]).vectors
     cosines = np.vecdot(book.decode(book.encode(vectors)), vectors)[vectors.any(axis=1)]

@@ -74,7 +74,7 @@ def test_fingerprints_are_those_of_the_torch_path(exported):
         expected = trainer.averaged_network()(features)[0].numpy()
     assert encoder.name == "mine"
     assert encoder.threshold(1.0) == 0.7
-    assert got.beyond == 12
+    assert got.margin_rows == 12
     np.testing.assert_allclose(got.vectors[12:-12], expected, atol=2e-3)
 
 

@@ -193,7 +193,7 @@ def test_the_wrong_model_is_refused(runs, tmp_path, model):
     export_run(runs[2].run, model, None, [])
     for suffix in ("onnx", "json"):
         shutil.copy(model.with_name(f"mine.query.{suffix}"), tmp_path / f"other.query.{suffix}")
-    with pytest.raises(ModelError, match=r"other\.query\.onnx: finds what mine-.* stores, not other-"):
+    with pytest.raises(ModelError, match=r"other\.query\.onnx: is a query network of mine-.*, not of other-"):
         load_encoder(str(other))
 
 

@@ -1,15 +1,27 @@
-"""What can go wrong, as one family of exceptions.
+"""The exceptions that earprint raises.
 
-Every message is one line that names the thing at fault, the cause, and what to do next.
+Every message is one line: what is at fault, the cause, and what to do next.
 """
 
 
 class EarprintError(Exception):
-    """Root of every error that earprint raises on purpose."""
+    """Base class of all of earprint's exceptions.
+
+    Invalid arguments raise `ValueError` and `TypeError` instead.
+
+    Examples
+    --------
+    >>> import earprint
+    >>> try:
+    ...     earprint.embed("missing.wav")
+    ... except earprint.EarprintError as error:
+    ...     print(type(error).__name__, error)
+    AudioError missing.wav: no such file or folder; check the path
+    """
 
 
 class AudioError(EarprintError):
-    """A file or stream gives no usable audio."""
+    """A file, stream or array has no usable audio."""
 
 
 class ModelError(EarprintError):

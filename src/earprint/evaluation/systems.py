@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint import encoders
-from earprint.encoders.base import Fingerprints, sounds_of
+from earprint.encoders.base import Fingerprints, cohort_of
 from earprint.encoders.windowed import WindowedEncoder
 from earprint.errors import LibraryError
 from earprint.evaluation import backends as compute
@@ -157,10 +157,10 @@ class Reader:
         asked = self._encode([audio for _, audio in questions])
         index = self._view.index(self._storage, self.system.index)
         ratio = round(self._encoder.reference_hop_s / self._encoder.query_hop_s)
-        sounds = sounds_of(self._encoder)
+        sounds = cohort_of(self._encoder)
         paper = self._method == "paper"
         if index is not None:
-            on_grid = [one.vectors[one.beyond if paper else 0 :: ratio if paper else 1] for one in asked]
+            on_grid = [one.vectors[one.margin_rows if paper else 0 :: ratio if paper else 1] for one in asked]
             rows = np.concatenate([one[one.any(axis=1)] for one in on_grid])
             if isinstance(index, ExactIndex):
                 k = HITS_PER_SEGMENT if paper else HITS_PER_ROW

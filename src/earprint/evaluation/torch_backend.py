@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from earprint.encoders.model_file import BATCH, ModelFile
-from earprint.encoders.registry import SessionMaker
+from earprint.encoders.registry import SessionFactory
 from earprint.encoders.windowed import WindowedEncoder
 from earprint.errors import EvaluationError
 from earprint.evaluation.search import GROUP
@@ -130,7 +130,7 @@ class TorchSession:
         return out
 
 
-def session_maker(device: torch.device, *, check: bool) -> SessionMaker:
+def session_maker(device: torch.device, *, check: bool) -> SessionFactory:
     """Make what `earprint.encoders.registry.use_sessions` takes.
 
     Parameters

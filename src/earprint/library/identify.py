@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from earprint.audio import array_to_mono, stream_audio
 from earprint.audio.sources import name_of
-from earprint.encoders.base import AudioBlocks, Encoder, sounds_of
+from earprint.encoders.base import AudioBlocks, Encoder, cohort_of
 from earprint.encoders.model_file import threshold_at
 from earprint.index import IndexName
 from earprint.library.results import Identification, Match
@@ -82,7 +82,7 @@ def identify(
     searched = view.index(storage, index)
     alignments = []
     if searched is not None:
-        sounds = sounds_of(encoder)
+        sounds = cohort_of(encoder)
         alignments = search(query, searched, view.table, ratio=ratio, method=method, sounds=sounds)
     if threshold is None:
         paper = method == "paper"

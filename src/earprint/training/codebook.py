@@ -158,12 +158,12 @@ def learn_codebook(
         # In half precision, as they are stored, so that the gain is that of what will be read.
         rotation=_halved(matrix.T),
         centroids=_halved(centroids),
-        lists=_halved(lists),
+        coarse_centroids=_halved(lists),
         gain=1.0,
         thresholds={},
     )
     gain = float(np.vecdot(book.decode_rotated(book.encode(drawn)), book.rotate(drawn)).mean())
-    return Codebook(model_id, book.rotation, book.centroids, book.lists, gain, {})
+    return Codebook(model_id, book.rotation, book.centroids, book.coarse_centroids, gain, {})
 
 
 def what_is_kept(book: Codebook, rows: NDArray[np.float16]) -> Kept:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from torch import nn
 
 from earprint.constants import FINGERPRINT_DIM
-from earprint.encoders.registry import DENSE_NETWORKS
 from earprint.errors import TrainingError
 from earprint.training.networks.attention import AttentionNetwork, PlainNetwork
 from earprint.training.networks.dense import DenseNetwork
@@ -38,7 +37,7 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
 }
 """Every network by name, made from the number of components of its fingerprints."""
 
-RUN_ONCE = (*DENSE_NETWORKS, "dense-distilled", "dense-query", "dense-pair")
+RUN_ONCE = ("dense", "dense-attention", "dense-distilled", "dense-query", "dense-pair")
 """Those that run once over a recording; the others see one segment at a time."""
 
 
