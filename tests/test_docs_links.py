@@ -47,7 +47,7 @@ def test_relative_links_exist(page):
 def test_broken_links_are_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
-        "# One heading: `x`\n[a](#one-heading-x) [b](page.md) [c](https://example.org) [d](none.md) [e](#none)\n"
-        "```\n[in code](none.md)\n```\npython benchmarks/none.py\n"
+        "# One heading: `x`\n[a](#one-heading-x) [b](page.md) [c](https://example.org) [d](none.md)\n"
+        "[e](#none)\n```\n[in code](none.md)\n```\npython benchmarks/none.py\n"
     )
     assert problems(page) == ["none.md", "#none", "benchmarks/none.py"]
