@@ -70,7 +70,7 @@ def test_fingerprints_are_those_of_the_torch_path(exported):
     got = encoder.encode([samples], query=True)
     assert not got.silent.any()
     with torch.no_grad():
-        features = trainer.recipe.features(torch.from_numpy(samples)[None], None)
+        features = trainer.task.features(torch.from_numpy(samples)[None], None)
         expected = trainer.averaged_network()(features)[0].numpy()
     assert encoder.name == "mine"
     assert encoder.threshold(1.0) == 0.7
@@ -83,7 +83,7 @@ def test_it_is_the_average_that_is_exported(exported):
     samples = compose(21, 3.0)[:32_000]
     got = load_encoder(str(out), threads=1).encode([samples], query=True).vectors[12:-12]
     with torch.no_grad():
-        features = trainer.recipe.features(torch.from_numpy(samples)[None], None)
+        features = trainer.task.features(torch.from_numpy(samples)[None], None)
         average = trainer.averaged_network()(features)[0].numpy()
         last = trainer.network.eval()(features)[0].numpy()
     assert np.abs(got - average).max() < 0.2 * np.abs(got - last).max()

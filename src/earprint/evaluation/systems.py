@@ -64,7 +64,7 @@ def systems_of(
     models: Sequence[str],
     folder: Path,
     storages: Sequence[StorageName] = (),
-    indexes: Sequence[IndexName] = ("auto",),
+    indexes: Sequence[str] = ("auto",),
 ) -> list[System]:
     """Name the models of a run and give each a library folder, leaving out those given twice.
 

@@ -24,7 +24,7 @@ from earprint.index import ExactIndex
 from earprint.index.base import Index
 from earprint.synth.composer import compose
 from earprint.training.checkpoint import SAME_COSINE, load_weights
-from earprint.training.networks import AttentionNetwork, build_network
+from earprint.training.networks import build_network, network_spec
 
 GPU_BATCH: Final = 256
 """Windows given to the network at once on a GPU: at most 2 GB of it for each process."""
@@ -102,7 +102,7 @@ class TorchSession:
         network = build_network(model.network, model.dim)
         load_weights(network, model.network, file, torch.device("cpu"))
         network = network.float().eval().requires_grad_(False).to(device)
-        if device.type == "cuda" and isinstance(network, AttentionNetwork):
+        if device.type == "cuda" and network_spec(model.network).channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network, self._device = network, device
         self.batch = GPU_BATCH if device.type == "cuda" else BATCH

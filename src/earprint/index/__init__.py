@@ -1,6 +1,6 @@
 """Nearest-neighbour search over the stored fingerprints of a library."""
 
-from earprint.index.base import BaseIndex, Index, IndexFactory
+from earprint.index.base import BaseIndex, Index, IndexFactory, best_hits
 from earprint.index.exact import ExactIndex
 from earprint.index.factory import IndexChoice, IndexName, index_names, make_index
 from earprint.index.inverted import InvertedIndex, Span
@@ -18,6 +18,7 @@ __all__ = [
     "Rows",
     "SegmentLists",
     "Span",
+    "best_hits",
     "index_names",
     "make_index",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from earprint import plugins
 from earprint.errors import EarprintError, LibraryError
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-IndexName = Literal["auto", "exact", "lsh", "inverted"]
+NAMES: Final = ("auto", "exact", "inverted", "lsh")
 """Names of the indexes of this package."""
 
 IndexChoice = str | IndexFactory
-"""An `IndexName`, the name of another package's index, or a callable that makes an index of `Rows`."""
+"""One of `NAMES`, the name of another package's index, or a callable that makes an index of `Rows`."""
 
-NAMES: Final = ("auto", "exact", "inverted", "lsh")
+IndexName = IndexChoice
+"""`IndexChoice` where a name is usual."""
 
 EXACT_ROWS: Final = 20_000
 """Most rows of a compact library that "auto" searches exactly: nearly two hours at three rows a second."""

@@ -42,7 +42,7 @@ SILENT_LIST: Final = 0xFFFF
 CENTROIDS: Final = 256
 """Centroids per subquantizer, numbered by one byte."""
 
-ENCODED_ROWS: Final = 512
+BLOCK_ROWS: Final = 512
 """Fingerprints encoded at a time: 8 MB of products with the coarse centroids, which stay in the cache."""
 
 _FAULTS = (
@@ -152,21 +152,23 @@ class Codebook:
         """Rotate vectors, (n, dim), into the space of the centroids, (n, rotated_dim)."""
         return np.ascontiguousarray(vectors @ self.rotation, dtype=np.float32)
 
-    def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def encode(self, vectors: NDArray[np.float32], *, block_rows: int = BLOCK_ROWS) -> NDArray[np.uint8]:
         """Quantise fingerprints.
 
         Parameters
         ----------
         vectors : ndarray of float32, shape (n, dim)
             Unit vectors; zeros where silent.
+        block_rows : int
+            Fingerprints encoded at a time.
 
         Returns
         -------
         ndarray of uint8, shape (n, width)
         """
         out = np.empty((len(vectors), self.width), dtype=np.uint8)
-        for begin in range(0, len(vectors), ENCODED_ROWS):
-            some = vectors[begin : begin + ENCODED_ROWS]
+        for begin in range(0, len(vectors), block_rows):
+            some = vectors[begin : begin + block_rows]
             rows = out[begin : begin + len(some)]
             rotated = self.rotate(some)
             nearest = np.argmax(rotated @ self.coarse_centroids.T, axis=1)
