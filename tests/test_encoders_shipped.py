@@ -9,7 +9,7 @@ from earprint import Library
 from earprint.audio.wav import write_wav
 from earprint.constants import SAMPLE_RATE
 from earprint.dsp.snr import add_noise
-from earprint.dsp.synthetic_noise import crowd_noise
+from earprint.dsp.synthetic_noise import babble_noise
 from earprint.encoders import describe_model, load_encoder, model_names
 from earprint.encoders.registry import weights_folder
 from earprint.synth.composer import compose
@@ -60,7 +60,7 @@ def test_a_noisy_excerpt_is_found_where_it_was_and_another_recording_is_not(name
     tracks = [compose(seed, 16.0) for seed in range(5)]
     start_s = 7.3
     start = round(start_s * SAMPLE_RATE)
-    noise = crowd_noise(QUERY_S * SAMPLE_RATE, seed=3)
+    noise = babble_noise(QUERY_S * SAMPLE_RATE, seed=3)
     for number, track in enumerate(tracks):
         write_wav(tmp_path / f"track {number}.wav", track)
     with Library(tmp_path / "library", model=name) as library:

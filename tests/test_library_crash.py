@@ -24,5 +24,5 @@ def test_a_writer_that_is_killed_loses_nothing(tmp_path, monkeypatch):
     crash = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "crash", crash)
     spec.loader.exec_module(crash)
-    tallies = crash.torment(tmp_path, kills=10, seed=3)
+    tallies = crash.run_crash_test(tmp_path, kills=10, seed=3)
     assert sum(tally.killed for tally in tallies.values()) == 10

@@ -12,6 +12,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from earprint.audio.wav import write_wav
+
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
 CODECS = {
@@ -164,13 +166,8 @@ def wave_file(path: Path, signal, rate=44_100, width=2) -> Path:
 
 
 def float_wave(path: Path, values, rate=16_000) -> Path:
-    """A wav of 32-bit floats, written bit by bit: keeps NaN and values beyond full scale."""
-    data = np.asarray(values, dtype="<f4").tobytes()
-    head = b"RIFF" + (36 + len(data)).to_bytes(4, "little") + b"WAVEfmt "
-    head += (16).to_bytes(4, "little") + (3).to_bytes(2, "little") + (1).to_bytes(2, "little")
-    head += rate.to_bytes(4, "little") + (4 * rate).to_bytes(4, "little")
-    head += (4).to_bytes(2, "little") + (32).to_bytes(2, "little")
-    Path(path).write_bytes(head + b"data" + len(data).to_bytes(4, "little") + data)
+    """A wav of 32-bit floats: keeps NaN and values beyond full scale."""
+    write_wav(path, values, rate, subtype="FLOAT")
     return Path(path)
 
 

@@ -1,8 +1,8 @@
-"""Audio in: files, streams and arrays become 16 kHz mono float32.
+"""Audio input: convert files, streams and arrays to 16 kHz mono float32.
 
-`stream_audio` decodes in blocks with flat memory, `load_audio` at once, `array_to_mono` converts an
-array; `find_audio_files`, `survey`, `is_folder`, `content_hash` and `read_tags` look after the files
-themselves.
+`stream_audio` decodes block by block in bounded memory, `load_audio` decodes a whole file, and
+`array_to_mono` converts an array. `find_audio_files`, `survey`, `is_folder`, `content_hash` and `read_tags`
+deal with files.
 """
 
 from earprint.audio.arrays import array_to_mono

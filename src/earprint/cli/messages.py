@@ -227,7 +227,7 @@ def share(part: int, whole: int) -> str:
 DEMO_STAGES: Final = {
     "compose": "composing music",
     "add": "adding it to a library",
-    "ask": "asking about spoiled excerpts",
+    "identify": "asking about spoiled excerpts",
 }
 
 

@@ -1,7 +1,7 @@
 """Files decoded and encoded in other processes, each on one core, where no thread waits for Python's lock.
 
 FFmpeg hands over some 20 ms of sound at a time, and Python holds its lock between two of them, so that
-threads on several cores keep each other waiting (measured in docs/results/ingest.md). A process takes
+threads on several cores keep each other waiting (measured in docs/benchmarks.md). A process takes
 some time to begin; a run goes on in processes when it has shown that it takes longer.
 """
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.constants import SAMPLE_RATE
-from earprint.dsp.reverberation import reverberate, rir
+from earprint.dsp.reverberation import reverberate, synthetic_rir
 from earprint.synth import instruments
 from earprint.synth.band import Band, Mix
 from earprint.synth.score import BARS_PER_SECTION, write_section, write_style
@@ -93,7 +93,7 @@ def _players(rng: np.random.Generator, form: str) -> dict[str, set[str]]:
 
 def _finish(samples: Audio, rng: np.random.Generator) -> Audio:
     """Put the piece in a room, limit its peaks softly, fade it out and set its peak."""
-    response = rir(float(rng.uniform(0.3, 1.2)), int(rng.integers(2**31)))
+    response = synthetic_rir(float(rng.uniform(0.3, 1.2)), int(rng.integers(2**31)))
     response[0] = 0.0
     wet = float(rng.uniform(0.08, 0.3))
     samples = samples + np.float32(wet) * reverberate(samples, response)

@@ -1,7 +1,8 @@
-"""What `crash.py` lets die: a process that ends itself at a place where the disk changes, and its encoder.
+"""Ends a process at a chosen place where the disk changes, and a small encoder; used by `crash.py`.
 
-Timed kills hardly ever hit the short moments between a flush, a renaming, a deletion and a commit. Here every
-place in the program that does such a thing can be chosen, however rarely it is passed.
+A kill at a random time hardly ever hits the short moments between a flush, a rename, a deletion and a
+commit. Here every place in the program that does one of these can be chosen, however rarely the program
+passes it.
 """
 
 import os
@@ -21,11 +22,11 @@ from earprint.quantization.codebook import Codebook
 from earprint.store.database import Database
 
 Place = tuple[str, int]
-"""A place in the program, and how often it is passed."""
+"""A place in the program, and the number of the pass."""
 
 
 class ToyEncoder:
-    """Spectra of 80 ms each (model "one") or 160 ms ("two"), as unit vectors; fast."""
+    """A fast encoder: spectra of 80 ms (model "one") or 160 ms ("two") as unit vectors."""
 
     dim = 64
     query_hop_s = 0.08
@@ -34,11 +35,11 @@ class ToyEncoder:
         self.name = name
         self.model_id = f"toy-{name}"
         self.reference_hop_s = 0.08 if name == "one" else 0.16
-        # The second stores compactly, so that a rebuild changes the kind of segments too.
+        # Model "two" has a codebook, so a rebuild also changes the kind of segments.
         self.codebook = None if name == "one" else toy_codebook(self.model_id, self.dim)
 
     def threshold(self, duration_s: float) -> float:
-        """Score of a match."""
+        """Return the score from which a query is a match."""
         return 0.9
 
     def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:
@@ -54,7 +55,7 @@ class ToyEncoder:
 
 
 def toy_codebook(model_id: str, dim: int) -> Codebook:
-    """A codebook of centroids drawn at random, one for each component."""
+    """Return a codebook of random centroids, one subquantizer for each component."""
     rng = np.random.default_rng(1)
     return Codebook(
         model_id=model_id,
@@ -66,14 +67,15 @@ def toy_codebook(model_id: str, dim: int) -> Codebook:
     )
 
 
-def die_at(end: Place, log: Path) -> None:
-    """Have this process end itself when a place is passed so often, and note every place that is passed.
+def kill_at(end: Place, log: Path) -> None:
+    """Make this process kill itself at a place, and log every place that it passes.
 
     Parameters
     ----------
     end : Place
+        Where to kill it, such as the second pass of a place.
     log : Path
-        Gets one line for each place that is passed.
+        A line is added at each place.
     """
     passed: Counter[str] = Counter()
 
@@ -106,7 +108,7 @@ def die_at(end: Place, log: Path) -> None:
         if kind == "IMMEDIATE":
             point("after")
 
-    # This process is the killed one, so nothing of this reaches another.
+    # This process is a forked child, so these patches reach no other process.
     Database._transaction = counted  # type: ignore[method-assign, assignment]
     os.fsync = wrapped(os.fsync)
     Path.replace = wrapped(Path.replace)  # type: ignore[method-assign]

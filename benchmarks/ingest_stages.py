@@ -1,20 +1,19 @@
-"""How many times faster than real time each stage of indexing runs, on one core, for several models.
+"""CPU time of adding, by stage, and of embedding a query, for several models.
 
-Stages are timed by CPU time of this process, one thread each, over the same files, so that other load on
-the machine disturbs them little; the table's ratios hold better than its figures. `decode` is what every
-system pays, and is the yardstick of the others. A second table is about questions of three seconds.
+    python benchmarks/ingest_stages.py MUSIC [--minutes 10] [--models dense]
 
-    python benchmarks/stages.py MUSIC_FOLDER [--minutes 10] [--models dense plain]
+Needs a folder of music. Prints two tables: CPU time of each stage of adding, and of embedding a query of 3 s.
+Every fingerprinting program has to decode, so the last column of the first table compares with decoding.
+
+Times are CPU time of this process, one thread for each stage, over the same files; ratios are more reliable
+than the figures. The last lines of a model are a whole `Library.add`, in one thread, several threads and
+several processes.
 """
 
 import argparse
 import os
-import platform
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
+from common import cpu_seconds, machine, print_header, print_row
 from earprint import Library
 from earprint.audio import content_hash, find_audio_files, load_audio
 from earprint.constants import SAMPLE_RATE
@@ -34,23 +34,16 @@ from earprint.library.encoding_pool import PROCESSES
 from earprint.synth.composer import compose
 
 QUERY_S = 3
-"""Length of the questions, in seconds."""
+"""Length of the queries, in seconds."""
 
-QUESTIONS = 40
-"""Questions embedded, besides one to warm up."""
-
-
-def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
-    """CPU time of a call, and its result."""
-    start = time.process_time()
-    result = work()
-    return time.process_time() - start, result
+QUERIES = 40
+"""Queries embedded, after one to warm up."""
 
 
-def added(files: list[Path], model: str, threads: int = 1, processes: int = 0) -> float:
-    """CPU time of adding files to a new library, by threads after the model was loaded, or by processes.
+def add_seconds(files: list[Path], model: str, threads: int = 1, processes: int = 0) -> float:
+    """Return the CPU time of adding files to a new library, in threads, or in processes if there are any.
 
-    The time that processes take to begin is in it.
+    It includes the start of processes, and not loading the model in this process.
     """
 
     def add_all() -> None:
@@ -66,7 +59,7 @@ def added(files: list[Path], model: str, threads: int = 1, processes: int = 0) -
         patch.object(ingest, "WORKERS", threads),
     ):
         library.add_audio(compose(1, 5.0), title="loads the model")
-        before = sum(os.times()[:4])  # of this process, and of those that it began and that have ended
+        before = sum(os.times()[:4])  # of this process and its ended children
         add_all()
         return sum(os.times()[:4]) - before
 
@@ -88,57 +81,55 @@ def main() -> None:
         seconds += len(samples) / SAMPLE_RATE
         if seconds > 60 * options.minutes:
             break
-    print(
-        f"{len(files)} files, {seconds / 60:.1f} min; {platform.machine()}, {os.cpu_count()} cores, "
-        f"numpy {np.__version__}, {time.strftime('%Y-%m-%d')}\n"
-    )
-    print("| stage | CPU ms per second of audio | x real time on one core | of decode |")
-    print("|---|---|---|---|")
+    print(f"{len(files)} files, {seconds / 60:.1f} min; {machine()}\n")
+    print_header("stage", "CPU ms per second of audio", "x real time on one core", "of decode")
 
-    def tell(stage: str, spent_s: float) -> None:
-        # A difference of two measurements may be nothing, or less.
+    def print_stage(stage: str, spent_s: float) -> None:
+        # A difference of two measurements may be zero or negative.
         speed = f"{seconds / spent_s:.0f}" if spent_s > 0 else "-"
-        print(
-            f"| {stage} | {1000 * spent_s / seconds:.2f} | {speed} | {spent_s / decode_s:.2f} |", flush=True
-        )
+        print_row(stage, f"{1000 * spent_s / seconds:.2f}", speed, f"{spent_s / decode_s:.2f}")
 
-    tell("decode (PyAV)", decode_s)
+    print_stage("decode (PyAV)", decode_s)
     hash_s, _ = cpu_seconds(lambda: [content_hash(path) for path in files])
-    tell("hash of the bytes", hash_s)
+    print_stage("hash of the bytes", hash_s)
     for model in options.models:
         encoder = load_encoder(model, threads=1)
         dense = find_model(model).encoder == "dense"
         front_end = DENSE_FRONT_END if dense else PAPER_FRONT_END
         front_s, frames = cpu_seconds(lambda used=front_end: [used.log_mel(samples) for samples in audio])
-        tell(f"{model}: log-mel", front_s)
+        print_stage(f"{model}: log-mel", front_s)
         if dense:
             spent, _ = cpu_seconds(lambda made=frames: [normalise(part) for part in made])
-            tell(f"{model}: local normalisation", spent)
+            print_stage(f"{model}: local normalisation", spent)
             front_s += spent
         encode_s, made = cpu_seconds(lambda used=encoder: [used.encode([samples]) for samples in audio])
-        tell(f"{model}: network (encoding less what is above)", encode_s - front_s)
+        print_stage(f"{model}: network (encoding without the above)", encode_s - front_s)
         storage = new_storage(encoder, None)
         pack_s, _ = cpu_seconds(lambda to=storage, some=made: [to.pack(one.vectors) for one in some])
-        tell(f"{model}: packing ({storage.name.partition('-')[0]})", pack_s)
-        all_s = added(files, model)
-        tell(f"{model}: `Library.add`, everything, one file at a time", all_s)
-        tell(f"{model}: the same, by {ingest.WORKERS} threads", added(files, model, ingest.WORKERS))
-        tell(f"{model}: the same, by {PROCESSES} processes", added(files, model, processes=PROCESSES))
+        print_stage(f"{model}: packing ({storage.name.partition('-')[0]})", pack_s)
+        all_s = add_seconds(files, model)
+        print_stage(f"{model}: `Library.add`, everything, one file at a time", all_s)
+        print_stage(
+            f"{model}: the same, by {ingest.WORKERS} threads", add_seconds(files, model, ingest.WORKERS)
+        )
+        print_stage(
+            f"{model}: the same, by {PROCESSES} processes", add_seconds(files, model, processes=PROCESSES)
+        )
         rest_s = all_s - decode_s - hash_s - encode_s - pack_s
-        tell(f"{model}: the rest of it: tags, catalogue, writing", rest_s)
+        print_stage(f"{model}: the rest: tags, catalogue, writing", rest_s)
 
     n = QUERY_S * SAMPLE_RATE
-    questions = [samples[-n:] for samples in audio if len(samples) >= n][: QUESTIONS + 1]
-    print(f"\n| model | files, MB | a question of {QUERY_S} s embedded, CPU ms: median | 95th percentile |")
-    print("|---|---|---|---|")
+    queries = [samples[-n:] for samples in audio if len(samples) >= n][: QUERIES + 1]
+    print()
+    print_header("model", "files, MB", f"embedding a query of {QUERY_S} s, CPU ms: median", "95th percentile")
     for model in options.models:
         encoder, known = load_encoder(model, threads=1), describe_model(model)
-        took = [cpu_seconds(lambda of=encoder, q=q: of.encode([q], query=True))[0] for q in questions]
+        took = [cpu_seconds(lambda of=encoder, q=q: of.encode([q], query=True))[0] for q in queries]
         took = took[1:] or took
         parts = (known, known.get("query", {}), known.get("codebook", {}))
         size = sum(part.get("bytes", 0) for part in parts if isinstance(part, dict))
         median_s, late_s = np.median(took), np.percentile(took, 95)
-        print(f"| {model} | {size / 1e6:.1f} | {1000 * median_s:.1f} | {1000 * late_s:.1f} |")
+        print_row(model, f"{size / 1e6:.1f}", f"{1000 * median_s:.1f}", f"{1000 * late_s:.1f}")
 
 
 if __name__ == "__main__":

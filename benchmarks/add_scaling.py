@@ -1,30 +1,28 @@
-"""Whether adding takes longer as a library grows: the same recordings, added to libraries of several sizes.
+"""Time to add recordings to libraries of several sizes.
 
-Each library is copied, and new recordings, composed for it, are added to the copy: one call for each, which
-is the dearest way, and then as many more in one call. The smallest library is an empty one.
+    python benchmarks/add_scaling.py LIBRARY [LIBRARY ...] --work FOLDER
 
-    python benchmarks/growth.py LIBRARY [LIBRARY ...] --work FOLDER
-
-LIBRARY are folders, such as `benchmarks/scale.py` keeps in its work folder.
+Needs libraries, such as those that `benchmarks/scale.py` keeps in its work folder. It copies each one and
+adds new recordings, composed for it, to the copy: one call of `add` for each, which is the slowest way, and
+then as many in one call. An empty library comes first. Prints a line for each library: tracks, fingerprints,
+and milliseconds for a recording.
 """
 
 import argparse
-import os
-import platform
 import shutil
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
+from common import command, machine, print_header, print_row
 from earprint.audio.wav import write_wav
 from earprint.encoders import load_encoder
 from earprint.library import Library
 from earprint.synth.composer import compose
 
 DURATION_S = 30.0
-"""Length of a recording that is added."""
+"""Length of an added recording, in seconds."""
 
 
 def main() -> None:
@@ -43,20 +41,18 @@ def main() -> None:
         if not file.exists():
             write_wav(file, compose(number, DURATION_S))
         files.append(file)
-    load_encoder(options.model)  # once beforehand: the first library does not pay for it
+    load_encoder(options.model)  # warm up, so that the first library does not include it
 
-    print(
-        f"`{' '.join(sys.argv)}`; {platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}\n"
+    print(f"{command()}; {machine()}\n")
+    print_header(
+        "tracks", "fingerprints", "one by one, ms: median", "95th percentile", "in one call, ms each"
     )
-    print("| tracks there | fingerprints | one by one, ms: median | 95th percentile | in one call, ms each |")
-    print("|---|---|---|---|---|")
     for source in (None, *options.libraries):
-        line = measured(source, files, options.work / "copy", options.model)
-        print("| " + " | ".join(line) + " |", flush=True)
+        print_row(*measure(source, files, options.work / "copy", options.model))
 
 
-def measured(source: Path | None, files: list[Path], copy: Path, model: str) -> list[str]:
-    """Add to a copy of a library, or to a new one; the cells of a line."""
+def measure(source: Path | None, files: list[Path], copy: Path, model: str) -> list[str]:
+    """Add to a copy of a library, or to a new one for None; return the cells of its line."""
     shutil.rmtree(copy, ignore_errors=True)
     if source is not None:
         shutil.copytree(source, copy)
@@ -66,11 +62,11 @@ def measured(source: Path | None, files: list[Path], copy: Path, model: str) -> 
         times_s = []
         for file in files[:half]:
             began = time.perf_counter()
-            assert library.add(file).added, f"{file} was there"
+            assert library.add(file).added, f"{file} was in the library"
             times_s.append(time.perf_counter() - began)
         began = time.perf_counter()
         assert len(library.add(*files[half:]).added) == half
-        together_s = (time.perf_counter() - began) / half
+        one_call_s = (time.perf_counter() - began) / half
     shutil.rmtree(copy)
     median, high = np.percentile(times_s, [50, 95])
     return [
@@ -78,7 +74,7 @@ def measured(source: Path | None, files: list[Path], copy: Path, model: str) -> 
         f"{before.fingerprints:,}",
         f"{1000 * median:.0f}",
         f"{1000 * high:.0f}",
-        f"{1000 * together_s:.0f}",
+        f"{1000 * one_call_s:.0f}",
     ]
 
 

@@ -1,18 +1,18 @@
-"""How long a query takes, stage by stage, on one core.
+"""CPU time of a search and matching, by stage, for several lengths of query.
 
-The library is random: unit vectors that change as fingerprints do, whose windows overlap for 960 ms. A query
-is a stretch of one of its tracks with noise of the same kind. Times are CPU time of this process, one thread,
-so that other load on the machine disturbs them little. `search` is the nearest stored rows of each query row
-by exact search, and grows with the library; `propose` makes alignments of them, `read` gets the stored rows
-under these, `score`, `refine` and `speeds` are steps of `earprint.matching.aligned`. `found` counts the
-queries whose first answer is the right track.
+    python benchmarks/matching_stages.py [--tracks 200] [--queries 8] [--seed 0]
 
-    python benchmarks/matching.py [--tracks 200] [--queries 8] [--seed 0]
+Needs no data: the library is random. Its fingerprints are unit vectors that change as real ones do, whose
+windows overlap for 960 ms. A query is a stretch of a track with noise of the same kind. Prints a table with a
+line for each length: median CPU ms by stage, and how many queries got the right track.
+
+Stages: `search`, the nearest stored rows by exact search, which grows with the library; `propose`, alignments
+made of them; `read`, the stored rows under these; `score`, `refine` and `speeds`, steps of
+`earprint.matching.aligned`. Times are CPU time of this process in one thread.
 """
 
 import argparse
 import os
-import platform
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -25,6 +25,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from numpy.typing import NDArray
 
+from common import machine, print_header, print_row
 from earprint.index import ExactIndex, Rows
 from earprint.matching import TrackTable, aligned
 from earprint.matching.tempo import find_speeds
@@ -37,10 +38,10 @@ HOP_S = 0.04
 """Query grid, in seconds."""
 
 RATIO = 8
-"""Query rows to a stored row."""
+"""Reference hop in query hops."""
 
 BEYOND = 12
-"""Query rows on either side that reach beyond it."""
+"""Rows before and after the query whose windows reach beyond it."""
 
 WINDOW = 24
 """Length of a window, in query hops."""
@@ -58,7 +59,7 @@ STAGES = ("search", "propose", "read", "score", "refine", "speeds", "rest")
 
 
 class Stages:
-    """CPU time by stage; while a stage runs within another, the inner one is charged."""
+    """CPU time by stage; time of a stage that another one calls counts for the inner one only."""
 
     def __init__(self) -> None:
         self.spent_ns: Counter[str] = Counter()
@@ -72,7 +73,7 @@ class Stages:
         self._since_ns = now_ns
 
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Charge what a function takes to a stage."""
+        """Return the function, with its time counted for a stage."""
 
         def call(*arguments: Any, **options: Any) -> Any:
             self._charge()
@@ -99,7 +100,7 @@ def random_rows(rng: np.random.Generator, n: int) -> NDArray[np.float32]:
 
 
 def make_query(rng: np.random.Generator, track: NDArray[np.float32], length_s: float) -> NDArray[np.float32]:
-    """Cut a query out of a track and add noise; rows that reach beyond it heard less of the track."""
+    """Cut a query out of a track and add noise, more to rows that reach beyond the query."""
     n = round(length_s / HOP_S) - WINDOW + 1 + 2 * BEYOND
     row = np.arange(n)
     heard = 1 - np.maximum(0, BEYOND - np.minimum(row, n - 1 - row))[:, None] / WINDOW
@@ -129,10 +130,9 @@ def main() -> None:
     table = TrackTable(np.cumsum([0, *sizes[:-1]]).tolist(), sizes)
 
     print(f"{options.tracks} tracks, {sum(sizes):,} stored rows; {options.queries} queries of each length;")
-    print(f"{platform.machine()}, numpy {np.__version__}, {time.strftime('%Y-%m-%d')}")
+    print(machine())
     print("Median CPU ms per query:\n")
-    print("| query | rows | " + " | ".join(STAGES) + " | all but search | found |")
-    print("|---" * (len(STAGES) + 4) + "|")
+    print_header("query", "rows", *STAGES, "all but search", "found")
     for length_s in LENGTHS_S:
         times, found, n = [], 0, 0
         for number in range(-1, options.queries):  # the first to warm up
@@ -152,9 +152,9 @@ def main() -> None:
             if number >= 0:
                 times.append([stages.spent_ns[stage] / 1e6 for stage in STAGES])
                 found += bool(answers) and answers[0].track == right
-        besides = np.median(np.sum(times, axis=1) - np.array(times)[:, 0])
-        cells = " | ".join(f"{ms:.1f}" for ms in np.median(times, axis=0))
-        print(f"| {length_s} s | {n} | {cells} | {besides:.1f} | {found}/{options.queries} |", flush=True)
+        without_search = np.median(np.sum(times, axis=1) - np.array(times)[:, 0])
+        cells = [f"{ms:.1f}" for ms in np.median(times, axis=0)]
+        print_row(f"{length_s} s", n, *cells, f"{without_search:.1f}", f"{found}/{options.queries}")
 
 
 if __name__ == "__main__":
