@@ -31,7 +31,7 @@ def one_thread_for_products() -> Iterator[None]:
     """Limit NumPy's matrix products to the calling thread, inside this context.
 
     The limit holds for the whole process. If several threads enter the context, only the first one changes
-    the number of threads, as long as it lives: threadpoolctl ensures that no thread ends the limit of another.
+    the number of threads, as long as it lives: threadpoolctl ensures that no thread ends another's limit.
     """
     with _controller().limit(limits=1):
         yield
