@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from earprint.audio.wav import write_wav
+from earprint.audio.wav import write_float_wav
 
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
@@ -167,7 +167,7 @@ def wave_file(path: Path, signal, rate=44_100, width=2) -> Path:
 
 def float_wave(path: Path, values, rate=16_000) -> Path:
     """A wav of 32-bit floats: keeps NaN and values beyond full scale."""
-    write_wav(path, values, rate, subtype="FLOAT")
+    write_float_wav(path, values, rate)
     return Path(path)
 
 
