@@ -5,13 +5,7 @@ import pytest
 
 from earprint.constants import SAMPLE_RATE
 from earprint.dsp.fft import fft_frequencies, fft_length
-from earprint.dsp.filters import (
-    TILT_FLOOR_HZ,
-    band_pass_gain,
-    phone_band,
-    tilt_gain,
-    tilt_octaves,
-)  # fmt: skip
+from earprint.dsp.filters import TILT_FLAT_BELOW_HZ, band_pass_gains, phone_band, tilt_gains
 from earprint.dsp.reverberation import reverberate, synthetic_rir
 from earprint.dsp.snr import add_noise, snr_gain
 from earprint.dsp.synthetic_noise import babble_noise, mains_hum, pink_noise
@@ -148,20 +142,20 @@ def test_phone_band(hertz, lowest_db, highest_db):
 
 def test_band_pass_has_half_power_at_its_corners_and_the_slope_of_its_order():
     hz = np.array([75.0, 150.0, 300.0, 1000.0, 3400.0, 6800.0])
-    gain_db = 20 * np.log10(band_pass_gain(hz, 300.0, 3400.0, 4))
+    gain_db = 20 * np.log10(band_pass_gains(hz, 300.0, 3400.0, 4))
     np.testing.assert_allclose(gain_db[[2, 4]], -3.01, atol=0.01)
     assert gain_db[1] - gain_db[0] == pytest.approx(6.02 * 4, abs=0.1)
     assert gain_db[3] == pytest.approx(0.0, abs=0.01)
-    np.testing.assert_allclose(band_pass_gain(hz[2:4], 0.0, 3400.0, 4), 1.0, atol=1e-3)
+    np.testing.assert_allclose(band_pass_gains(hz[2:4], 0.0, 3400.0, 4), 1.0, atol=1e-3)
 
 
 def test_band_pass_far_outside_the_band_is_zero_without_a_warning():
-    assert band_pass_gain(np.array([1e-3], np.float32), 300.0, 3400.0, 8)[0] == 0.0
+    assert (band_pass_gains(np.array([0.0, 1e-3], np.float32), 300.0, 3400.0, 8) == 0.0).all()
 
 
 def test_tilt_pivots_about_1_khz_and_is_constant_below_its_floor():
-    octaves = tilt_octaves(np.array([10.0, TILT_FLOOR_HZ, 500.0, 1000.0, 4000.0]))
-    gain_db = 20 * np.log10(tilt_gain(octaves, 3.0))
+    hz = np.array([0.0, TILT_FLAT_BELOW_HZ, 500.0, 1000.0, 4000.0])
+    gain_db = 20 * np.log10(tilt_gains(hz, 3.0))
     np.testing.assert_allclose(gain_db[2:], [-3.0, 0.0, 6.0], atol=1e-9)
     assert gain_db[0] == gain_db[1]
 
@@ -175,8 +169,7 @@ def test_gains_take_tensors_too():
     hz = np.maximum(fft_frequencies(fft_length(1000)), 1.0)
     low, high, order = (np.array(values)[:, None] for values in ([0.0, 300.0], [4000.0, 3400.0], [2, 6]))
     tensors = [torch.from_numpy(value) for value in (hz, low, high, order)]
-    np.testing.assert_allclose(band_pass_gain(*tensors).numpy(), band_pass_gain(hz, low, high, order))
-    octaves = tilt_octaves(hz)
+    np.testing.assert_allclose(band_pass_gains(*tensors).numpy(), band_pass_gains(hz, low, high, order))
     slopes = np.array([-4.0, 2.0])[:, None]
-    tilted = tilt_gain(torch.from_numpy(octaves), torch.from_numpy(slopes))
-    np.testing.assert_allclose(tilted.numpy(), tilt_gain(octaves, slopes))
+    tilted = tilt_gains(torch.from_numpy(hz), torch.from_numpy(slopes))
+    np.testing.assert_allclose(tilted.numpy(), tilt_gains(hz, slopes))

@@ -1,7 +1,7 @@
-"""The shipped model on real music, where there is some: what synthetic music cannot show.
+"""Test the shipped model on real music, if there is any.
 
-Looks for folders ``music/dev``, ``music/dev-absent`` and ``noise/dev`` under EARPRINT_TEST_AUDIO, or under
-``../shared/data`` beside the checkout, and skips where there is neither.
+The music is in folders ``music/dev``, ``music/dev-absent`` and ``noise/dev`` of EARPRINT_TEST_AUDIO, or else
+of ``../shared/data`` beside the checkout. Without them the tests are skipped.
 """
 
 import os
@@ -15,10 +15,13 @@ from earprint.evaluation.conditions import Condition, draw_excerpts, render, und
 
 DATA = Path(os.environ.get("EARPRINT_TEST_AUDIO", Path(__file__).parents[2] / "shared" / "data"))
 
-pytestmark = pytest.mark.skipif(
-    not (DATA / "music" / "dev").is_dir(),
-    reason="no real music: set EARPRINT_TEST_AUDIO to a folder with music/dev, music/dev-absent, noise/dev",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (DATA / "music" / "dev").is_dir(),
+        reason="no real music: set EARPRINT_TEST_AUDIO to a folder of music/dev, music/dev-absent, noise/dev",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

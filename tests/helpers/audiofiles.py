@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from earprint.audio.wav import write_wav
+from earprint.audio.wav import write_float_wav
 
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
@@ -52,14 +52,14 @@ def encode(
     *,
     tags: dict[str, str] | None = None,
     keep: Callable[[int], bool] | None = None,
-    spoil: Callable[[int], bool] | None = None,
+    corrupt: Callable[[int], bool] | None = None,
     video: bool = False,
     options: dict[str, str] | None = None,
     start_s: float = 0.0,
 ) -> Path:
     """Encode a signal; the extension picks container and codec.
 
-    `keep(i)` False leaves packet i out, `spoil(i)` True overwrites its bytes, `video` adds a video
+    `keep(i)` False leaves packet i out, `corrupt(i)` True overwrites its bytes, `video` adds a video
     track, and `start_s` shifts all timestamps.
     """
     path = Path(path)
@@ -89,7 +89,7 @@ def encode(
         for i, packet in enumerate(packets):
             if keep is not None and not keep(i):
                 continue
-            if spoil is not None and spoil(i):
+            if corrupt is not None and corrupt(i):
                 bad = av.Packet(b"\xff" * packet.size)
                 bad.pts, bad.dts = packet.pts, packet.dts
                 bad.duration, bad.time_base, bad.stream = (
@@ -167,7 +167,7 @@ def wave_file(path: Path, signal, rate=44_100, width=2) -> Path:
 
 def float_wave(path: Path, values, rate=16_000) -> Path:
     """A wav of 32-bit floats: keeps NaN and values beyond full scale."""
-    write_wav(path, values, rate, subtype="FLOAT")
+    write_float_wav(path, values, rate)
     return Path(path)
 
 

@@ -27,7 +27,7 @@ from earprint.audio.resampling import as_float32
 MIN_GAP_S = 0.016
 """Shorter gaps between frames are rounding, in seconds. One lost frame is 20 ms or more.
 
-In Ogg files cut by an editor, one page may have timestamps that are 10 ms late; the next page is right again."""
+In Ogg files cut by an editor, a page may have timestamps that are 10 ms late; those of the next are right."""
 
 MAX_GAP_S = 60.0
 """Longer gaps are not filled, in seconds."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio.resampling import as_float32, resample_mono
-from earprint.audio.wav import write_wav
+from earprint.audio.wav import write_float_wav
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import TrainingError
 
@@ -76,7 +76,7 @@ def _read_mat(path: Path) -> tuple[NDArray[np.float32], int]:
 def write_response(path: Path, samples: NDArray[np.float32]) -> None:
     """Write 16 kHz mono samples, shape (n,), as 32-bit float wav; an interrupted write leaves no file."""
     unfinished = path.with_name(path.name + ".part")
-    write_wav(unfinished, samples, subtype="FLOAT")
+    write_float_wav(unfinished, samples)
     unfinished.replace(path)
 
 

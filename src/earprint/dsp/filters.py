@@ -1,9 +1,10 @@
 """Gains of zero-phase filters over frequency, and the telephone band.
 
-`band_pass_gain` and `tilt_gain` use arithmetic alone, so they take NumPy arrays and torch tensors alike: the
-distortions of training and of the evaluation share one formula.
+`band_pass_gains` and `tilt_gains` use arithmetic alone, so they take NumPy arrays and torch tensors alike:
+distortions of training and of the evaluation can share one formula.
 """
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -25,12 +26,12 @@ PHONE_TAIL: Final = 1_600
 TILT_PIVOT_HZ: Final = 1_000.0
 """Frequency that a tilt leaves unchanged, in Hz."""
 
-TILT_FLOOR_HZ: Final = 60.0
+TILT_FLAT_BELOW_HZ: Final = 60.0
 """A tilt is constant below this frequency, in Hz."""
 
 
-def band_pass_gain(hz: Any, low_hz: Any, high_hz: Any, order: Any) -> Any:
-    """Gain of a Butterworth high-pass and low-pass in series, with half power at the corners.
+def band_pass_gains(hz: Any, low_hz: Any, high_hz: Any, order: Any) -> Any:
+    """Gains of a Butterworth high-pass and low-pass in series, with half power at the corners.
 
     Magnitude of the Butterworth response, ``1 / sqrt(1 + (f / fc)^(2 n))`` (S. Butterworth, "On the theory of
     filter amplifiers", 1930), and of its mirror image for the high-pass. Zero phase.
@@ -38,7 +39,7 @@ def band_pass_gain(hz: Any, low_hz: Any, high_hz: Any, order: Any) -> Any:
     Parameters
     ----------
     hz : ndarray or Tensor
-        Frequencies, above 0.
+        Frequencies; above 0 if there is no high-pass.
     low_hz, high_hz : float, ndarray or Tensor
         Corner of the high-pass (0 for none) and of the low-pass.
     order : int, ndarray or Tensor
@@ -49,25 +50,21 @@ def band_pass_gain(hz: Any, low_hz: Any, high_hz: Any, order: Any) -> Any:
     ndarray or Tensor
         All arguments broadcast.
     """
-    with np.errstate(over="ignore"):  # far outside the band the power is infinite and the gain 0
+    with np.errstate(over="ignore", divide="ignore"):  # far outside the band the gain is 0
         high_pass = 1.0 + (low_hz / hz) ** (2 * order)
         low_pass = 1.0 + (hz / high_hz) ** (2 * order)
         return 1.0 / (high_pass * low_pass) ** 0.5
 
 
-def tilt_octaves(hz: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Octaves of frequencies above `TILT_PIVOT_HZ`, constant below `TILT_FLOOR_HZ`; see `tilt_gain`."""
-    octaves: NDArray[np.floating] = np.log2(np.maximum(hz, TILT_FLOOR_HZ) / TILT_PIVOT_HZ)
-    return octaves
+def tilt_gains(hz: Any, db_per_octave: Any) -> Any:
+    """Gains of a spectral tilt about `TILT_PIVOT_HZ`, constant below `TILT_FLAT_BELOW_HZ`. Zero phase.
 
-
-def tilt_gain(octaves: Any, db_per_octave: Any) -> Any:
-    """Gain of a spectral tilt, zero phase.
+    ``10^(d log2(f / f0) / 20) = (f / f0)^(d log2(10) / 20)`` for a tilt of d dB per octave about f0.
 
     Parameters
     ----------
-    octaves : ndarray or Tensor
-        From `tilt_octaves`.
+    hz : ndarray or Tensor
+        Frequencies.
     db_per_octave : float, ndarray or Tensor
         Positive for a brighter sound.
 
@@ -76,13 +73,13 @@ def tilt_gain(octaves: Any, db_per_octave: Any) -> Any:
     ndarray or Tensor
         The arguments broadcast.
     """
-    return 10.0 ** (db_per_octave * octaves / 20.0)
+    return (hz.clip(TILT_FLAT_BELOW_HZ) / TILT_PIVOT_HZ) ** (db_per_octave * math.log2(10.0) / 20.0)
 
 
 def phone_band(samples: Audio) -> Audio:
     """Keep `PHONE_BAND_HZ`, shape (n,) -> (n,)."""
     length = fft_length(len(samples) + PHONE_TAIL)
     hz = np.maximum(fft_frequencies(length), 1e-3)
-    gain = band_pass_gain(hz, *PHONE_BAND_HZ, PHONE_ORDER)
+    gain = band_pass_gains(hz, *PHONE_BAND_HZ, PHONE_ORDER)
     filtered = np.fft.irfft(np.fft.rfft(samples, length) * gain, length)[: len(samples)]
     return np.asarray(filtered, dtype=np.float32)

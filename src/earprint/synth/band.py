@@ -1,7 +1,7 @@
-"""How the demonstration's band plays a bar: notes of a section, varied and placed as players would.
+"""Play the bars of a piece: the notes of a section, with random variation.
 
-Conventions: 16 kHz mono float32, shape (n,); times in seconds from the start of the piece. Notes
-are left out, changed and shifted at random, so that no bar is an exact copy of another.
+Notes are omitted, changed and moved at random, so that no bar is an exact copy of another. Audio is 16 kHz
+mono float32, shape (n,); times are in seconds from the start of the piece.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ Audio = NDArray[np.float32]
 
 
 class Mix:
-    """One channel that notes are added to, shape (n,)."""
+    """Mono audio, shape (n,), to which notes are added."""
 
     def __init__(self, n: int) -> None:
         self.samples = np.zeros(n, dtype=np.float32)
 
     def add(self, sound: Audio, at_s: float, gain: float) -> None:
-        """Add a sound at a time; what falls outside the piece is dropped."""
+        """Add a sound at a time; samples outside the piece are dropped."""
         start = max(int(at_s * SAMPLE_RATE), 0)
         room = self.samples[start : start + len(sound)]
         room += np.float32(gain) * sound[: len(room)]
@@ -36,7 +36,7 @@ class Band:
     Attributes
     ----------
     mix : Mix
-        Where they play.
+        Output.
     style : Style
     rng : numpy.random.Generator
         Source of all variation.
@@ -45,7 +45,7 @@ class Band:
     kit : dict of str to ndarray
         Sounds of the drums.
     gains : dict of str to float
-        Level of each player: ``melody``, ``comping``, ``pad``, ``bass``, ``drums``.
+        Gain of each part: ``melody``, ``comping``, ``pad``, ``bass``, ``drums``.
     """
 
     mix: Mix
@@ -59,7 +59,7 @@ class Band:
     gains: dict[str, float]
 
     def play(self, bar: int, section: Section, playing: set[str]) -> None:
-        """Play one bar of a section, by those who are ``playing``."""
+        """Play one bar of a section with the parts in ``playing``."""
         root = section.chords[bar % BARS_PER_SECTION]
         if "melody" in playing:
             self._play_melody(bar, root, section.motifs[bar % 2])
@@ -73,7 +73,7 @@ class Band:
             self._play_drums(bar, section)
 
     def _add(self, sound: Audio, bar: int, step: float, gain: float, late_s: float = 0.0) -> None:
-        """Add a sound at a step, a few milliseconds off the beat as every player is."""
+        """Add a sound at a step, with a random deviation of a few milliseconds."""
         off_s = float(self.rng.normal(0.0, 0.005))
         self.mix.add(sound, self.style.time_s(bar, step) + late_s + off_s, gain)
 
@@ -94,7 +94,7 @@ class Band:
 
     def _play_chords(self, bar: int, root: int, section: Section) -> None:
         rng, style = self.rng, self.style
-        # An inversion per bar keeps the same chord from being the same sound.
+        # A random inversion in each bar, so that the same chord does not repeat exactly.
         chord = [degree + 7 * int(rng.random() < 0.3) for degree in (0, 2, 4)]
         if rng.random() < 0.25:
             chord.append(6)

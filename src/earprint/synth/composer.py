@@ -1,13 +1,11 @@
-"""A small composer: music for the demonstration and the tests without anybody's recordings.
+"""Compose music from a seed, for the demonstration, benchmarks and tests.
 
-A seed gives a piece: key, mode, tempo, metre, form, chords, a melody that is varied bar by bar, the
-instruments that play it, drums with fills, and a room around it. No bar is an exact copy of
-another: notes are changed, shifted by milliseconds and struck differently each time, as players
-would. What is played is drawn in `earprint.synth.score`, how it is played in `earprint.synth.band`,
-what it sounds like in `earprint.synth.instruments`.
+A seed determines a piece: key, mode, tempo, metre, form, chords, a melody that varies from bar to bar, the
+instruments, drums with fills, and a room. No bar is an exact copy of another: notes change, move by
+milliseconds and differ in velocity, as when people play. `earprint.synth.score` draws the notes,
+`earprint.synth.band` plays them, and `earprint.synth.instruments` makes the sounds.
 
-Conventions: 16 kHz mono float32, shape (n,), peak `PEAK`. The same seed and duration give the same
-piece on every machine (PCG64), up to the last bits of floating-point sums.
+The same seed and duration give the same piece on every machine (PCG64), except for rounding.
 """
 
 from collections.abc import Callable
@@ -25,10 +23,10 @@ from earprint.synth.score import BARS_PER_SECTION, write_section, write_style
 Audio = NDArray[np.float32]
 
 PEAK: Final = 0.8
-"""Peak of every piece, as a share of full scale."""
+"""Peak of every piece, relative to full scale."""
 
 GAINS: Final = {"melody": 0.42, "comping": 0.2, "pad": 0.13, "bass": 0.4, "drums": 0.45}
-"""Middle of the range of each player's level."""
+"""Mean gain of each part."""
 
 VoiceMaker = Callable[[np.random.Generator], instruments.AnyVoice]
 MELODY_VOICES: Final[tuple[VoiceMaker, ...]] = (
@@ -50,7 +48,7 @@ def compose(seed: int, duration_s: float = 40.0) -> Audio:
     Parameters
     ----------
     seed : int
-        Which piece; not negative.
+        Seed of the piece; not negative.
     duration_s : float
         Length, in seconds.
 
@@ -82,7 +80,7 @@ def compose(seed: int, duration_s: float = 40.0) -> Audio:
 
 
 def _players(rng: np.random.Generator, form: str) -> dict[str, set[str]]:
-    """Choose who plays in which section: few in the introduction, most of them later."""
+    """Choose the parts that play in each section: two in the introduction, most of them later."""
     everyone = list(GAINS)
     players = {"I": {str(rng.choice(["comping", "pad"])), str(rng.choice(["bass", "melody"]))}}
     for letter in sorted(set(form) - {"I"}):
@@ -92,7 +90,7 @@ def _players(rng: np.random.Generator, form: str) -> dict[str, set[str]]:
 
 
 def _finish(samples: Audio, rng: np.random.Generator) -> Audio:
-    """Put the piece in a room, limit its peaks softly, fade it out and set its peak."""
+    """Add reverberation, limit peaks by tanh, fade out, and normalise the peak."""
     response = synthetic_rir(float(rng.uniform(0.3, 1.2)), int(rng.integers(2**31)))
     response[0] = 0.0
     wet = float(rng.uniform(0.08, 0.3))

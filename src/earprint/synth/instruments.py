@@ -1,13 +1,12 @@
-"""The instruments of the demonstration's band: pitched voices and a drum kit, as plain arrays.
+"""Synthesise the instruments of the band: pitched voices and a drum kit.
 
-A pitched note is a sum of a few groups of harmonics. Every group is one period of a waveform, kept
-as a table and read at the note's pitch, with an envelope of its own: a plucked string is groups
-whose higher harmonics die sooner, a pad is a dark and a bright group faded against each other.
-Bells and electric pianos are frequency modulation instead. A drum is a recording made once per
-piece and mixed in at its hits.
+A pitched note is a sum of a few groups of harmonics. Each group is one period of a waveform in a table, read
+at the note's pitch (wavetable synthesis), with an envelope of its own. In a plucked string the groups of
+higher harmonics decay faster; in a pad the level of a bright group rises and falls slowly. Bells and electric
+pianos use frequency modulation. The sound of a drum is made once for a piece and added at each hit.
 
-Conventions: 16 kHz mono float32 arrays of shape (n,); times in seconds, frequencies in Hz; every
-random number comes from the generator passed in, so that a seed gives the same sound everywhere.
+Audio is 16 kHz mono float32, shape (n,); times are in seconds, frequencies in Hz. All random numbers come
+from the generator that is passed in.
 """
 
 from collections.abc import Callable
@@ -22,28 +21,28 @@ from earprint.constants import SAMPLE_RATE
 Audio = NDArray[np.float32]
 
 TABLE_SIZE: Final = 4096
-"""Samples in the table of one waveform period; read without interpolation (error below -65 dB)."""
+"""Samples in the table of a waveform period. It is read without interpolation (error below -65 dB)."""
 
 TOP_HZ: Final = 7600.0
-"""No harmonic is made above this frequency, so that none folds back at 8 kHz."""
+"""Highest frequency of harmonics, so that none is aliased at 8 kHz."""
 
 RELEASE_S: Final = 0.08
-"""Fade that follows the end of a note, in seconds."""
+"""Length of the fade after the end of a note, in seconds."""
 
 
 def seconds(n: int) -> Audio:
-    """Give the times of ``n`` samples, in seconds, shape (n,)."""
+    """Times of ``n`` samples, in seconds, shape (n,)."""
     return np.arange(n, dtype=np.float32) / np.float32(SAMPLE_RATE)
 
 
 def shape_spectrum(samples: Audio, gain: Callable[[NDArray[np.float64]], Audio]) -> Audio:
-    """Filter a sound by a gain over frequency.
+    """Filter a sound with a gain that depends on frequency.
 
     Parameters
     ----------
     samples : ndarray of float32, shape (n,)
     gain : callable
-        Takes frequencies in Hz, shape (m,), and gives the gain at each, shape (m,).
+        Maps frequencies in Hz, shape (m,), to gains, shape (m,).
 
     Returns
     -------
@@ -66,17 +65,17 @@ class Voice:
     Attributes
     ----------
     groups : ndarray of float64, shape (n_groups, n_harmonics)
-        Strength of each harmonic in each group.
+        Amplitude of each harmonic in each group.
     decay_s : ndarray of float32, shape (n_groups,)
-        Time in which a group falls by a factor e; infinite for a held sound.
+        Time in which a group decays by a factor e; infinite for a sustained sound.
     attack_s : float
-        Rise of the note, in seconds.
+        Attack time of the note, in seconds.
     vibrato : float
-        Depth of the vibrato, as a share of the frequency.
+        Depth of the vibrato, relative to the frequency.
     unison : float
-        Detuning of a second, doubled oscillator, as a share of the frequency; 0 for one oscillator.
+        Detuning of a second oscillator, relative to the frequency; 0 for one oscillator.
     wave_hz : float
-        Rate at which the last group swells and fades; 0 for a steady sound.
+        Rate at which the level of the last group rises and falls; 0 for a constant level.
     """
 
     groups: NDArray[np.float64]
@@ -97,12 +96,12 @@ class Voice:
         rate_hz, start = rng.uniform(4.5, 6.5), rng.uniform(0.0, 1.0, size=2)
         cycles = t.astype(np.float64)
         if self.vibrato:
-            # The integral of 1 + depth * cos(2 pi rate t): the phase of a frequency that wavers.
+            # The integral of 1 + depth * cos(2 pi rate t): the phase under vibrato.
             cycles += self.vibrato / (2 * np.pi * rate_hz) * np.sin(2 * np.pi * rate_hz * t)
         sound = self._read(tables, cycles * frequency_hz + start[0])
         if self.unison:
             sound += self._read(tables, cycles * frequency_hz * (1.0 + self.unison) + start[1])
-        # Harder notes are brighter: the groups above the first follow the velocity.
+        # Louder notes are brighter: the groups above the first depend on the velocity.
         strength = np.full(len(tables), velocity, dtype=np.float32)
         strength[1:] *= np.float32(0.5 + 0.6 * velocity)
         for row, decay, level in zip(sound, self.decay_s, strength, strict=True):
@@ -112,11 +111,11 @@ class Voice:
         return np.asarray(sound.sum(axis=0) * edges(n, self.attack_s), dtype=np.float32)
 
     def _tables_for(self, frequency_hz: float) -> Audio:
-        """Give one waveform period per group, without harmonics above `TOP_HZ`."""
+        """Tables of one waveform period for each group, without harmonics above `TOP_HZ`."""
         count = int(np.clip(TOP_HZ // frequency_hz, 1, self.groups.shape[1]))
         if count not in self._tables:
             spectrum = np.zeros((len(self.groups), TABLE_SIZE // 2 + 1), dtype=np.complex128)
-            # Phases after Schroeder (1970), k^2: no tall peak where all harmonics would add up.
+            # Phases proportional to k^2 (Schroeder, 1970), against a high peak where all harmonics add up.
             k = np.arange(1, count + 1)
             phases = np.exp(1j * np.pi * k**2 / max(count, 2))
             spectrum[:, 1 : count + 1] = self.groups[:, :count] * phases
@@ -142,7 +141,7 @@ class BellVoice:
     depth : float
         Modulation index at the start of a note.
     decay_s, brightness_s : float
-        Times in which the loudness and the modulation fall by a factor e.
+        Times in which the level and the modulation index decay by a factor e.
     """
 
     ratio: float
@@ -156,7 +155,7 @@ class BellVoice:
         """Play one note, `RELEASE_S` longer than ``duration_s``, shape (n,)."""
         n = int((duration_s + RELEASE_S) * SAMPLE_RATE)
         t = seconds(n)
-        # The widest sideband that matters lies near (index + 1) modulators above the carrier.
+        # The highest relevant sideband is about (index + 1) modulator frequencies above the carrier.
         room = max(TOP_HZ / frequency_hz - 1.0, 0.0) / self.ratio - 1.0
         index = np.float32(np.clip(self.depth * (0.6 + 0.6 * velocity), 0.0, max(room, 0.0)))
         angle = np.float32(2 * np.pi * frequency_hz) * t + np.float32(rng.uniform(0, 2 * np.pi))
@@ -169,7 +168,7 @@ AnyVoice = Voice | BellVoice
 
 
 def edges(n: int, attack_s: float) -> Audio:
-    """Give a gain of 1 with a rise of ``attack_s`` and a fall of `RELEASE_S`, shape (n,)."""
+    """Envelope: a rise over ``attack_s``, a gain of 1, a fall over `RELEASE_S`; shape (n,)."""
     gain = np.ones(n, dtype=np.float32)
     rise, fall = min(n, int(attack_s * SAMPLE_RATE)), min(n, int(RELEASE_S * SAMPLE_RATE))
     gain[:rise] *= np.linspace(0, 1, rise, dtype=np.float32)
@@ -178,17 +177,17 @@ def edges(n: int, attack_s: float) -> Audio:
 
 
 def organ(rng: np.random.Generator) -> Voice:
-    """Make an organ: octaves and fifths held at random strengths, with a light vibrato."""
+    """Make an organ: octaves and fifths of random amplitude, with a light vibrato."""
     bars = np.zeros((1, 16))
     bars[0, [0, 1, 2, 3, 5, 7, 9, 11]] = rng.uniform(0.1, 1.0, 8) ** 2
     bars[0, 0] = 0.8
-    return Voice(bars / bars.sum(), _forever(1), 0.012, vibrato=rng.uniform(0.001, 0.005))
+    return Voice(bars / bars.sum(), _sustained(1), 0.012, vibrato=rng.uniform(0.001, 0.005))
 
 
 def string(rng: np.random.Generator) -> Voice:
-    """Make a plucked string: harmonic k fades in a time that falls with k."""
+    """Make a plucked string: higher harmonics decay faster."""
     k = np.arange(1, 33)
-    # A string plucked at a share p of its length lacks the harmonics with a node there.
+    # A string plucked at the fraction p of its length lacks the harmonics with a node there.
     strength = np.abs(np.sin(np.pi * k * rng.uniform(0.08, 0.4))) / k ** rng.uniform(0.7, 1.3)
     groups, decays = np.zeros((4, 32)), np.empty(4, dtype=np.float32)
     longest, damping = rng.uniform(0.5, 1.6), rng.uniform(0.4, 0.9)
@@ -206,13 +205,13 @@ def bell(rng: np.random.Generator) -> BellVoice:
 
 
 def pad(rng: np.random.Generator) -> Voice:
-    """Make two detuned saws through a low-pass whose opening swells slowly."""
+    """Make a pad: two detuned sawtooth waves through a low-pass whose cutoff rises and falls slowly."""
     k = np.arange(1, 41)
     dark = 1.0 / k / (1.0 + (k / rng.uniform(2.0, 5.0)) ** 4)
     groups = np.stack([dark, 1.0 / k / (1.0 + (k / rng.uniform(8.0, 20.0)) ** 4) - dark])
     return Voice(
         groups / groups.sum() * 0.8,
-        _forever(2),
+        _sustained(2),
         attack_s=rng.uniform(0.1, 0.35),
         unison=rng.uniform(0.003, 0.009),
         wave_hz=rng.uniform(0.1, 0.9),
@@ -220,7 +219,7 @@ def pad(rng: np.random.Generator) -> Voice:
 
 
 def lead(rng: np.random.Generator) -> Voice:
-    """Make a square or narrow pulse with vibrato."""
+    """Make a lead: a square wave or a narrow pulse with vibrato."""
     k = np.arange(1, 41)
     pulse = np.abs(np.sin(np.pi * k * rng.choice([0.5, 0.5, 0.25, 0.15]))) / k
     pulse /= 1.0 + (k / rng.uniform(6.0, 16.0)) ** 2
@@ -233,7 +232,7 @@ def lead(rng: np.random.Generator) -> Voice:
 
 
 def bass(rng: np.random.Generator) -> Voice:
-    """Make a round bass: few harmonics, some of them short."""
+    """Make a bass: few harmonics, some of which decay fast."""
     k = np.arange(1, 13)
     groups = np.stack([1.0 / k**2, np.where(k > 1, 1.0 / k ** rng.uniform(0.8, 1.6), 0.0)])
     decays = np.array([rng.uniform(0.4, 1.2), rng.uniform(0.08, 0.3)], dtype=np.float32)
@@ -241,7 +240,7 @@ def bass(rng: np.random.Generator) -> Voice:
 
 
 def drum_kit(rng: np.random.Generator) -> dict[str, Audio]:
-    """Make one kit: the sounds ``kick``, ``snare``, ``hat``, ``open``, ``tom``, ``crash``."""
+    """Make a drum kit: the sounds ``kick``, ``snare``, ``hat``, ``open``, ``tom``, ``crash``."""
     kit = {}
     for name, high, low, length in [
         ("kick", rng.uniform(110, 200), rng.uniform(42, 60), 0.3),
@@ -267,5 +266,5 @@ def drum_kit(rng: np.random.Generator) -> dict[str, Audio]:
     return {name: np.asarray(sound, dtype=np.float32) for name, sound in kit.items()}
 
 
-def _forever(n: int) -> Audio:
+def _sustained(n: int) -> Audio:
     return np.full(n, np.inf, dtype=np.float32)

@@ -1,7 +1,7 @@
-"""What the demonstration's band plays: the style of a piece and the content of its sections.
+"""Draw the style of a piece and the notes of its sections.
 
-Conventions: time is counted in bars and in steps, a sixteenth note each; pitch in degrees of the
-scale, 0 being the tonic and 7 the tonic an octave above.
+Time is counted in bars and steps of a sixteenth note; pitch in degrees of the scale: 0 is the tonic, 7 the
+tonic an octave above.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BARS_PER_SECTION: Final = 4
-"""Bars between two changes of section; the last one of them ends with a drum fill."""
+"""Bars of a section; the last one ends with a drum fill."""
 
 MODES: Final = {
     "major": (0, 2, 4, 5, 7, 9, 11),
@@ -24,12 +24,12 @@ MODES: Final = {
 """Semitones of the seven degrees of each mode above its root."""
 
 FORMS: Final = ("IABABC", "IAABCA", "ABACAB", "IABCBA", "AABBCA", "IACABC")
-"""Orders of sections: ``I`` introduces with the chords of ``A``; a long piece starts over."""
+"""Orders of sections. ``I`` is an introduction with the chords of ``A``. Long pieces repeat the order."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """What is settled once per piece.
+    """Properties of a piece.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Style:
     beats : int
         Quarter notes per bar.
     swing : float
-        Delay of every second eighth note, as a share of an eighth note.
+        Delay of every second eighth note, in eighth notes.
     form : str
         One of `FORMS`.
     """
@@ -73,7 +73,7 @@ class Style:
         return (bar * self.steps + step + late) * self.step_s
 
     def frequency_hz(self, degree: int, octave: int = 0) -> float:
-        """Frequency of a degree of the scale, 0 being the tonic and 7 the tonic above."""
+        """Frequency of a degree of the scale, in Hz."""
         turn, place = divmod(degree, 7)
         midi = self.root + 12 * (turn + octave) + MODES[self.mode][place] + self.tuning
         return float(440.0 * 2.0 ** ((midi - 69.0) / 12.0))
@@ -81,18 +81,18 @@ class Style:
 
 @dataclass(frozen=True)
 class Section:
-    """What is settled once per section letter.
+    """Notes of all sections with the same letter.
 
     Attributes
     ----------
     chords : list of int
         Root degree of the chord of each bar.
     motifs : list of list of (int, int, int)
-        Two one-bar ideas of (step, length in steps, degree above the chord's root).
+        Two motifs of one bar: (step, length in steps, degree above the chord's root).
     comping : list of int
         Steps of a bar on which the chord is struck.
     arpeggio : bool
-        Whether the chord is struck note by note.
+        Whether the notes of the chord are played one after another.
     bass_line : list of (int, int)
         (step, degree above the chord's root) of the bass.
     drums : dict of str to list of int
@@ -122,7 +122,7 @@ def write_style(rng: np.random.Generator) -> Style:
 
 def write_section(rng: np.random.Generator, style: Style) -> Section:
     """Draw the chords, melodies and rhythms of a section."""
-    # Degrees as often as popular harmony uses them: tonic, dominant, subdominant, submediant most.
+    # Degrees by their frequency in popular music: mostly tonic, dominant, subdominant, submediant.
     degrees, weights = np.arange(7), np.array([0.24, 0.12, 0.08, 0.2, 0.17, 0.15, 0.04])
     chords = rng.choice(degrees, size=BARS_PER_SECTION, p=weights)
     if rng.random() < 0.6:
@@ -153,7 +153,7 @@ def _motif(rng: np.random.Generator, style: Style, chance: NDArray[np.float64]) 
     if not len(onsets):
         onsets = np.array([0])
     ends = np.append(onsets[1:], style.steps)
-    # A walk over the scale in small steps that is drawn back to the middle of its range.
+    # A random walk over the scale in small steps, with a pull to the middle of its range.
     degree, notes = int(rng.choice([0, 2, 4, 7])), []
     for onset, end in zip(onsets, ends, strict=True):
         notes.append((int(onset), int(end - onset), degree))

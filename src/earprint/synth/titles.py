@@ -1,4 +1,4 @@
-"""Names for the demonstration's pieces, drawn from two lists of words."""
+"""Titles of composed pieces, drawn from two lists of words."""
 
 from typing import Final
 
@@ -26,7 +26,7 @@ def titles(count: int, seed: int) -> list[str]:
     Raises
     ------
     ValueError
-        If more titles are asked for than the word lists can make.
+        If ``count`` is larger than the number of possible titles.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     pairs = rng.choice(len(FIRST_WORDS) * len(SECOND_WORDS), size=count, replace=False)
