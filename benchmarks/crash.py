@@ -36,16 +36,20 @@ import numpy as np
 from dying import Place, ToyEncoder, die_at
 from earprint.audio.wav import write_wav
 from earprint.constants import SAMPLE_RATE
-from earprint.library import Library, ingest
+from earprint.library import Library, Settings, Track
 from earprint.library.compatibility import new_storage
-from earprint.store import compaction
+from earprint.library.ingest import pack
 from earprint.store.segments import checksum_of
+from earprint.store.store import Batch
 
 FILES = 40
 """Recordings to add and remove."""
 
 SECONDS = 2.0
 """Length of a recording."""
+
+SETTINGS = Settings(first_commit_s=0.0, longest_commit_s=0.0, many_small=8)
+"""Every file is a commit: many moments to die at."""
 
 VERBS = ("add", "remove", "compact", "rebuild")
 
@@ -101,8 +105,6 @@ class Trial:
         self._model = "one"
         self._live: set[str] = set()
         self.tallies = {verb: Tally() for verb in VERBS}
-        ingest.FIRST_COMMIT_S = ingest.COMMIT_SECONDS = 0.0  # every file is a commit: many moments to die at
-        compaction.MANY_SMALL = 8
 
     def step(self) -> None:
         """Let a child do something, end it, check everything."""
@@ -173,15 +175,15 @@ class Trial:
 
     def _work(self, verb: str, names: list[str], target: str) -> None:
         """Do what the child does."""
-        trial = self
 
-        class Acknowledging(Library):
-            def _commit(self, batch):  # type: ignore[no-untyped-def]
-                entered = super()._commit(batch)
-                trial._say(b"".join(f"{track.title}\n".encode() for track in entered[0]))
-                return entered
+        def acknowledging(batch: Batch, model_id: str) -> tuple[list[Track], list[Track]]:
+            added, replaced = add(batch, model_id)
+            self._say(b"".join(f"{track.title}\n".encode() for track in added))
+            return added, replaced
 
-        with Acknowledging(self._library, encoder=ToyEncoder(self._model)) as library:
+        with Library(self._library, encoder=ToyEncoder(self._model), settings=SETTINGS) as library:
+            add = library._store.add
+            library._store.add = acknowledging  # type: ignore[method-assign]
             if verb == "add":
                 library.add(*[path for path in self._files if path.stem in names])
             elif verb == "remove":
@@ -208,7 +210,7 @@ class Trial:
 
     def _whole(self, library: Library) -> tuple[str | None, set[str]]:
         """See that every track is whole and of one model; return the model and the tracks' titles."""
-        view = library._refresh()
+        view = library._views.current()
         assert not view.damaged, view.damaged
         model = view.meta.get("model_id", "").removeprefix("toy-") or None
         for entry, track in enumerate(view.tracks):
@@ -229,7 +231,7 @@ class Trial:
             assert report.tracks == len(live)
             library.remove()  # removes nothing, but is a writer
             stored = {file.name for file in (self._library / "segments").glob("*")}
-            assert stored == library._catalogue.segment_files(), "files are left over or missing"
+            assert stored == library._store.catalogue.segment_files(), "files are left over or missing"
         if verb == "add":
             acknowledged = set(said.decode().split()) - {"done"}
             least, most = self._live | acknowledged, self._live | set(names)
@@ -261,7 +263,7 @@ def digest_of(model: str, path: Path) -> str:
     from earprint.audio import stream_audio
 
     encoder = ToyEncoder(model)
-    return checksum_of(ingest.pack(encoder.encode(stream_audio(path)), new_storage(encoder, None)))
+    return checksum_of(pack(encoder.encode(stream_audio(path)), new_storage(encoder, None)))
 
 
 def torment(

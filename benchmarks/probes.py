@@ -81,8 +81,8 @@ def main() -> None:
         for facts, audio in read_questions(options.work)
     ]
     with Library(options.library, model=options.model, create=False) as library:
-        view = library._refresh()
-        index = view.index(library._check_model(encoder, view.meta), "inverted")
+        view = library._views.current()
+        index = view.index(library._model.storage(encoder, view.meta), "inverted")
         assert isinstance(index, inverted.InvertedIndex)
         print(
             f"{len(index):,} fingerprints, {len(asked)} questions; {platform.machine()}, "

@@ -31,17 +31,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio import content_hash, find_audio_files
+from earprint.constants import SAMPLE_RATE
 from earprint.encoders import load_encoder, sounds_of
 from earprint.evaluation.exclusions import LeftOut
 from earprint.evaluation.plan import Material, Plan, drawn
 from earprint.evaluation.rendering import render
 from earprint.library import Library
-from earprint.library.library import facts_of
+from earprint.library.compatibility import library_facts
 from earprint.matching import TrackTable, search
 from earprint.quantization.storage import CompactStorage
 from earprint.store.catalogue import NewTrack, StoredTrack
-from earprint.store.compaction import rows_of_segment
 from earprint.store.segments import checksum_of, open_segment, write_segment
+from earprint.store.store import Settings
 
 CONDITIONS = ("clean", "noise 0 dB", "room + noise 0 dB", "room + noise 10 dB")
 
@@ -149,7 +150,7 @@ def build(options: argparse.Namespace, millions: float) -> Path:
         if library.info().fingerprints >= wanted:
             return folder
         with Library(options.library, model=options.model, create=False) as source:
-            snapshot = source.snapshot()
+            snapshot = source._store.catalogue.snapshot()
             compact = source.info().storage == "compact"
         order = sorted(snapshot.tracks, key=lambda stored: stored.track.content_hash not in references)
         opened = {
@@ -157,7 +158,7 @@ def build(options: argparse.Namespace, millions: float) -> Path:
             for number, segment in snapshot.segments.items()
         }
         batch: list[tuple[NewTrack, NDArray[Any]]] = []
-        catalogue, done = library._catalogue, 0
+        catalogue, done = library._store.catalogue, 0
         for new, stored, copy in endless(order, len(references)):
             rows = opened[stored.segment_id][stored.first_row : stored.first_row + stored.n_rows]
             vectors = storage.unpack(cast("NDArray[np.uint8]", rows)) if compact else rows.astype(np.float32)
@@ -170,12 +171,15 @@ def build(options: argparse.Namespace, millions: float) -> Path:
             packed = rows if compact and not copy else storage.pack(vectors)
             batch.append((replace(new, checksum=checksum_of(packed)), packed))
             done += len(packed)
-            if done >= wanted or sum(len(part) for _, part in batch) >= rows_of_segment(storage.width) * 0.9:
+            if (
+                done >= wanted
+                or sum(len(part) for _, part in batch) >= Settings().rows_of_segment(storage.width) * 0.9
+            ):
                 segment = write_segment(
                     folder / "segments", catalogue.next_segment_id(), [part for _, part in batch]
                 )
                 tracks = [track for track, _ in batch]
-                catalogue.enter_all([(segment, tracks)], encoder.model_id, facts_of(encoder, storage))
+                catalogue.enter_all([(segment, tracks)], encoder.model_id, library_facts(encoder, storage))
                 batch = []
                 print(f"{folder.name}: {done:,} fingerprints", file=sys.stderr)
             if done >= wanted:
@@ -236,7 +240,10 @@ def measure(library: str, work: str, model: str, index: str, queries: int) -> di
         answer = (
             brute_force(opened, encoder)
             if index == "faiss"
-            else lambda audio: [match.track.content_hash for match in opened.identify(audio).candidates]
+            else lambda audio: [
+                match.track.content_hash
+                for match in opened.identify(audio, sample_rate=SAMPLE_RATE).candidates
+            ]
         )
         answer(first)
         first_s = time.perf_counter() - began - open_s
@@ -253,7 +260,7 @@ def measure(library: str, work: str, model: str, index: str, queries: int) -> di
             found = answer(audio)
             seconds.setdefault(f"{float(length):g}", []).append(time.perf_counter() - start)
             right.setdefault(f"{condition}, {float(length):g} s", []).append(found[:1] == [str(digest)])
-        view = opened._refresh()
+        view = opened._views.current()
         made = "faiss IndexFlatIP" if index == "faiss" else type(next(iter(view._indexes.values()))).__name__
     hours = info.duration_s / 3600
     return {
@@ -267,8 +274,8 @@ def brute_force(library: Library, encoder: Any) -> Any:
     """Give what answers from all vectors in single precision in FAISS, with the same matching."""
     import faiss
 
-    view = library._refresh()
-    exact = view.index(library._check_model(encoder, view.meta), "exact")
+    view = library._views.current()
+    exact = view.index(library._model.storage(encoder, view.meta), "exact")
     assert exact is not None
     flat = faiss.IndexFlatIP(encoder.dim)
     for start in range(0, len(exact), 65_536):

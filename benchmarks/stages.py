@@ -29,9 +29,9 @@ from earprint.demo.composer import compose
 from earprint.encoders import describe_model, load_encoder
 from earprint.encoders.registry import DENSE_NETWORKS, find_model
 from earprint.features import DENSE_FRONT_END, PAPER_FRONT_END, normalise
-from earprint.library import FilesInProcesses, ingest
+from earprint.library import EncodingPool, ingest
 from earprint.library.compatibility import new_storage
-from earprint.library.encoding_pool import PROCESSES
+from earprint.library.encoding_pool import DEFAULT_JOBS
 
 QUERY_S = 3
 """Length of the questions, in seconds."""
@@ -55,17 +55,17 @@ def added(files: list[Path], model: str, threads: int = 1, processes: int = 0) -
 
     def add_all() -> None:
         if processes:
-            with FilesInProcesses(model, processes, after_s=0) as others:
-                library.add(*files, elsewhere=others)
+            with EncodingPool(model, processes, start_after_s=0) as others:
+                library.add(*files, pool=others)
         else:
             library.add(*files)
 
     with (
         tempfile.TemporaryDirectory() as folder,
         Library(Path(folder) / "library", model=model) as library,
-        patch.object(ingest, "WORKERS", threads),
+        patch.object(ingest, "THREADS", threads),
     ):
-        library.add_audio(compose(1, 5.0), title="loads the model")
+        library.add_audio(compose(1, 5.0), sample_rate=SAMPLE_RATE, title="loads the model")
         before = sum(os.times()[:4])  # of this process, and of those that it began and that have ended
         add_all()
         return sum(os.times()[:4]) - before
@@ -122,8 +122,8 @@ def main() -> None:
         tell(f"{model}: packing ({storage.name.partition('-')[0]})", pack_s)
         all_s = added(files, model)
         tell(f"{model}: `Library.add`, everything, one file at a time", all_s)
-        tell(f"{model}: the same, by {ingest.WORKERS} threads", added(files, model, ingest.WORKERS))
-        tell(f"{model}: the same, by {PROCESSES} processes", added(files, model, processes=PROCESSES))
+        tell(f"{model}: the same, by {ingest.THREADS} threads", added(files, model, ingest.THREADS))
+        tell(f"{model}: the same, by {DEFAULT_JOBS} processes", added(files, model, processes=DEFAULT_JOBS))
         rest_s = all_s - decode_s - hash_s - encode_s - pack_s
         tell(f"{model}: the rest of it: tags, catalogue, writing", rest_s)
 

@@ -1,11 +1,12 @@
-"""What can go wrong, as one family of exceptions.
+"""The exceptions of earprint, all derived from `EarprintError`.
 
-Every message is one line that names the thing at fault, the cause, and what to do next.
+Every message is one line that names the file or option, the cause, and the next step. Wrong arguments of a
+function raise `ValueError` or `TypeError`.
 """
 
 
 class EarprintError(Exception):
-    """Root of every error that earprint raises on purpose."""
+    """Base class of all errors that earprint raises on purpose."""
 
 
 class AudioError(EarprintError):
@@ -13,7 +14,7 @@ class AudioError(EarprintError):
 
 
 class ModelError(EarprintError):
-    """A model is unknown, damaged, or does not fit the library."""
+    """A model is unknown, is damaged, or does not fit the library."""
 
 
 class LibraryError(EarprintError):
@@ -21,7 +22,7 @@ class LibraryError(EarprintError):
 
 
 class LibraryLockedError(LibraryError):
-    """Another process is writing to the library."""
+    """Another writer is changing the library."""
 
 
 class TrainingError(EarprintError):

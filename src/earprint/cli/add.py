@@ -1,4 +1,4 @@
-"""``earprint add``: recordings into the library, with a progress bar that knows when it ends."""
+"""``earprint add``: add recordings to the library."""
 
 import time
 from typing import Annotated
@@ -11,12 +11,12 @@ from earprint.cli.options import (
     LibraryOption,
     ModelOption,
     StorageOption,
+    encoding_pool,
     library_path,
     one_thread_for_numpy,
-    processes_for,
     storage_name,
 )
-from earprint.cli.progress import progress_bar, say, shown_on
+from earprint.cli.progress import event_printer, progress_bar, waiting_printer
 from earprint.errors import AudioError
 
 
@@ -28,7 +28,7 @@ def add(
     storage: StorageOption = None,
     jobs: JobsOption = 0,
 ) -> None:
-    """Add recordings; ends with exit code 2 if any file failed."""
+    """Add recordings; exit code 2 if any file failed."""
     one_thread_for_numpy()
     from earprint.library import Library
 
@@ -38,16 +38,16 @@ def add(
     try:
         with (
             progress_bar() as progress,
-            processes_for(model, jobs) as processes,
+            encoding_pool(model, jobs) as pool,
             Library(
                 folder,
                 create=True,
                 model=model,
                 storage=storage_name(storage),
-                on_wait=lambda line: say(progress, messages.waiting(line)),
+                on_wait=waiting_printer(progress),
             ) as opened,
         ):
-            report = opened.add(*paths, on_event=shown_on(progress), elsewhere=processes)
+            report = opened.add(*paths, on_event=event_printer(progress), pool=pool)
     except KeyboardInterrupt as interrupt:
         typer.echo(messages.ADD_INTERRUPTED, err=True)
         raise typer.Exit(130) from interrupt
@@ -69,7 +69,7 @@ def add(
 
 
 def _refuse_if_all_are_missing(paths: list[str]) -> None:
-    """End the command before it makes a library that nothing would go into."""
+    """End the command if no path exists, before it makes an empty library."""
     from earprint.audio import is_folder
 
     causes: list[str] = []

@@ -1,7 +1,6 @@
-"""The progress bar of verbs that read many files, and lines said above it.
+"""The progress bar of verbs that read many files, and lines printed above it.
 
-The bar moves with the bytes read, so that it knows when it ends; without a terminal there is none, and the
-lines alone appear on stderr.
+The bar shows the share of bytes read. Without a terminal there is no bar, and only the lines appear on stderr.
 """
 
 import sys
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def progress_bar() -> "Progress":
-    """Make the progress bar; it stays silent unless stderr is a terminal."""
+    """Make the progress bar; it is disabled unless stderr is a terminal."""
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
     return quiet_progress(
@@ -33,7 +32,7 @@ def progress_bar() -> "Progress":
 
 
 def quiet_progress(*columns: "ProgressColumn") -> "Progress":
-    """Make a progress bar of some columns (rich's own by default), silent unless stderr is a terminal."""
+    """Make a progress bar of some columns (rich's own by default), disabled unless stderr is a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -42,21 +41,28 @@ def quiet_progress(*columns: "ProgressColumn") -> "Progress":
     )
 
 
-def shown_on(progress: "Progress", *, failures: bool = True) -> "Callable[[AddEvent], None]":
-    """Make the listener that moves the bar and prints a line for each bad file, or leaves that to others."""
+def event_printer(progress: "Progress", *, failures: bool = True) -> "Callable[[AddEvent], None]":
+    """Return a listener for `Library.add` that moves the bar and prints warnings.
+
+    Parameters
+    ----------
+    progress : Progress
+    failures : bool
+        Print failed files too.
+    """
     task = progress.add_task("", total=None, detail="")
     started = time.perf_counter()
-    heard_s = 0.0
+    audio_s = 0.0
 
     def on_event(event: "AddEvent") -> None:
-        nonlocal heard_s
+        nonlocal audio_s
         if event.kind == "failed" and failures:
-            say(progress, messages.failed_file(f"{event.path}: {event.message}"))
+            print_above(progress, messages.failed_file(f"{event.path}: {event.message}"))
         elif event.kind == "warning":
-            say(progress, messages.warning(event.message))
+            print_above(progress, messages.warning(event.message))
         elif event.kind == "done":
-            heard_s += event.audio_s
-        rate = heard_s / max(time.perf_counter() - started, 1e-3)
+            audio_s += event.audio_s
+        rate = audio_s / max(time.perf_counter() - started, 1e-3)
         progress.update(
             task,
             completed=event.bytes_done,
@@ -69,7 +75,12 @@ def shown_on(progress: "Progress", *, failures: bool = True) -> "Callable[[AddEv
     return on_event
 
 
-def say(progress: "Progress", line: str) -> None:
+def waiting_printer(progress: "Progress") -> "Callable[[str], None]":
+    """Return a function that prints, above the bar, which process a change waits for."""
+    return lambda line: print_above(progress, messages.waiting(line))
+
+
+def print_above(progress: "Progress", line: str) -> None:
     """Print one line on stderr, above the bar if there is one."""
     text = output.one_line(line)
     if progress.disable:
