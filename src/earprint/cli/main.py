@@ -1,7 +1,7 @@
 """The command ``earprint``: the table of its verbs, and how errors end it.
 
-Each verb is a function or a Typer app in a module of its own. The module is imported when the verb is used, so
-that ``earprint --help`` is fast. docs/how-to/add-a-cli-verb.md shows how to add one.
+Each verb is a function or a Typer app in a module of its own. The module is imported when the verb is used,
+so that ``earprint --help`` is fast. docs/how-to/add-a-cli-verb.md shows how to add one.
 
 Exit codes: 0 success, 1 no match, 2 error, 130 interrupted. If the reader of the output closes it early, as
 ``| head -1`` does, the command ends with 0.

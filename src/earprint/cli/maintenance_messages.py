@@ -7,8 +7,8 @@ from earprint.cli.messages import count
 COMPACT_HELP: Final = """\
 Merge small files, and free the space of removed recordings.
 
-"earprint add" does this by itself when it is worthwhile. The library can be used meanwhile, and an interruption
-loses nothing.
+"earprint add" does this by itself when it is worthwhile. The library can be used meanwhile, and an
+interruption loses nothing.
 
 \b
 Example:
@@ -21,8 +21,8 @@ Exit code: 0 success, 2 a damaged file was left as it is.
 VERIFY_HELP: Final = """\
 Check the library for damage.
 
-All fingerprints are read and compared with their checksums, and damaged recordings are named. They are no longer
-searched until "earprint repair" has repaired them. All other recordings can still be identified.
+All fingerprints are read and compared with their checksums, and damaged recordings are named. They are no
+longer searched until "earprint repair" has repaired them. All other recordings can still be identified.
 
 \b
 Examples:
@@ -36,9 +36,9 @@ Exit code: 0 nothing is damaged, 2 there is damage.
 REPAIR_HELP: Final = """\
 Repair damaged recordings from their audio files.
 
-Damaged recordings are fingerprinted again from their files, which must have the same content as when they were
-added. Recordings whose files are missing or changed are named. They stay in the library, but are not searched.
-Bring their files back and repair again, or remove them with --drop-lost.
+Damaged recordings are fingerprinted again from their files, which must have the same content as when they
+were added. Recordings whose files are missing or changed are named. They stay in the library, but are not
+searched. Bring their files back and repair again, or remove them with --drop-lost.
 
 \b
 Examples:
@@ -92,8 +92,8 @@ Example:
 MERGE_HELP: Final = """\
 Add the recordings of another library.
 
-DIR is the folder of the other library, which must have the same model and is not changed. Recordings that your
-library holds are skipped. A missing library is made. To make a compact library of a half-precision one
+DIR is the folder of the other library, which must have the same model and is not changed. Recordings that
+your library holds are skipped. A missing library is made. To make a compact library of a half-precision one
 without its audio files, merge it into a new library with --storage compact.
 
 \b
@@ -178,8 +178,8 @@ def rebuilt(*, rebuilt: int, resumed: int, dropped: int, model_id: str) -> str:
 def not_rebuilt(missing: int) -> str:
     """Error of a rebuild that did not switch."""
     return (
-        f"{count(missing, 'recording')} could not be fingerprinted again, so the library is unchanged; bring the "
-        "files back and run this again, or remove these recordings with --drop-missing"
+        f"{count(missing, 'recording')} could not be fingerprinted again, so the library is unchanged; bring "
+        "the files back and run this again, or remove these recordings with --drop-missing"
     )
 
 

@@ -1,7 +1,7 @@
 """All text of the command line: help, summaries, errors; see also `earprint.cli.maintenance_messages`.
 
-A paragraph of a help text that begins with a backspace character is shown as it is written. The functions take
-numbers and return one line of text. Nothing here prints.
+A paragraph of a help text that begins with a backspace character is shown as it is written. The functions
+take numbers and return one line of text. Nothing here prints.
 """
 
 from typing import Final
@@ -66,10 +66,11 @@ Exit code: 0 success, 2 some files failed, 130 interrupted.
 IDENTIFY_HELP: Final = """\
 Identify the recording that an excerpt comes from.
 
-A few seconds are enough, with noise too. Each FILE is one query of any length and format. The output has one
-line per file: the file, the recording, the position in it where the excerpt begins (h:mm:ss.s), the score (1 for
-identical audio, 0 for unrelated audio), and the lead over the second best recording; or "no match". If
-the output is not a terminal, tabs separate the columns and there is no heading. "-" reads audio from stdin.
+A few seconds are enough, with noise too. Each FILE is one query of any length and format. The output has
+one line per file: the file, the recording, the position in it where the excerpt begins (h:mm:ss.s), the
+score (1 for identical audio, 0 or less for unrelated audio), and the lead over the second best recording; or
+"no match". If the output is not a terminal, tabs separate the columns and there is no heading. "-" reads
+audio from stdin.
 
 \b
 Examples:
@@ -149,21 +150,23 @@ VERSION_OPTION: Final = "Print the version and exit."
 TOP_OPTION: Final = "Largest number of matches per file, best first."
 THRESHOLD_OPTION: Final = "Lowest score of a match. [default: the model's, for the length of the query]"
 STORAGE_OPTION: Final = (
-    "How a new library stores fingerprints. compact: quantised, 25 bytes each. half: half precision, ten times "
-    "the size, more accurate for noisy queries of one or two seconds. [default: compact if the model has a "
-    "codebook]"
+    "How a new library stores fingerprints. compact: quantised, 25 bytes each. half: half precision, ten "
+    "times the size, more accurate for noisy queries of one or two seconds. [default: compact if the model "
+    "has a codebook]"
 )
 INDEX_OPTION: Final = (
     "How the library is searched. exact: all fingerprints are compared. inverted: an inverted file (IVF) of "
-    "compact fingerprints. lsh: locality-sensitive hashing, as in the paper. auto: inverted for large compact "
-    "libraries, else exact."
+    "compact fingerprints. lsh: locality-sensitive hashing, as in the ISMIR 2022 paper. auto: inverted for "
+    "large compact libraries, else exact."
 )
 METHOD_OPTION: Final = (
-    "How fingerprint sequences are compared. aligned: every candidate alignment is scored over the whole query. "
-    "paper: as in the paper."
+    "How fingerprint sequences are compared. aligned: every candidate alignment is scored over the whole "
+    "query. paper: as in the ISMIR 2022 paper that earprint implements."
 )
 VERBOSE_OPTION: Final = "If there is no match, show the best candidate, its score and the threshold."
-JOBS_OPTION: Final = "Number of processes that fingerprint files. 0: this process only; after two seconds, one process per core."
+JOBS_OPTION: Final = (
+    "Number of processes that fingerprint files. 0: none at first; after two seconds, one per core."
+)
 SEED_OPTION: Final = "Seed of the random choice of music, excerpts and noise."
 FOLDER_ARGUMENT: Final = "Folder with music of your own."
 ADD_ARGUMENT: Final = "Files or folders."
@@ -304,7 +307,8 @@ def demo_tally(
     lines = [
         f"{count(recordings, 'recording')} ({length} of audio) added in {add_seconds:.1f} s, "
         f"{rate:.0f} x real time",
-        f"{share(found, present)} excerpts identified, {located} of them at the right position (within {within_s} s)",
+        f"{share(found, present)} excerpts identified, {located} of them at the right position (within "
+        f"{within_s} s)",
     ]
     if absent:
         lines.append(

@@ -1,7 +1,7 @@
 """Output of results: tables on a terminal, tab-separated lines otherwise, or JSON.
 
-Titles and paths may contain anything. A line break or an escape sequence in a tag must not break a line or reach
-the terminal, so every text goes through `one_line`.
+Titles and paths may contain anything. A line break or an escape sequence in a tag must not break a line or
+reach the terminal, so every text goes through `one_line`.
 """
 
 import json

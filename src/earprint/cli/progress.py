@@ -1,6 +1,6 @@
 """The progress bar of verbs that read many files, and lines printed above it.
 
-The bar shows the share of bytes read. Without a terminal there is no bar, and only the lines appear on stderr.
+The bar shows the share of bytes read. Without a terminal there is no bar; only the lines appear on stderr.
 """
 
 import sys

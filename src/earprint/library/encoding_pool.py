@@ -54,8 +54,8 @@ class EncodingPool:
     """Worker processes that decode and encode files, for `earprint.Library.add`, `rebuild` and `repair`.
 
     A context manager that ends the processes. They import the program's main module, see
-    `earprint.parallel.process_pool`. If a file ends the process that decodes it, that file has failed, and the
-    others are encoded nevertheless.
+    `earprint.parallel.process_pool`. If a file ends the process that decodes it, that file has failed, and
+    the others are encoded nevertheless.
 
     Parameters
     ----------

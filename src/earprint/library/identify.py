@@ -3,7 +3,6 @@
 import math
 import os
 import time
-from collections.abc import Callable
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -14,8 +13,9 @@ from earprint.audio.sources import AudioSource, name_of
 from earprint.encoders.base import Encoder, Fingerprints, sounds_of
 from earprint.encoders.model_file import threshold_at
 from earprint.index import IndexName
+from earprint.library.compatibility import LibraryModel
 from earprint.library.results import Identification, Match
-from earprint.library.view import View
+from earprint.library.view import ViewCache
 from earprint.matching import AGREEMENT, Method, leads, search
 from earprint.parallel.blas_threads import one_thread_for_products
 from earprint.quantization.storage import CompactStorage, Storage
@@ -27,8 +27,8 @@ Source = str | os.PathLike[str] | BinaryIO | NDArray[np.generic] | Fingerprints
 def identify(
     source: Source,
     *,
-    encoder: Encoder,
-    current_view: Callable[[], tuple[View, Storage]],
+    model: LibraryModel,
+    views: ViewCache,
     index: IndexName,
     sample_rate: int | None,
     top: int,
@@ -40,9 +40,8 @@ def identify(
     Parameters
     ----------
     source : path, binary file, ndarray of shape (n,) or (n, channels), or Fingerprints
-    encoder : Encoder
-    current_view : callable
-        Returns the view to search and its storage. It is called when the query is embedded.
+    model : LibraryModel
+    views : ViewCache
     index : {"auto", "exact", "lsh", "inverted"}
     sample_rate : int or None
         Of an array, in Hz.
@@ -67,13 +66,15 @@ def identify(
         raise ValueError(f"top is {top}; ask for at least one answer")
     if threshold is not None and not math.isfinite(threshold):
         raise ValueError(f"threshold is {threshold}; it must be a finite number")
+    encoder = model.encoder()
     began = time.perf_counter()
     warnings: list[str] = []
     query = embed_query(source, encoder, sample_rate, warnings)
     if query.silent.all():
         name = name_of(cast("AudioSource", source)) if is_file(source) else "the query"
         warnings.append(f"{name}: is silent throughout; there is nothing to recognise it by")
-    view, storage = current_view()
+    view = views.current()
+    storage = model.storage(encoder, view.meta)  # a rebuild may have switched to another model meanwhile
     if view.damaged:
         count, noun = len(view.damaged), "recording is" if len(view.damaged) == 1 else "recordings are"
         warnings.append(f"the library: {count} {noun} damaged and not searched; run `earprint repair`")

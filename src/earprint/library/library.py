@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from earprint.encoders.base import Encoder
 from earprint.errors import LibraryError
 from earprint.index import IndexName
-from earprint.library import add, identify, rebuild, repair, transfer
-from earprint.library.compatibility import LibraryModel, new_storage
+from earprint.library import add, identify, info, rebuild, repair, transfer
+from earprint.library.compatibility import LibraryModel
 from earprint.library.encoding_pool import FileEncoder
 from earprint.library.progress import OnEvent
 from earprint.library.reports import ExportReport, ImportReport, RebuildReport, RepairReport
 from earprint.library.results import AddReport, Identification, LibraryInfo
-from earprint.library.view import View, ViewCache
+from earprint.library.view import ViewCache
 from earprint.matching import Method
-from earprint.quantization.storage import Storage, StorageName
+from earprint.quantization.storage import StorageName
 from earprint.store import compaction, rebuild_tables, verify
 from earprint.store.portable import PortableFile
 from earprint.store.results import CompactReport, Track, VerifyReport
@@ -32,9 +32,10 @@ from earprint.store.store import Settings, Store
 class Library:
     """A folder of fingerprinted recordings.
 
-    Several threads may share a library, and several processes may open the same folder. Methods that change it
-    queue within a process; they wait a few seconds for another process and then raise `LibraryLockedError`.
-    Queries never wait for a change. Use the library as a context manager, or call `close`.
+    Several threads may share a library, and several processes may open the same folder. Methods that change
+    it queue within a process; they wait a few seconds for another process and then raise
+    `LibraryLockedError`. Queries never wait for a change. Use the library as a context manager, or call
+    `close`.
 
     Parameters
     ----------
@@ -60,8 +61,8 @@ class Library:
     LibraryError
         If there is no library, or its catalogue is damaged or cannot be read.
     ModelError
-        If another model than ``encoder`` made the library. For ``model``, methods that need the model raise it,
-        and a `LibraryError` for another ``storage``.
+        If another model than ``encoder`` made the library. For ``model``, methods that need the model raise
+        it, and a `LibraryError` for another ``storage``.
 
     Examples
     --------
@@ -117,9 +118,9 @@ class Library:
     ) -> AddReport:
         """Add audio files, and all audio files in folders.
 
-        Files whose content the library holds are skipped, whatever their names. A file with other content than
-        when it was added replaces its old track. An interrupted call keeps the files that it had finished.
-        Small segments are merged at the end if there are many.
+        Files whose content the library holds are skipped, whatever their names. A file with other content
+        than when it was added replaces its old track. An interrupted call keeps the files that it had
+        finished. Small segments are merged at the end if there are many.
 
         Parameters
         ----------
@@ -127,8 +128,8 @@ class Library:
         on_event : callable, optional
             Called with an `AddEvent` for every step, in the calling thread.
         pool : FileEncoder, optional
-            Decodes and encodes the files in place of this process's threads once the call has taken some time.
-            `earprint.library.EncodingPool`, which uses processes, is faster than threads.
+            Decodes and encodes the files in place of this process's threads once the call has taken some
+            time. `earprint.library.EncodingPool`, which uses processes, is faster than threads.
 
         Returns
         -------
@@ -136,12 +137,10 @@ class Library:
 
         Raises
         ------
-        LibraryLockedError
-            If another process is changing the library.
         ModelError
             If another model made the library.
         LibraryError
-            If the library cannot be written.
+            If the library cannot be written; a `LibraryLockedError` if another process is changing it.
         """
         return add.add_files(self._store, self._model, paths, on_event, pool)
 
@@ -191,9 +190,7 @@ class Library:
         Raises
         ------
         LibraryError
-            If a selector names no track.
-        LibraryLockedError
-            If another process is changing the library.
+            If a selector names no track, or as for `add`.
         """
         return add.remove_tracks(self._store, selectors)
 
@@ -204,24 +201,7 @@ class Library:
 
     def info(self) -> LibraryInfo:
         """Return the size, model and state of the library."""
-        view = self._views.current()
-        meta, tracks = view.meta, [*view.tracks, *view.damaged]
-        return LibraryInfo(
-            path=str(self.path),
-            tracks=len(tracks),
-            duration_s=sum(track.duration_s for track in tracks),
-            fingerprints=int(view.table.n_rows.sum()),
-            removed=self._store.catalogue.removed_count(),
-            segments=len(view.snapshot.segments),
-            size_bytes=self._store.size_bytes(),
-            model_id=meta.get("model_id"),
-            dim=int(meta["dim"]) if "dim" in meta else None,
-            reference_hop_s=float(meta["reference_hop_s"]) if "reference_hop_s" in meta else None,
-            storage=meta.get("storage", "half").partition("-")[0] if "model_id" in meta else None,
-            format_version=self._store.catalogue.format_version(),
-            damaged=len(view.damaged),
-            unfinished_rebuild=rebuild_tables.unfinished(self._store),
-        )
+        return info.describe(self._store, self._views.current())
 
     # Queries
 
@@ -265,17 +245,10 @@ class Library:
         LibraryError
             If the catalogue is damaged.
         """
-        encoder = self._model.encoder()
-
-        def current_view() -> tuple[View, Storage]:
-            view = self._views.current()
-            # A rebuild may have switched to another model while the query was encoded.
-            return view, self._model.storage(encoder, view.meta)
-
         return identify.identify(
             source,
-            encoder=encoder,
-            current_view=current_view,
+            model=self._model,
+            views=self._views,
             index=self._index,
             sample_rate=sample_rate,
             top=top,
@@ -290,10 +263,8 @@ class Library:
 
         Raises
         ------
-        LibraryLockedError
-            If another process is changing the library.
         LibraryError
-            If there is no room for a merged segment. Nothing is lost.
+            If there is no room for a merged segment (nothing is lost), or as for `add`.
         """
         with self._store.writing():
             return compaction.compact(self._store)
@@ -328,12 +299,8 @@ class Library:
 
         Raises
         ------
-        LibraryLockedError
-            If another process is changing the library.
-        ModelError
-            If tracks are to be fingerprinted again and another model made the library.
-        LibraryError
-            If the catalogue itself is damaged, or the library cannot be written.
+        ModelError, LibraryError
+            As for `add`; a `ModelError` only if a track is to be fingerprinted again.
         """
         with self._store.writing():
             return repair.repair(self._store, self._model, drop_lost=drop_lost, on_event=on_event, pool=pool)
@@ -357,31 +324,24 @@ class Library:
         encoder : Encoder, optional
             Used in place of the model that the library was opened with, from now on.
         drop_missing : bool
-            Remove tracks whose files are gone, changed or unreadable. Otherwise the library does not switch if
-            there are such tracks.
+            Remove tracks whose files are gone, changed or unreadable. Otherwise the library does not switch
+            if there are such tracks.
         on_event, pool : optional
             See `add`.
 
         Raises
         ------
-        LibraryLockedError
-            If another process is changing the library.
         LibraryError
-            If the library cannot be written, or ``drop_missing`` would remove all tracks.
+            If ``drop_missing`` would remove all tracks, or as for `add`.
         """
-        encoder = encoder or self._model.any_encoder()
-        with self._store.writing():
-            report = rebuild.rebuild(
-                self._store,
-                encoder=encoder,
-                storage=new_storage(encoder, self._model.wanted_storage),
-                drop_missing=drop_missing,
-                on_event=on_event,
-                pool=pool,
-            )
-            if report.switched:
-                self._model.replace(encoder)
-            return report
+        return rebuild.rebuild(
+            self._store,
+            self._model,
+            encoder=encoder,
+            drop_missing=drop_missing,
+            on_event=on_event,
+            pool=pool,
+        )
 
     def discard_rebuild(self) -> bool:
         """Delete what an unfinished rebuild has made; return whether there was one."""
@@ -410,21 +370,17 @@ class Library:
     def import_file(self, file: str | os.PathLike[str]) -> ImportReport:
         """Add the recordings of an exported file that the library lacks: all of them, or none on an error.
 
-        An empty library takes the file's storage, unless it was opened with another ``storage``. Half-precision
-        fingerprints may enter a compact library, but not the reverse.
+        An empty library takes the file's storage, unless it was opened with another ``storage``.
+        Half-precision fingerprints may enter a compact library, but not the reverse.
 
         Raises
         ------
         ModelError
             If another model or codebook made them, or they are compact and this library is not.
-        LibraryLockedError
-            If another process is changing the library.
         LibraryError
-            If the file is damaged, or the library cannot be written.
+            If the file is damaged, or as for `add`.
         """
-        source = PortableFile(Path(file))
-        with self._store.writing():
-            return transfer.import_source(self._store, self._model, source)
+        return transfer.import_source(self._store, self._model, PortableFile(Path(file)))
 
     def merge(self, other: str | os.PathLike[str]) -> ImportReport:
         """Add the recordings of another library that this one lacks: all of them, or none on an error.
@@ -436,14 +392,7 @@ class Library:
         ------
         ModelError
             If another model or codebook made them, or they are compact and this library is not.
-        LibraryLockedError
-            If another process is changing this library.
         LibraryError
-            If the other library is this one, or is empty or damaged, or this one cannot be written.
+            If the other library is this one, or is empty or damaged, or as for `add`.
         """
-        if Path(other).exists() and Path(other).samefile(self.path):
-            raise LibraryError(f"{other}: is this very library; name another one")
-        with Library(other, create=False) as opened:
-            source = transfer.LibrarySource(opened.path, opened._store.catalogue.snapshot())
-            with self._store.writing():
-                return transfer.import_source(self._store, self._model, source)
+        return transfer.merge(self._store, self._model, Path(other))

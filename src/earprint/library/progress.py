@@ -30,7 +30,7 @@ class Progress:
             self._bytes_total += _size(path)
 
     def most_is_left(self) -> bool:
-        """Whether twice as many bytes are left as were done; skipped files, which take no time, do not count."""
+        """Whether at least twice as many bytes are left as were done; skipped files do not count."""
         return self._bytes_total - self._bytes_done >= 2 * (self._bytes_done - self._bytes_skipped)
 
     def end(self, kind: EventKind, path: Path, message: str = "", audio_s: float = 0.0) -> None:

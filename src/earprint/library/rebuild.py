@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from earprint.encoders.base import Encoder
 from earprint.errors import LibraryError
-from earprint.library.compatibility import library_facts
+from earprint.library.compatibility import LibraryModel, library_facts, new_storage
 from earprint.library.encoding_pool import FileEncoder
 from earprint.library.progress import OnEvent
 from earprint.library.reencode import reencode
@@ -23,22 +23,22 @@ from earprint.store.store import Store
 
 def rebuild(
     store: Store,
+    model: LibraryModel,
     *,
-    encoder: Encoder,
-    storage: Storage,
+    encoder: Encoder | None,
     drop_missing: bool,
     on_event: OnEvent | None = None,
     pool: FileEncoder | None = None,
 ) -> RebuildReport:
-    """Make all fingerprints again; the caller holds the writer lock; see `earprint.Library.rebuild`.
+    """Make all fingerprints again; see `earprint.Library.rebuild`.
 
     Parameters
     ----------
     store : Store
-    encoder : Encoder
-        Makes the new fingerprints.
-    storage : Storage
-        How to store them.
+    model : LibraryModel
+        Its encoder makes the new fingerprints.
+    encoder : Encoder or None
+        Used in place of the model's. It becomes the model's if the library switches to its fingerprints.
     drop_missing : bool
     on_event, pool : optional
         See `earprint.library.ingest.ingest`.
@@ -48,6 +48,24 @@ def rebuild(
     LibraryError
         If the library cannot be written, or no track at all could be fingerprinted again.
     """
+    encoder = encoder or model.any_encoder()
+    with store.writing():
+        report = _rebuild(
+            store, encoder, new_storage(encoder, model.wanted_storage), drop_missing, on_event, pool
+        )
+        if report.switched:
+            model.replace(encoder)
+        return report
+
+
+def _rebuild(
+    store: Store,
+    encoder: Encoder,
+    storage: Storage,
+    drop_missing: bool,
+    on_event: OnEvent | None,
+    pool: FileEncoder | None,
+) -> RebuildReport:
     facts = library_facts(encoder, storage)
     made = rebuild_tables.begin(store, facts)
     tracks = [stored.track for stored in store.catalogue.snapshot().tracks]

@@ -5,7 +5,6 @@ give its fingerprints to the old title.
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from earprint.encoders.base import Encoder
 from earprint.library.commit_buffer import Encoded
@@ -52,7 +51,7 @@ def reencode(
         Damage of files that were read nevertheless.
     """
     by_hash = {track.content_hash: track for track in tracks}  # no two live tracks have the same
-    files: dict[Path, Track] = {stored_path(track.path): track for track in tracks if track.path is not None}
+    files = {stored_path(track.path): track for track in tracks if track.path is not None}
     finished: set[int] = set()
 
     def commit(batch: Sequence[Encoded]) -> tuple[list[Track], list[Track]]:

@@ -15,7 +15,7 @@ from earprint.library.reports import RepairReport
 from earprint.quantization.storage import Stored
 from earprint.store.rebuild_tables import RebuiltTrack
 from earprint.store.relocation import Placement, forget_unneeded, relocate
-from earprint.store.results import TrackProblem
+from earprint.store.results import Track, TrackProblem
 from earprint.store.segments import checksum_of, salvage_segment, segment_damage
 from earprint.store.store import Store
 from earprint.store.verify import mark_problems, verify
@@ -29,7 +29,7 @@ def repair(
     on_event: OnEvent | None = None,
     pool: FileEncoder | None = None,
 ) -> RepairReport:
-    """Repair what can be repaired; the caller holds the writer lock; see `earprint.Library.repair`.
+    """Repair what can be repaired; see `earprint.Library.repair`.
 
     Raises
     ------
@@ -38,40 +38,52 @@ def repair(
     LibraryError
         If the catalogue is damaged, or the library cannot be written.
     """
-    found = verify(store)
-    damaged = [problem.track for problem in found.damaged]
-    mark_problems(store, found.damaged)
-    moved = _move_intact_tracks(store, {track.id for track in damaged})
+    with store.writing():
+        found = verify(store)
+        damaged = [problem.track for problem in found.damaged]
+        mark_problems(store, found.damaged)
+        moved = _move_intact_tracks(store, {track.id for track in damaged})
+
+        lost = _reencode(store, model, damaged, on_event, pool) if damaged else []
+        lost_ids = {problem.track.id for problem in lost}
+        if drop_lost and lost:
+            store.catalogue.remove([problem.track for problem in lost])
+        forget_unneeded(store.catalogue)
+        store.delete_unused_files()
+        segments = store.catalogue.snapshot().segments.values()
+        damaged_segments = {segment_damage(store.segments_folder, segment) for segment in segments}
+        return RepairReport(
+            recomputed=[track for track in damaged if track.id not in lost_ids],
+            moved=moved,
+            lost=lost,
+            dropped=drop_lost and bool(lost),
+            problems=[problem for problem in verify(store).problems if problem not in damaged_segments],
+        )
+
+
+def _reencode(
+    store: Store,
+    model: LibraryModel,
+    damaged: Sequence[Track],
+    on_event: OnEvent | None,
+    pool: FileEncoder | None,
+) -> list[TrackProblem]:
+    """Fingerprint damaged tracks again; return those that could not be."""
 
     def keep(batch: Sequence[RebuiltTrack]) -> None:
         _write(store, [(track.track_id, track.rows) for track in batch])
 
-    lost: list[TrackProblem] = []
-    if damaged:
-        encoder = model.encoder()
-        lost, _ = reencode(
-            damaged,
-            encoder=encoder,
-            storage=model.current_storage(encoder),
-            keep=keep,
-            settings=store.settings,
-            on_event=on_event,
-            pool=pool,
-        )
-    lost_ids = {problem.track.id for problem in lost}
-    if drop_lost and lost:
-        store.catalogue.remove([problem.track for problem in lost])
-    forget_unneeded(store.catalogue)
-    store.delete_unused_files()
-    segments = store.catalogue.snapshot().segments.values()
-    damaged_segments = {segment_damage(store.segments_folder, segment) for segment in segments}
-    return RepairReport(
-        recomputed=[track for track in damaged if track.id not in lost_ids],
-        moved=moved,
-        lost=lost,
-        dropped=drop_lost and bool(lost),
-        problems=[problem for problem in verify(store).problems if problem not in damaged_segments],
+    encoder = model.encoder()
+    lost, _ = reencode(
+        damaged,
+        encoder=encoder,
+        storage=model.current_storage(encoder),
+        keep=keep,
+        settings=store.settings,
+        on_event=on_event,
+        pool=pool,
     )
+    return lost
 
 
 def _move_intact_tracks(store: Store, damaged: set[int]) -> int:

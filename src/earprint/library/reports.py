@@ -1,6 +1,7 @@
 """Results of repair, rebuild, export, import and merge: frozen dataclasses.
 
-Those of `compact` and `verify` are in `earprint.store.results`. ``to_dict`` gives data that `json.dumps` accepts.
+Those of `compact` and `verify` are in `earprint.store.results`. ``to_dict`` gives data that `json.dumps`
+accepts.
 """
 
 from dataclasses import dataclass, field

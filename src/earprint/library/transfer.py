@@ -103,8 +103,19 @@ def export(store: Store, file: Path, *, with_paths: bool) -> ExportReport:
     return ExportReport(file, len(source.contents.tracks), total, file.stat().st_size)
 
 
+def merge(store: Store, model: LibraryModel, other: Path) -> ImportReport:
+    """Add the recordings of another library; see `earprint.Library.merge`."""
+    if other.exists() and other.samefile(store.path):
+        raise LibraryError(f"{other}: is this very library; name another one")
+    opened = Store(other, create=False)
+    try:
+        return import_source(store, model, LibrarySource(other, opened.catalogue.snapshot()))
+    finally:
+        opened.close()
+
+
 def import_source(store: Store, model: LibraryModel, source: Source) -> ImportReport:
-    """Add the tracks of a source that the library lacks; the caller holds the writer lock.
+    """Add the tracks of a source that the library lacks.
 
     Parameters
     ----------
@@ -120,6 +131,11 @@ def import_source(store: Store, model: LibraryModel, source: Source) -> ImportRe
     LibraryError
         If the source is damaged, or the library cannot be written.
     """
+    with store.writing():
+        return _import(store, model, source)
+
+
+def _import(store: Store, model: LibraryModel, source: Source) -> ImportReport:
     contents, catalogue = source.contents, store.catalogue
     _check_model(store, source)
     convert = _conversion(store, model, source)
@@ -163,8 +179,8 @@ def _check_model(store: Store, source: Source) -> None:
         )
     if (int(meta["dim"]), float(meta["reference_hop_s"])) != (contents.dim, contents.reference_hop_s):
         raise ModelError(
-            f"{source.path}: stores its fingerprints on another grid than {store.path}; run `earprint rebuild` "
-            "on one of them"
+            f"{source.path}: stores its fingerprints on another grid than {store.path}; run `earprint "
+            "rebuild` on one of them"
         )
 
 

@@ -1,9 +1,9 @@
 """A library at one moment, ready to be searched.
 
 A `View` is immutable, so that threads that search it need no lock while another thread changes the library.
-Its row space holds the fingerprints of intact live tracks only: rows of removed and of damaged tracks are left
-out. It makes an index when it is first asked for one. Successive views share the segments that they have in
-common, with the inverted lists made of them; a segment is closed when no view uses it any more.
+Its row space holds the fingerprints of intact live tracks only: rows of removed and of damaged tracks are
+left out. It makes an index when it is first asked for one. Successive views share the segments that they have
+in common, with the inverted lists made of them; a segment is closed when no view uses it any more.
 """
 
 import threading
@@ -17,7 +17,6 @@ from earprint.index import Index, IndexName, Rows, SegmentLists, Span, make_inde
 from earprint.matching import TrackTable
 from earprint.quantization.storage import Storage, Stored
 from earprint.store.catalogue import Snapshot, StoredTrack
-from earprint.store.results import Track
 from earprint.store.segments import open_segment, salvage_segment
 from earprint.store.store import Store
 
@@ -80,7 +79,7 @@ class View:
         self.tracks = [track.track for track in stored]
         lengths = [track.n_rows for track in stored]
         self.table = TrackTable(np.cumsum([0, *lengths])[:-1].tolist(), lengths)
-        self.damaged: list[Track] = [t.track for t in snapshot.tracks if t.track.id not in intact]
+        self.damaged = [t.track for t in snapshot.tracks if t.track.id not in intact]
         self.meta = snapshot.meta
         self._stored = stored
         self._segments = segments

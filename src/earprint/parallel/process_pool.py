@@ -140,7 +140,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _worker_environment() -> Iterator[None]:
-    """Let processes that are started meanwhile use one thread for matrix products, and block Ctrl-C in them."""
+    """Let processes that start meanwhile use one thread for matrix products, and block Ctrl-C in them."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     mask = None

@@ -176,8 +176,8 @@ class Database:
     def data_version(self) -> tuple[int, int]:
         """Return two numbers, one of which changes with every commit of this or another connection.
 
-        SQLite's ``data_version`` counts the commits of other connections, ``total_changes`` the rows that this
-        one has changed.
+        SQLite's ``data_version`` changes with the commits of other connections; ``total_changes`` counts the
+        rows that this one has changed.
         """
         with self._reporting():
             others = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
