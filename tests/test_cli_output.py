@@ -104,7 +104,7 @@ def test_summaries():
     )
     assert nothing == "added 0 recordings, 3 already there, 2 failed"
     assert messages.missed(0.41234, 0.5, "X") == "no match (best candidate X, score 0.412, threshold 0.500)"
-    assert messages.missed(None, 0.5, None) == "no match (nothing to compare with)"
+    assert messages.missed(None, 0.5, None) == "no match (no candidates)"
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,11 @@ from earprint.cli.options import (
     LibraryOption,
     ModelOption,
     StorageOption,
-    encoding_pool,
     library_path,
     one_thread_for_numpy,
     storage_name,
 )
-from earprint.cli.progress import event_printer, progress_bar, waiting_printer
+from earprint.cli.progress import open_for_encoding
 from earprint.errors import AudioError
 
 
@@ -30,24 +29,14 @@ def add(
 ) -> None:
     """Add recordings; exit code 2 if any file failed."""
     one_thread_for_numpy()
-    from earprint.library import Library
-
     folder = library_path(ctx, library)
     _refuse_if_all_are_missing(paths)
     started = time.perf_counter()
     try:
-        with (
-            progress_bar() as progress,
-            encoding_pool(model, jobs) as pool,
-            Library(
-                folder,
-                create=True,
-                model=model,
-                storage=storage_name(storage),
-                on_wait=waiting_printer(progress),
-            ) as opened,
-        ):
-            report = opened.add(*paths, on_event=event_printer(progress), pool=pool)
+        with open_for_encoding(
+            folder, create=True, model=model, storage=storage_name(storage), jobs=jobs, failures=True
+        ) as (opened, options):
+            report = opened.add(*paths, **options)
     except KeyboardInterrupt as interrupt:
         typer.echo(messages.ADD_INTERRUPTED, err=True)
         raise typer.Exit(130) from interrupt

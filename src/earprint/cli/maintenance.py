@@ -11,13 +11,12 @@ from earprint.cli.options import (
     LibraryOption,
     ModelOption,
     StorageOption,
-    encoding_pool,
     library_path,
     one_thread_for_numpy,
     print_waiting,
     storage_name,
 )
-from earprint.cli.progress import event_printer, progress_bar, waiting_printer
+from earprint.cli.progress import open_for_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,18 +82,8 @@ def repair(
 ) -> None:
     """Repair the library; exit code 2 if anything is still damaged."""
     one_thread_for_numpy()
-    from earprint.library import Library
-
-    with (
-        progress_bar() as progress,
-        encoding_pool(model, jobs) as pool,
-        Library(
-            library_path(ctx, library), create=False, model=model, on_wait=waiting_printer(progress)
-        ) as opened,
-    ):
-        report = opened.repair(
-            drop_lost=drop_lost, on_event=event_printer(progress, failures=False), pool=pool
-        )
+    with open_for_encoding(library_path(ctx, library), model=model, jobs=jobs) as (opened, options):
+        report = opened.repair(drop_lost=drop_lost, **options)
     _print_errors(report.problems)
     _print_problems(report.lost)
     typer.echo(
@@ -124,29 +113,20 @@ def rebuild(
 ) -> None:
     """Rebuild the library; exit code 2 if it is unchanged."""
     one_thread_for_numpy()
-    from earprint.library import Library
-
     folder = library_path(ctx, library)
     if discard:
+        from earprint.library import Library
+
         with Library(folder, create=False, on_wait=print_waiting) as opened:
             begun = opened.discard_rebuild()
         typer.echo(maintenance_messages.DISCARDED if begun else maintenance_messages.NO_REBUILD)
         return
     try:
-        with (
-            progress_bar() as progress,
-            encoding_pool(model, jobs) as pool,
-            Library(
-                folder,
-                create=False,
-                model=model,
-                storage=storage_name(storage),
-                on_wait=waiting_printer(progress),
-            ) as opened,
+        with open_for_encoding(folder, model=model, storage=storage_name(storage), jobs=jobs) as (
+            opened,
+            options,
         ):
-            report = opened.rebuild(
-                drop_missing=drop_missing, on_event=event_printer(progress, failures=False), pool=pool
-            )
+            report = opened.rebuild(drop_missing=drop_missing, **options)
     except KeyboardInterrupt as interrupt:
         typer.echo(maintenance_messages.REBUILD_INTERRUPTED, err=True)
         raise typer.Exit(130) from interrupt

@@ -15,7 +15,6 @@ from earprint.cli import messages, output
 from earprint.errors import LibraryError
 
 if TYPE_CHECKING:
-    from earprint.library import EncodingPool
     from earprint.quantization.storage import StorageName
 
 LIBRARY_VARIABLE = "EARPRINT_LIBRARY"
@@ -73,13 +72,6 @@ def one_thread_for_numpy() -> None:
     index search and from the files that are fingerprinted at the same time.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-
-def encoding_pool(model: str, jobs: int) -> "EncodingPool":
-    """Return the processes that fingerprint files: ``jobs`` from the start, or for 0 once a run is long."""
-    from earprint.library import EncodingPool
-
-    return EncodingPool(model, jobs, start_after_s=0.0) if jobs else EncodingPool(model)
 
 
 def print_waiting(line: str) -> None:

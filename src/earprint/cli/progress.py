@@ -1,22 +1,75 @@
-"""The progress bar of verbs that read many files, and lines printed above it.
+"""The verbs that read many files: processes, a progress bar, and lines printed above it.
 
 The bar shows the share of bytes read. Without a terminal there is no bar; only the lines appear on stderr.
 """
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from earprint.cli import messages, output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from rich.progress import Progress, ProgressColumn
 
-    from earprint.library import AddEvent
+    from earprint.library import AddEvent, EncodingPool, Library
+    from earprint.quantization.storage import StorageName
+
+
+@contextmanager
+def open_for_encoding(
+    folder: "Path",
+    *,
+    model: str,
+    jobs: int,
+    storage: "StorageName | None" = None,
+    create: bool = False,
+    failures: bool = False,
+) -> "Iterator[tuple[Library, dict[str, Any]]]":
+    """Open a library to fingerprint files, with a progress bar.
+
+    Parameters
+    ----------
+    folder : Path
+    model, storage, create
+        See `earprint.Library`.
+    jobs : int
+        Number of processes; 0 for one per core once a run is long.
+    failures : bool
+        Print failed files too.
+
+    Yields
+    ------
+    library : Library
+    options : dict
+        Arguments ``on_event`` and ``pool`` of the library's methods.
+    """
+    from earprint.library import Library
+
+    with (
+        progress_bar() as progress,
+        _encoding_pool(model, jobs) as pool,
+        Library(
+            folder,
+            create=create,
+            model=model,
+            storage=storage,
+            on_wait=lambda line: print_above(progress, messages.waiting(line)),
+        ) as library,
+    ):
+        yield library, {"on_event": event_printer(progress, failures=failures), "pool": pool}
+
+
+def _encoding_pool(model: str, jobs: int) -> "EncodingPool":
+    from earprint.library import EncodingPool
+
+    return EncodingPool(model, jobs, start_after_s=0.0) if jobs else EncodingPool(model)
 
 
 def progress_bar() -> "Progress":
@@ -41,7 +94,7 @@ def quiet_progress(*columns: "ProgressColumn") -> "Progress":
     )
 
 
-def event_printer(progress: "Progress", *, failures: bool = True) -> "Callable[[AddEvent], None]":
+def event_printer(progress: "Progress", *, failures: bool) -> "Callable[[AddEvent], None]":
     """Return a listener for `Library.add` that moves the bar and prints warnings.
 
     Parameters
@@ -73,11 +126,6 @@ def event_printer(progress: "Progress", *, failures: bool = True) -> "Callable[[
         )
 
     return on_event
-
-
-def waiting_printer(progress: "Progress") -> "Callable[[str], None]":
-    """Return a function that prints, above the bar, which process a change waits for."""
-    return lambda line: print_above(progress, messages.waiting(line))
 
 
 def print_above(progress: "Progress", line: str) -> None:

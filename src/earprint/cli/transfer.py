@@ -10,6 +10,7 @@ from earprint.cli.options import (
     JsonOption,
     LibraryOption,
     ModelOption,
+    StorageChoice,
     StorageOption,
     library_path,
     print_waiting,
@@ -17,7 +18,7 @@ from earprint.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from earprint.library import ImportReport
+    from earprint.library import ImportReport, Library
 
 
 def export(
@@ -56,13 +57,11 @@ def import_file(
     storage: StorageOption = None,
 ) -> None:
     """Import a file."""
-    from earprint.library import Library
     from earprint.store.portable import PortableFile
 
     PortableFile(Path(file))  # fails before a missing library is made
-    folder = library_path(ctx, library)
-    with Library(folder, model=model, storage=storage_name(storage), on_wait=print_waiting) as opened:
-        _show(opened.import_file(file), as_json)
+    with _open_or_make(library_path(ctx, library), model, storage) as opened:
+        _print_report(opened.import_file(file), as_json)
 
 
 def merge(
@@ -78,12 +77,17 @@ def merge(
 
     with Library(other, create=False):  # fails before a missing library is made
         pass
-    folder = library_path(ctx, library)
-    with Library(folder, model=model, storage=storage_name(storage), on_wait=print_waiting) as opened:
-        _show(opened.merge(other), as_json)
+    with _open_or_make(library_path(ctx, library), model, storage) as opened:
+        _print_report(opened.merge(other), as_json)
 
 
-def _show(report: "ImportReport", as_json: bool) -> None:
+def _open_or_make(folder: Path, model: str, storage: StorageChoice | None) -> "Library":
+    from earprint.library import Library
+
+    return Library(folder, model=model, storage=storage_name(storage), on_wait=print_waiting)
+
+
+def _print_report(report: "ImportReport", as_json: bool) -> None:
     if as_json:
         output.print_json(report.to_dict())
         return

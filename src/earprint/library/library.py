@@ -302,8 +302,7 @@ class Library:
         ModelError, LibraryError
             As for `add`; a `ModelError` only if a track is to be fingerprinted again.
         """
-        with self._store.writing():
-            return repair.repair(self._store, self._model, drop_lost=drop_lost, on_event=on_event, pool=pool)
+        return repair.repair(self._store, self._model, drop_lost=drop_lost, on_event=on_event, pool=pool)
 
     def rebuild(
         self,
