@@ -409,7 +409,15 @@ def test_help_needs_no_heavy_module():
 
 
 @pytest.mark.parametrize(("given", "expected"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "2"}, "2")])
-@pytest.mark.parametrize("verb", [["identify", "x.wav"], ["add", "x.wav"], ["rebuild"], ["repair"]])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["identify", "x.wav"],
+        pytest.param(["add", "x.wav"], marks=pytest.mark.slow),
+        pytest.param(["rebuild"], marks=pytest.mark.slow),
+        pytest.param(["repair"], marks=pytest.mark.slow),
+    ],
+)
 def test_numpy_computes_in_one_thread_beside_other_threads_unless_told_otherwise(
     tmp_path, monkeypatch, verb, given, expected
 ):

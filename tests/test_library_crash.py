@@ -10,6 +10,7 @@ import pytest
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "crash.py"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork") or sys.platform == "darwin", reason="needs a safe fork")
 @pytest.mark.skipif(not SCRIPT.exists(), reason="needs the repository")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")

@@ -114,6 +114,7 @@ def test_files_that_are_there_already_do_not_count_as_most_of_a_run(folder, tmp_
     assert processes.asked[-1] == "short 20.wav"
 
 
+@pytest.mark.slow
 def test_a_file_that_ends_its_process_has_failed_and_the_others_go_on(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(encoding_pool, "encode_file", fragile.encode_or_die)
     for name in ("1 crash.wav", "3 crash.wav"):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -135,4 +136,4 @@ class CompactLibraryMachine(LibraryMachine):
 
 
 CompactLibraryMachine.TestCase.settings = LibraryMachine.TestCase.settings
-TestCompactLibrary = CompactLibraryMachine.TestCase
+TestCompactLibrary = pytest.mark.slow(CompactLibraryMachine.TestCase)

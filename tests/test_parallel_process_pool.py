@@ -36,6 +36,7 @@ def test_no_interruption_reaches_a_worker_that_is_just_beginning():
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+@pytest.mark.slow
 def test_there_are_new_workers_after_one_has_ended():
     with ProcessPool(1) as pool:
         first = pool.submit(fragile.own_number).result()
@@ -95,6 +96,7 @@ def _double(odd, number):
     return 2 * number
 
 
+@pytest.mark.slow
 def test_an_ordered_map_keeps_the_order_and_survives_a_process_that_dies():
     died = []
     results = ordered_map(partial(_doubles, 3), range(6), 2, lambda task: died.append(task) or -1)

@@ -80,14 +80,15 @@ class ProcessPool:
         If a process dies, the results of all pending calls raise `BrokenExecutor`. Later calls get new
         processes.
         """
+        event = self._event  # before SIGINT is blocked: its creation may unblock it
         with self._lock, _worker_environment():
             if self._executor is None:
-                self._executor = self._new_executor(self.jobs)
+                self._executor = self._new_executor(self.jobs, event)
             try:
                 return self._executor.submit(function, *args, **kwargs)
             except BrokenExecutor:
                 self._executor.shutdown(wait=False)
-                self._executor = self._new_executor(self.jobs)
+                self._executor = self._new_executor(self.jobs, event)
                 return self._executor.submit(function, *args, **kwargs)
 
     def run_isolated(self, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
@@ -98,21 +99,22 @@ class ProcessPool:
         BrokenExecutor
             If the process dies.
         """
-        with self._new_executor(1) as executor:
+        with self._new_executor(1, self._event) as executor:
             with self._lock, _worker_environment():
                 future = executor.submit(function, *args, **kwargs)
             return future.result()
 
     @cached_property
     def _event(self) -> Event:
-        return self._context.Event()  # the first one of a program starts a process
+        # The first one of a program starts multiprocessing's resource tracker, a process.
+        return self._context.Event()
 
-    def _new_executor(self, jobs: int) -> ProcessPoolExecutor:
+    def _new_executor(self, jobs: int, event: Event) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
             jobs,
             mp_context=self._context,
             initializer=_start_worker,
-            initargs=(self._event, self._initializer, self._initargs),
+            initargs=(event, self._initializer, self._initargs),
         )
 
 
