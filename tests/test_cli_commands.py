@@ -418,7 +418,7 @@ def test_help_needs_no_heavy_module():
         pytest.param(["repair"], marks=pytest.mark.slow),
     ],
 )
-def test_numpy_computes_in_one_thread_beside_other_threads_unless_told_otherwise(
+def test_numpy_computes_in_one_thread_beside_other_threads_by_default(
     tmp_path, monkeypatch, verb, given, expected
 ):
     code = (

@@ -45,7 +45,7 @@ def test_compact(folder):
 
 
 def test_long_runs_continue_in_processes_with_the_named_model(tmp_path, monkeypatch):
-    asked, made = [], []
+    encoded, made = [], []
 
     class Here(EncodingPool):
         """Encodes in this process, with the tests' encoders."""
@@ -55,7 +55,7 @@ def test_long_runs_continue_in_processes_with_the_named_model(tmp_path, monkeypa
             super().__init__(model, jobs, start_after_s=0.0)
 
         def encode_file(self, path, model_id):
-            asked.append((self._model, path.name))
+            encoded.append((self._model, path.name))
             return encoder.load_encoder(self._model).encode(stream_audio(path)), []
 
     monkeypatch.setattr("earprint.library.EncodingPool", Here)
@@ -63,15 +63,15 @@ def test_long_runs_continue_in_processes_with_the_named_model(tmp_path, monkeypa
     write_music(tmp_path / "music", range(2))
     names = ["tune 0.wav", "tune 1.wav"]
     assert run(tmp_path / "lib", "add", tmp_path / "music").exit_code == 0
-    assert asked == [("dense", name) for name in names]
-    asked.clear()
+    assert encoded == [("dense", name) for name in names]
+    encoded.clear()
     assert run(tmp_path / "lib", "rebuild", "--model", "other").exit_code == 0
-    assert asked == [("other", name) for name in names]
-    asked.clear()
+    assert encoded == [("other", name) for name in names]
+    encoded.clear()
     (segment,) = (tmp_path / "lib" / "segments").iterdir()
     segment.write_bytes(segment.read_bytes()[:-1])
     assert run(tmp_path / "lib", "repair", "--model", "other").exit_code == 0
-    assert asked == [("other", "tune 1.wav")]
+    assert encoded == [("other", "tune 1.wav")]
     assert run(tmp_path / "lib", "verify").exit_code == 0
     for verb in (["add", tmp_path / "music"], ["rebuild"], ["repair"]):
         assert run(tmp_path / "lib", *verb, "--model", "other", "--jobs", "3").exit_code == 0

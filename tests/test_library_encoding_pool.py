@@ -23,10 +23,10 @@ class Here(EncodingPool):
 
     def __init__(self, start_after_s):
         super().__init__("dense", 1, start_after_s)
-        self.asked = []
+        self.encoded = []
 
     def encode_file(self, path, model_id):
-        self.asked.append(path.name)
+        self.encoded.append(path.name)
         return encoding_pool.encode_file("dense", path, model_id)
 
 
@@ -54,11 +54,11 @@ def test_processes_store_what_threads_store_and_name_the_same_bad_files(folder, 
 
 
 def test_a_rebuild_and_a_repair_use_processes(folder, tmp_path, monkeypatch):
-    asked = []
+    encoded = []
 
     class Noting(EncodingPool):
         def encode_file(self, path, model_id):
-            asked.append(path.name)
+            encoded.append(path.name)
             return super().encode_file(path, model_id)
 
     with (
@@ -67,7 +67,7 @@ def test_a_rebuild_and_a_repair_use_processes(folder, tmp_path, monkeypatch):
     ):
         library.add(folder / "0.wav", folder / "1.wav")
         assert library.rebuild(pool=processes).switched
-        assert asked == ["0.wav", "1.wav"]
+        assert encoded == ["0.wav", "1.wav"]
         (segment,) = (tmp_path / "library/segments").iterdir()
         damaged = bytearray(segment.read_bytes())
         damaged[-1] ^= 1
@@ -75,7 +75,7 @@ def test_a_rebuild_and_a_repair_use_processes(folder, tmp_path, monkeypatch):
         segment.write_bytes(damaged)
         assert not library.verify().sound
         assert [track.title for track in library.repair(pool=processes).recomputed] == ["1"]
-        assert asked == ["0.wav", "1.wav", "1.wav"]
+        assert encoded == ["0.wav", "1.wav", "1.wav"]
         assert library.verify().sound
 
 
@@ -83,7 +83,7 @@ def test_a_rebuild_and_a_repair_use_processes(folder, tmp_path, monkeypatch):
 def test_a_run_continues_in_the_pool_once_it_is_long(folder, tmp_path, start_after_s, moved):
     with Library(tmp_path / "library") as library, Here(start_after_s) as processes:
         assert len(library.add(folder, pool=processes).added) == 5
-    assert len(processes.asked) == moved
+    assert len(processes.encoded) == moved
 
 
 def test_a_run_near_its_end_stays_where_it_is(folder, tmp_path):
@@ -96,7 +96,7 @@ def test_a_run_near_its_end_stays_where_it_is(folder, tmp_path):
         for i in range(5, 20):
             write_wav(folder / f"short {i}.wav", tune(i, 0.5))
         library.add(folder, pool=processes, on_event=wait)
-    assert processes.asked == []
+    assert processes.encoded == []
 
 
 def test_files_that_are_there_already_do_not_count_as_most_of_a_run(folder, tmp_path):
@@ -111,7 +111,7 @@ def test_files_that_are_there_already_do_not_count_as_most_of_a_run(folder, tmp_
 
         report = library.add(folder, pool=processes, on_event=wait)
         assert len(report.skipped) == 5
-    assert processes.asked[-1] == "short 20.wav"
+    assert processes.encoded[-1] == "short 20.wav"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Libraries of every format version ever released are opened, asked and changed by today's code."""
+"""Libraries of every format version ever released are opened, searched and changed by today's code."""
 
 import json
 import shutil
@@ -72,9 +72,9 @@ def test_its_damage_is_seen_and_the_rest_is_served(frozen):
     with Library(folder, create=False, encoder=encoder) as library:
         assert library.identify(tune(0), sample_rate=RATE).match.track.title == expected["match"]
         report = library.verify()
-        assert [trouble.track.title for trouble in report.damaged] == [expected["tracks"][0]["title"]]
+        assert [problem.track.title for problem in report.damaged] == [expected["tracks"][0]["title"]]
         repaired = library.repair()  # its file is nowhere
-        assert [trouble.track.title for trouble in repaired.lost] == [expected["tracks"][0]["title"]]
+        assert [problem.track.title for problem in repaired.lost] == [expected["tracks"][0]["title"]]
         check(library, expected)
 
 

@@ -99,7 +99,7 @@ def test_an_unforeseen_error_is_the_file_s(folder):
     assert [f.cause for f in report.failed] == ["ZeroDivisionError: odd file"]
 
 
-def test_trouble_with_the_model_is_not_the_file_s(folder):
+def test_an_error_of_the_model_ends_the_call(folder):
     class Broken(FakeEncoder):
         def encode(self, blocks, *, query=False):
             raise ModelError("broken")

@@ -76,7 +76,7 @@ def test_unknown_audio_is_no_match(filled):
     assert filled.identify(excerpt(1, 1.0), sample_rate=RATE, threshold=1.1).matches == []
 
 
-def test_damage_of_a_query_is_told(filled, tmp_path):
+def test_damage_of_a_query_is_a_warning(filled, tmp_path):
     file = audiofiles.encode(tmp_path / "cut.flac", excerpt(3, 1.0, 5.0), RATE)
     assert filled.identify(file).warnings == []
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
@@ -375,7 +375,7 @@ def test_damaged_segments_are_named(filled, tmp_path, damage):
         assert "000001.f16: " in problem
         assert "\n" not in problem
         lost = {"missing": range(5), "short": [4], "flipped": [0]}[damage]
-        assert [trouble.track.title for trouble in report.damaged] == [f"tune {i}" for i in lost]
+        assert [problem.track.title for problem in report.damaged] == [f"tune {i}" for i in lost]
         assert (opened.info().tracks, opened.info().damaged) == (5, len(lost))
         assert len(opened.tracks()) == 5
         for i in range(5):
@@ -580,7 +580,7 @@ READ_ONLY = """
 
 @pytest.mark.skipif(os.name == "nt", reason="needs permission bits")
 @pytest.mark.parametrize("files", ["writable", pytest.param("read-only", marks=pytest.mark.slow)])
-def test_a_read_only_folder_can_be_asked(tmp_path, music, files):
+def test_a_read_only_folder_can_be_searched(tmp_path, music, files):
     with open_library(tmp_path / "lib") as opened:
         opened.add(music)
     prefix = ()

@@ -167,7 +167,7 @@ def test_verify_of_a_sound_library(library):
     assert report.to_dict()["sound"] is True
 
 
-def test_strays_are_told_and_deleted_by_the_next_writer(library, tmp_path):
+def test_strays_are_reported_and_deleted_by_the_next_writer(library, tmp_path):
     stray = tmp_path / "lib" / "segments" / "000099.f16.tmp"
     stray.write_bytes(b"x")
     report = library.verify()

@@ -77,7 +77,7 @@ def test_files_gone_or_changed_are_named_and_nothing_is_lost(library, tmp_path):
     before = content(library)
     report = library.rebuild(encoder=OtherEncoder())
     assert not report.switched
-    causes = {trouble.track.title: trouble.cause for trouble in report.missing}
+    causes = {problem.track.title: problem.cause for problem in report.missing}
     assert causes.keys() == {"tune 0", "tune 2", "tune 9"}
     assert causes["tune 0"].startswith("no such file")
     assert causes["tune 2"] == "has other content than when it was added"

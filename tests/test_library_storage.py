@@ -65,7 +65,7 @@ def test_what_is_stored_is_what_the_codebook_makes(compact, tmp_path):
     assert view.meta["storage"] == CompactStorage(encoder.codebook).key
 
 
-def test_half_precision_is_there_for_the_asking_and_stays_format_1(tmp_path):
+def test_half_precision_can_be_chosen_and_stays_format_1(tmp_path):
     with half(tmp_path) as library:
         assert (library.info().storage, library.info().format_version) == ("half", 1)
         assert finds(library, 2)
@@ -192,7 +192,7 @@ def test_half_precision_becomes_compact_on_the_way_in(compact, tmp_path):
     compact.remove("tune 1")
     assert [track.title for track in compact.import_file(tmp_path / "half.npz").added] == ["tune 1"]
     assert finds(compact, 1)
-    with open_library(tmp_path / "plain", CompactEncoder()) as plain:  # as it comes, if nothing else is asked
+    with open_library(tmp_path / "plain", CompactEncoder()) as plain:  # as it comes, by default
         plain.merge(tmp_path / "half")
         assert plain.info().storage == "half"
 
@@ -229,7 +229,7 @@ def test_damage_is_found_and_repaired(compact, tmp_path):
     data[100] ^= 1
     file.write_bytes(data)
     report = compact.verify()
-    assert [trouble.track.title for trouble in report.damaged] == ["tune 1"]
+    assert [problem.track.title for problem in report.damaged] == ["tune 1"]
     assert not finds(compact, 1)
     assert finds(compact, 2)
     assert [track.title for track in compact.repair().recomputed] == ["tune 1"]

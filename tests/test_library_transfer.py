@@ -87,7 +87,7 @@ def test_an_import_needs_no_model(exported, tmp_path):
         assert len(other.import_file(exported).added) == 4
 
 
-def test_paths_go_with_it_if_asked_for(library, tmp_path):
+def test_paths_are_exported_on_request(library, tmp_path):
     library.export(tmp_path / "x.npz", with_paths=True)
     with open_library(tmp_path / "new") as other:
         other.import_file(tmp_path / "x.npz")

@@ -133,7 +133,7 @@ def _errors_as_lines() -> Iterator[None]:
         raise typer.Exit(0) from error
     except OSError as error:
         if error.filename is not None:
-            raise  # errors of files are reported elsewhere; only streams have no name
+            raise  # only streams have no name; errors of files are not expected here
         _discard(sys.stdout)
         _end(messages.error(messages.unwritable(error.strerror or str(error))), 2, error)
 

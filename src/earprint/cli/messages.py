@@ -193,7 +193,7 @@ def error(cause: object) -> str:
 
 def unwritable(cause: str) -> str:
     """Error of writing to stdout."""
-    return f"the output cannot be written ({cause}); make room or send it elsewhere"
+    return f"the output cannot be written ({cause}); make room or write it to another place"
 
 
 def waiting(cause: str) -> str:

@@ -1,4 +1,4 @@
-"""`Library`: add recordings, identify queries, look after the files. Each method delegates to a module.
+"""`Library`: add recordings, identify queries, maintain the files. Each method delegates to a module.
 
 docs/library.md describes the folder, and what each method guarantees when it is interrupted.
 """
@@ -50,7 +50,8 @@ class Library:
     storage : {"half", "compact"}, optional
         How a new library stores its fingerprints; by default compact if the model has a codebook.
     index : {"auto", "exact", "lsh", "inverted"}
-        How the library is searched; "auto" decides by size and storage, see `earprint.index.make_index`.
+        How the library is searched; "auto" decides by size and storage. It is passed to
+        `earprint.index.make_index`, which see.
     on_wait : callable, optional
         Called with one line of text when a change must wait for another process.
     settings : Settings, optional

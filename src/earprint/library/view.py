@@ -2,7 +2,7 @@
 
 A `View` is immutable, so that threads that search it need no lock while another thread changes the library.
 Its row space holds the fingerprints of intact live tracks only: rows of removed and of damaged tracks are
-left out. It makes an index when it is first asked for one. Successive views share the segments that they have
+left out. It makes an index on the first query. Successive views share the segments that they have
 in common, with the inverted lists made of them; a segment is closed when no view uses it any more.
 """
 
@@ -93,7 +93,7 @@ class View:
         return track.rows_in(self._segments[track.segment_id].rows)
 
     def index(self, storage: Storage, name: IndexName = "auto") -> Index | None:
-        """Return an index of the row space, made when it is first asked for; None if there are no rows.
+        """Return an index of the row space, made on the first call; None if there are no rows.
 
         Parameters
         ----------

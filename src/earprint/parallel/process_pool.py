@@ -19,7 +19,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from typing import Any, ParamSpec, Self, TypeVar
@@ -57,6 +56,8 @@ class ProcessPool:
         self._initializer, self._initargs = initializer, initargs
         self._context = get_context("spawn")
         self._lock = threading.Lock()
+        self._event_lock = threading.Lock()
+        self._event: Event | None = None
         self._executor: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -72,7 +73,7 @@ class ProcessPool:
 
     def cancel(self) -> None:
         """Set the cancellation event: running calls that check `is_cancelled` end soon."""
-        self._event.set()
+        self._cancellation_event().set()
 
     def submit(self, function: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Future[Result]:
         """Call a function of a module in a worker process; from any thread.
@@ -80,7 +81,7 @@ class ProcessPool:
         If a process dies, the results of all pending calls raise `BrokenExecutor`. Later calls get new
         processes.
         """
-        event = self._event  # before SIGINT is blocked: its creation may unblock it
+        event = self._cancellation_event()  # before SIGINT is blocked: its creation may unblock it
         with self._lock, _worker_environment():
             if self._executor is None:
                 self._executor = self._new_executor(self.jobs, event)
@@ -99,15 +100,17 @@ class ProcessPool:
         BrokenExecutor
             If the process dies.
         """
-        with self._new_executor(1, self._event) as executor:
+        with self._new_executor(1, self._cancellation_event()) as executor:
             with self._lock, _worker_environment():
                 future = executor.submit(function, *args, **kwargs)
             return future.result()
 
-    @cached_property
-    def _event(self) -> Event:
-        # The first one of a program starts multiprocessing's resource tracker, a process.
-        return self._context.Event()
+    def _cancellation_event(self) -> Event:
+        with self._event_lock:
+            if self._event is None:
+                # The first one of a program starts multiprocessing's resource tracker, a process.
+                self._event = self._context.Event()
+            return self._event
 
     def _new_executor(self, jobs: int, event: Event) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(

@@ -103,7 +103,7 @@ class Database:
         if schema and self._version() == 0:
             self._connection.execute("PRAGMA journal_mode = WAL")
             with self._transaction():
-                if self._version() == 0:  # nobody else has made it meanwhile
+                if self._version() == 0:  # no other process has made it meanwhile
                     for statement in schema:
                         self._connection.execute(statement)
                     self._connection.execute(f"PRAGMA user_version = {OLDEST_FORMAT}")

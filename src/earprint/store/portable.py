@@ -4,7 +4,7 @@ The file is an uncompressed ``.npz`` (a zip of ``.npy`` arrays, read by `numpy.l
 
 - ``header`` : uint8, the bytes of a JSON object with ``format`` ("earprint fingerprints"), ``version``,
   ``model_id``, ``dim``, ``reference_hop_s``, and ``tracks``, a list of objects with ``title``, ``artist``,
-  ``album``, ``duration_s``, ``content_hash``, ``n_rows``, ``checksum`` and, if asked for, ``path``.
+  ``album``, ``duration_s``, ``content_hash``, ``n_rows``, ``checksum`` and, on request, ``path``.
 - ``vectors`` : in version 1, float16, little-endian, shape (sum of ``n_rows``, dim): the tracks' vectors one
   after another, unit length, or zeros where a recording is silent. In version 2, whose header also has
   ``storage`` and ``width``, uint8, shape (sum of ``n_rows``, width): codes of the model's codebook.
