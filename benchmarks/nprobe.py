@@ -81,8 +81,8 @@ def main() -> None:
             options.queries,
         )
         asked = [(query, encoder.encode([query.audio], query=True)) for query in read_queries(options.work)]
-        view = library._refresh()
-        index = view.index(library._check_model(encoder, view.meta), "inverted")
+        view = library._views.current()
+        index = view.index(library._model.storage(encoder, view.meta), "inverted")
         assert isinstance(index, inverted.InvertedIndex)
         print(f"{len(index):,} fingerprints, {len(asked)} queries; {machine()}\n")
         cells = list(dict.fromkeys((query.condition, query.length_s) for query, _ in asked))

@@ -90,7 +90,7 @@ def test_a_reader_answers_as_the_library_does(music, tmp_path, monkeypatch, meth
         questions += [(excerpt(music[0], 1.0), np.zeros(RATE, np.float32))]  # silent
         outcomes = Reader(System("tiny", "tiny", "tiny-0000", tmp_path), tracks, method).answer(questions)
         for (query, audio), outcome in zip(questions, outcomes, strict=True):
-            answer = library.identify(audio, method=method)
+            answer = library.identify(audio, sample_rate=RATE, method=method)
             best = answer.candidates[0] if answer.candidates else None
             assert outcome.query == query
             assert outcome.accepted == (answer.match is not None)

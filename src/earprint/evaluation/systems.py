@@ -23,7 +23,7 @@ from earprint.evaluation.search import Prefetched
 from earprint.index import ExactIndex, IndexName
 from earprint.library.compatibility import storage_of
 from earprint.library.identify import threshold_of
-from earprint.library.view import Opened, build_view
+from earprint.library.view import build_view
 from earprint.matching import AGREEMENT, Method, leads, search
 from earprint.matching.candidates import HITS_PER_ROW
 from earprint.matching.paper import HITS_PER_SEGMENT
@@ -134,8 +134,7 @@ class Reader:
         catalogue = Catalogue(system.library, create=False)
         try:
             snapshot = catalogue.snapshot()
-            folder = system.library / "segments"
-            self._view = build_view(snapshot.tracks, snapshot.segments, folder, Opened(), snapshot.meta)
+            self._view = build_view(snapshot, system.library / "segments")
         finally:
             catalogue.close()
         self._storage = storage_of(self._encoder, snapshot.meta, system.library)
