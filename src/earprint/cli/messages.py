@@ -307,7 +307,7 @@ def demo_tally(
     lines = [
         f"{count(recordings, 'recording')} ({length} of audio) added in {add_seconds:.1f} s, "
         f"{rate:.0f} x real time",
-        f"{share(found, present)} excerpts identified, {located} of them at the right position (within "
+        f"{share(found, present)} excerpts found, {located} of them at the right position (within "
         f"{within_s} s)",
     ]
     if absent:
