@@ -312,8 +312,8 @@ def demo_tally(
     ]
     if absent:
         lines.append(
-            f"{share(refused, absent)} excerpts of recordings that were not added (titles in brackets) got "
-            f'"{NO_MATCH}"'
+            f"{share(refused, absent)} excerpts of recordings that were never added got "
+            f'"{NO_MATCH}" (their titles are in brackets)'
         )
     lines.append(f"one identification took {answer_ms:.0f} ms (median)")
     if left_out:
