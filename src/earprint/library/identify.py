@@ -12,7 +12,7 @@ from earprint.audio import array_to_mono, stream_audio
 from earprint.audio.sources import AudioSource, name_of
 from earprint.encoders.base import Encoder, Fingerprints, cohort_of
 from earprint.encoders.model_file import threshold_at
-from earprint.index import IndexName
+from earprint.index import IndexChoice
 from earprint.library.compatibility import LibraryModel
 from earprint.library.results import Identification, Match
 from earprint.library.view import ViewCache
@@ -29,7 +29,7 @@ def identify(
     *,
     model: LibraryModel,
     views: ViewCache,
-    index: IndexName,
+    index: IndexChoice,
     sample_rate: int | None,
     top: int,
     threshold: float | None,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from earprint.encoders.base import Encoder
 from earprint.errors import LibraryError
-from earprint.index import IndexName
+from earprint.index import IndexChoice
 from earprint.library import add, identify, info, rebuild, repair, transfer
 from earprint.library.compatibility import LibraryModel
 from earprint.library.encoding_pool import FileEncoder
@@ -80,7 +80,7 @@ class Library:
         model: str = "dense",
         encoder: Encoder | None = None,
         storage: StorageName | None = None,
-        index: IndexName = "auto",
+        index: IndexChoice = "auto",
         on_wait: Callable[[str], None] | None = None,
         settings: Settings | None = None,
     ) -> None:
