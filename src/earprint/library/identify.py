@@ -11,17 +11,19 @@ from numpy.typing import NDArray
 
 from earprint.audio import resample, stream_audio
 from earprint.audio.sources import name_of
-from earprint.encoders.base import AudioBlocks, Encoder, sounds_of
+from earprint.encoders.base import AudioBlocks, Encoder, Fingerprints, sounds_of
 from earprint.encoders.model_file import threshold_at
-from earprint.index import IndexName
+from earprint.index import Index, IndexName
 from earprint.library.results import Identification, Match
 from earprint.library.view import View
 from earprint.matching import AGREEMENT, Method, leads, search
 from earprint.parallel.blas_threads import one_thread_for_products
 from earprint.quantization.storage import CompactStorage, Storage
 
-Source = str | os.PathLike[str] | BinaryIO | NDArray[np.generic]
-"""A file's path, an open binary file, or samples of shape (n,) or (n, channels)."""
+AudioSource = str | os.PathLike[str] | BinaryIO | NDArray[np.generic]
+
+Source = AudioSource | Fingerprints
+"""A path, an open binary file, samples of shape (n,) or (n, channels), or fingerprints on the query grid."""
 
 
 def identify(
@@ -34,12 +36,13 @@ def identify(
     top: int,
     threshold: float | None,
     method: Method,
+    wrap_index: Callable[[Index], Index] | None = None,
 ) -> Identification:
     """Answer one question; see `earprint.Library.identify`.
 
     Parameters
     ----------
-    source : path, binary file, or ndarray of shape (n,) or (n, channels)
+    source : path, binary file, ndarray of shape (n,) or (n, channels), or Fingerprints
     encoder : Encoder
     current_view : callable
         Gives what is to be searched, and how it is stored, once the query's fingerprints are made.
@@ -49,6 +52,8 @@ def identify(
     top : int
     threshold : float or None
     method : {"aligned", "paper"}
+    wrap_index : callable, optional
+        Takes the library's index and returns one over the same rows, which is searched instead.
 
     Returns
     -------
@@ -69,10 +74,13 @@ def identify(
         raise ValueError(f"threshold is {threshold}; it must be a finite number")
     began = time.perf_counter()
     warnings: list[str] = []
-    with one_thread_for_products():
-        query = encoder.encode(_blocks(source, sample_rate, warnings), query=True)
+    if isinstance(source, Fingerprints):
+        query = _checked(source, encoder)
+    else:
+        with one_thread_for_products():
+            query = encoder.encode(_blocks(source, sample_rate, warnings), query=True)
     if query.silent.all():
-        name = "the query" if isinstance(source, np.ndarray) else name_of(source)
+        name = "the query" if isinstance(source, np.ndarray | Fingerprints) else name_of(source)
         warnings.append(f"{name}: is silent throughout; there is nothing to recognise it by")
     ratio = round(encoder.reference_hop_s / encoder.query_hop_s)
     view, storage = current_view()
@@ -80,6 +88,8 @@ def identify(
         count, noun = len(view.damaged), "recording is" if len(view.damaged) == 1 else "recordings are"
         warnings.append(f"the library: {count} {noun} damaged and not searched; run `earprint repair`")
     searched = view.index(storage, index)
+    if searched is not None and wrap_index is not None:
+        searched = wrap_index(searched)
     alignments = []
     if searched is not None:
         sounds = sounds_of(encoder)
@@ -123,7 +133,19 @@ def threshold_of(encoder: Encoder, storage: Storage, duration_s: float) -> float
     return encoder.threshold(duration_s)
 
 
-def _blocks(source: Source, sample_rate: int, warnings: list[str]) -> AudioBlocks:
+def _checked(query: Fingerprints, encoder: Encoder) -> Fingerprints:
+    """Refuse fingerprints that the library's model cannot have made for a query."""
+    if query.vectors.ndim != 2 or query.vectors.shape[1] != encoder.dim:
+        raise ValueError(f"fingerprints of shape {query.vectors.shape}; the model's are (n, {encoder.dim})")
+    if not math.isclose(query.hop_s, encoder.query_hop_s):
+        raise ValueError(
+            f"fingerprints every {query.hop_s:g} s; those of a query come every {encoder.query_hop_s:g} s: "
+            "encode it with query=True"
+        )
+    return query
+
+
+def _blocks(source: AudioSource, sample_rate: int, warnings: list[str]) -> AudioBlocks:
     if isinstance(source, np.ndarray):
         return [resample(source, sample_rate)]
     return stream_audio(source, on_warning=warnings.append)

@@ -14,7 +14,7 @@ from typing import Self
 from earprint.constants import SAMPLE_RATE
 from earprint.encoders.base import Encoder
 from earprint.errors import LibraryError
-from earprint.index import IndexName
+from earprint.index import Index, IndexName
 from earprint.library import identify as asking
 from earprint.library.compatibility import new_storage, storage_of
 from earprint.library.identify import Source
@@ -90,12 +90,14 @@ class OpenLibrary:
         top: int = 5,
         threshold: float | None = None,
         method: Method = "aligned",
+        wrap_index: Callable[[Index], Index] | None = None,
     ) -> Identification:
         """Say which recording an excerpt comes from, and where in it.
 
         Parameters
         ----------
-        source : path, binary file, or ndarray of shape (n,) or (n, channels)
+        source : path, binary file, ndarray of shape (n,) or (n, channels), or Fingerprints
+            Fingerprints are those that the library's model makes with ``query=True``.
         sample_rate : int
             Of an array, in Hz.
         top : int
@@ -104,6 +106,8 @@ class OpenLibrary:
             Least score of a match, finite; the model's own by default, for "paper" the paper's one half.
         method : {"aligned", "paper"}
             See `earprint.matching`.
+        wrap_index : callable, optional
+            Takes the library's index and returns one over the same rows, which is searched instead.
 
         Returns
         -------
@@ -135,6 +139,7 @@ class OpenLibrary:
             top=top,
             threshold=threshold,
             method=method,
+            wrap_index=wrap_index,
         )
 
     def tracks(self) -> list[Track]:
