@@ -32,8 +32,10 @@ from numpy.typing import NDArray
 
 from earprint.audio import content_hash, find_audio_files
 from earprint.encoders import load_encoder, sounds_of
-from earprint.evaluation.exclusions import LeftOut
-from earprint.evaluation.plan import Material, Plan, drawn
+from earprint.evaluation.condition_options import select_conditions
+from earprint.evaluation.exclusions import Exclusions
+from earprint.evaluation.material import Material
+from earprint.evaluation.plan import Plan, draw_queries
 from earprint.evaluation.rendering import render
 from earprint.library import Library
 from earprint.library.library import facts_of
@@ -112,9 +114,10 @@ def ask(options: argparse.Namespace) -> None:
     material = Material(
         references=files, noises=find_audio_files([options.noise]), rooms=find_audio_files([options.rir])
     )
-    plan = Plan(lengths_s=options.lengths, snrs_db=(0.0, 10.0), queries=options.queries, absent_queries=0)
+    conditions = select_conditions(None, material, {"--snr": (0.0, 10.0)})
+    plan = Plan(conditions, options.lengths, options.queries, absent_queries=0)
     questions, kept = [], {}
-    for query in drawn(recordings, [], material, plan, LeftOut()):
+    for query in draw_queries(recordings, [], material, plan, Exclusions()):
         if query.condition in CONDITIONS:
             questions.append(replace(query, present=True))
     for number, (query, audio) in enumerate(render(questions)):

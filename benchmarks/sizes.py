@@ -46,16 +46,17 @@ from earprint.audio import content_hash, find_audio_files, load_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.encoders import Encoder, Fingerprints, load_encoder, sounds_of
 from earprint.errors import AudioError
-from earprint.evaluation.condition_names import Kind
-from earprint.evaluation.exclusions import LeftOut
-from earprint.evaluation.ingest import absent_recordings
+from earprint.evaluation.condition_options import select_conditions
+from earprint.evaluation.exclusions import Exclusions
+from earprint.evaluation.ingest import measure_absent
+from earprint.evaluation.material import Material
 from earprint.evaluation.outcomes import Outcome
-from earprint.evaluation.plan import Material, Plan, drawn
+from earprint.evaluation.plan import Plan, draw_queries
 from earprint.evaluation.query import Query
 from earprint.evaluation.rendering import render
-from earprint.evaluation.report import table
-from earprint.evaluation.roc import ALL, FALSE_ACCEPT_SHARE, roc
-from earprint.evaluation.search import Prefetched, nearest
+from earprint.evaluation.roc import ALL, FALSE_ACCEPT_RATE, compute_roc
+from earprint.evaluation.search import PrefetchedIndex, search_exactly
+from earprint.evaluation.tables import markdown_table
 from earprint.index import ExactIndex
 from earprint.matching import TrackTable, search
 from earprint.matching.candidates import HITS_PER_ROW
@@ -71,12 +72,12 @@ STORAGES = (YARDSTICK, "half", "int8", "pq16", "pq23", "pq32", "pq64")
 
 HOPS_MS = (160, 320, 640)
 
-CONDITIONS = (Kind.clean, Kind.noise, Kind.room_noise, Kind.phone, Kind.speed)
+CONDITIONS = ("clean", "noise", "room-noise", "phone", "speed")
 """What the queries go through."""
 
 SNRS_DB = (0.0, 10.0)
 
-SPEED_PERCENT = 3.0
+SPEED = 1.03
 
 HELD_OUT_PERCENT = 8
 """Of the store's sources, as in training: no codebook is learned from them."""
@@ -114,7 +115,7 @@ class Memory:
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Find the nearest rows of query rows."""
-        return nearest(self, queries, k)
+        return search_exactly(self, queries, k)
 
     def vectors(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return stored rows."""
@@ -173,7 +174,9 @@ class Recording:
     kept: Path
 
 
-def fingerprinted(encoder: Encoder, files: Sequence[Path], work: Work, left_out: LeftOut) -> list[Recording]:
+def fingerprinted(
+    encoder: Encoder, files: Sequence[Path], work: Work, left_out: Exclusions
+) -> list[Recording]:
     """Fingerprint references at each step of queries, each content once, unless that has been done."""
     recordings: dict[str, Recording] = {}
     for done, path in enumerate(files):
@@ -189,7 +192,7 @@ def fingerprinted(encoder: Encoder, files: Sequence[Path], work: Work, left_out:
                 with whole(kept) as file:
                     np.savez(file, rows=rows, duration_s=len(audio) / SAMPLE_RATE)
         except AudioError as error:
-            left_out.file(path, error)
+            left_out.exclude_file(path, error)
             continue
         with np.load(kept) as arrays:
             recordings[digest] = Recording(path, digest, float(arrays["duration_s"]), kept)
@@ -225,7 +228,7 @@ class Questions:
         ]
 
 
-def put(encoder: Encoder, queries: Sequence[Query], work: Work, left_out: LeftOut) -> Questions:
+def put(encoder: Encoder, queries: Sequence[Query], work: Work, left_out: Exclusions) -> Questions:
     """Distort and fingerprint queries of one length, unless that has been done."""
     length_s = queries[0].length_s
     # The conditions of an excerpt one after another, as they share its noise and room.
@@ -235,7 +238,7 @@ def put(encoder: Encoder, queries: Sequence[Query], work: Work, left_out: LeftOu
     if not kept.exists():
         places = {query: place for place, query in enumerate(ordered)}
         numbers, made = [], []
-        for query, audio in render(ordered, left_out.query):
+        for query, audio in render(ordered, left_out.exclude_query):
             work.progress(f"making queries of {length_s:g} s", places[query], len(ordered))
             numbers.append(places[query])
             made.append(encoder.encode([audio], query=True))
@@ -344,7 +347,7 @@ def ask(
     for begin in range(0, len(asked), BATCH):
         some = asked[begin : begin + BATCH]
         rows = np.concatenate([made.vectors for _, made in some])
-        known = Prefetched(index, rows[rows.any(axis=1)], HITS_PER_ROW)
+        known = PrefetchedIndex(index, rows[rows.any(axis=1)], HITS_PER_ROW)
         for query, made in some:
             found = search(made, known, owners, ratio=ratio, sounds=sounds)
             yield bool(found) and paths[found[0].track] == query.path, found[0].score if found else 0.0
@@ -405,7 +408,7 @@ class Judged:
     right : ndarray of bool
         The best track is the right one.
     answered : ndarray of bool
-        And its score reaches the threshold that lets `FALSE_ACCEPT_SHARE` of the absent queries through.
+        And its score reaches the threshold that lets `FALSE_ACCEPT_RATE` of the absent queries through.
     """
 
     conditions: NDArray[np.str_]
@@ -419,7 +422,7 @@ def judged(answers: Answers, asked: Sequence[Questions]) -> Judged:
     for questions in asked:
         given = zip(questions.queries, answers.given[questions.length_s], strict=True)
         outcomes = [Outcome(query, hit, score, 0.0, False, None, 0.0) for query, (hit, score) in given]
-        curve = roc(outcomes, answers.storage, questions.length_s, ALL)
+        curve = compute_roc(outcomes, answers.storage, questions.length_s, ALL)
         assert curve is not None, "there are queries of both kinds"
         threshold = curve.right_at()[1]
         present = [outcome for outcome in outcomes if outcome.query.present]
@@ -500,7 +503,7 @@ def collected(
     encoder: Encoder, options: argparse.Namespace, work: Work
 ) -> tuple[list[Recording], list[Questions]]:
     """Fingerprint what is stored and what is asked."""
-    left_out = LeftOut(work.say)
+    left_out = Exclusions(work.say)
     files = {
         kind: list(find_audio_files(getattr(options, kind), on_warning=work.say))
         for kind in ("references", "distractors", "absent", "noise", "rooms", "devices")
@@ -510,13 +513,17 @@ def collected(
     others = fingerprinted(encoder, files["distractors"], work, left_out)
     recordings = references + [one for one in others if one.digest not in asked_about]
     held = {recording.digest for recording in recordings}
-    queries = drawn(
+    material = Material(
+        files["references"], noises=files["noise"], rooms=files["rooms"], devices=files["devices"]
+    )
+    conditions = select_conditions(CONDITIONS, material, {"--snr": SNRS_DB, "--speed": (SPEED,)})
+    queries = draw_queries(
         [(recording.path, recording.duration_s) for recording in references],
-        absent_recordings(files["absent"], held, left_out, work.progress),
-        Material(files["references"], noises=files["noise"], rooms=files["rooms"], devices=files["devices"]),
+        measure_absent(files["absent"], held, left_out, work.progress),
+        material,
         Plan(
-            list(dict.fromkeys(options.lengths)), SNRS_DB, options.queries, options.absent_queries,
-            seed=options.seed, speeds_percent=(SPEED_PERCENT,), kinds=CONDITIONS,
+            conditions, list(dict.fromkeys(options.lengths)), options.queries, options.absent_queries,
+            seed=options.seed,
         ),
         left_out,
     )  # fmt: skip
@@ -524,7 +531,7 @@ def collected(
     for length_s in dict.fromkeys(query.length_s for query in queries):
         mine = [query for query in queries if query.length_s == length_s]
         asked.append(put(encoder, mine, work, left_out))
-    for line in left_out.lines():
+    for line in left_out.summary_lines():
         work.say(line)
     if not asked:
         sys.exit("nothing to ask about; give recordings that play, and shorter --lengths")
@@ -562,13 +569,13 @@ def main() -> None:
         f"`{shlex.join(['python', *sys.argv])}`\n\n"
         "MB are those of fingerprints alone. Top-1 in percent; in brackets, points more or less than float32 "
         f"at the same hop, and for float32 than at {hops_ms[0]} ms. Answered right: top-1, with a score that "
-        f"at most {100 * FALSE_ACCEPT_SHARE:g} % of the absent queries of that length reach. Won and lost: "
+        f"at most {100 * FALSE_ACCEPT_RATE:g} % of the absent queries of that length reach. Won and lost: "
         "queries whose top-1 is right here and not there, and the other way round.\n"
     )
     columns = [*COLUMNS, *conditions, *LAST_COLUMNS]
     for these in [[questions] for questions in asked] + ([asked] if len(asked) > 1 else []):
         lengths = ", ".join(f"{questions.length_s:g}" for questions in these)
-        print(f"Queries of {lengths} s:\n\n{table(columns, lines_of(answers, these, conditions))}")
+        print(f"Queries of {lengths} s:\n\n{markdown_table(columns, lines_of(answers, these, conditions))}")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ def select_conditions(
         missing = [OPTIONS[field] for field in kind.needs if not getattr(material, field)]
         given_levels = levels[name] or (options or {}).get(kind.level_option or "") or kind.default_levels
         if kind.level_name is not None and not given_levels:
-            missing.append(f"a {kind.level_name}; give it with {kind.level_option or f'--condition {name}='}")
+            option = kind.level_option or f"--condition {name}="
+            missing.append(f"levels ({kind.level_name}); give them with {option}")
         if missing and requested is not None:
             raise EvaluationError(f"--condition {name}: needs {missing[0]}")
         if not missing:
@@ -78,7 +79,7 @@ def _levels(kind: type[Condition], text: str, given: str) -> list[float]:
     except ValueError:
         levels = [math.nan]
     if kind.level_name is None or not all(math.isfinite(one) and low <= one <= high for one in levels):
-        wanted = "no level" if kind.level_name is None else f"a {kind.level_name}"
+        wanted = "it takes no level" if kind.level_name is None else f"its level is the {kind.level_name}"
         limits = f" from {low:g} to {high:g}" if math.isfinite(low) else ""
-        raise EvaluationError(f"--condition {text}: it takes {wanted}{limits}; separate several by commas")
+        raise EvaluationError(f"--condition {text}: {wanted}{limits}; separate several by commas")
     return levels

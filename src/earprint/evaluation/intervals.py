@@ -91,7 +91,7 @@ def cluster_bootstrap(
     """
     columns = np.asarray(values, dtype=np.float64)
     one_column = columns.ndim == 1
-    columns = columns.reshape(len(columns), -1)
+    columns = columns[:, None] if one_column else columns
     intervals = np.empty((2, columns.shape[1]))
     if not len(columns):
         intervals[:] = np.reshape(bounds, (2, 1))
