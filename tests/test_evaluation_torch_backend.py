@@ -235,6 +235,7 @@ def test_workers_compute_in_torch_too(whole, world, tmp_path, monkeypatch):
     monkeypatch.setattr("earprint.evaluation.costs.TIMED_QUERIES", 1)
     monkeypatch.setattr("earprint.evaluation.report.draw", lambda *_: ([], None))
     monkeypatch.setattr("earprint.evaluation.runner.CHUNK_SIZE", 5)
+    monkeypatch.setattr("earprint.cli.evaluate.SECONDS_PER_LINE", float("inf"))  # slow machines print more
     arguments = ("--model", whole, "--method", "paper")
     ours, results, said = evaluate(world, tmp_path / "torch", *arguments, "--compute", "torch", "--jobs", 2)
     theirs, usual, usually_said = evaluate(world, tmp_path / "cpu", *arguments, "--jobs", 1)

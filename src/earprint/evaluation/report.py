@@ -25,6 +25,7 @@ from earprint.evaluation.paper_tables import paper_tables
 from earprint.evaluation.plots import ERROR_BIN_MS, ERROR_RANGE_MS, draw, time_errors_ms
 from earprint.evaluation.roc import compute_rocs, suggest_thresholds
 from earprint.evaluation.tables import comparison_table, matched_table, metrics_tables, more_metrics_table
+from earprint.parallel.blas_threads import one_thread_for_products
 
 
 class Report:
@@ -40,9 +41,10 @@ class Report:
 
     def __init__(self, outcomes: Sequence[Outcome], settings: dict[str, Any], exclusions: Exclusions) -> None:
         self.outcomes, self.settings, self.exclusions = outcomes, settings, exclusions
-        self.rows: list[MetricsRow] = compute_metrics(outcomes)
-        self._comparisons = compare_systems(outcomes)
-        self._matched = compare_at_matched_rate(outcomes)
+        with one_thread_for_products():  # of many small matrices
+            self.rows: list[MetricsRow] = compute_metrics(outcomes)
+            self._comparisons = compare_systems(outcomes)
+            self._matched = compare_at_matched_rate(outcomes)
         self._rocs = compute_rocs(outcomes)
 
     def summary(self) -> str:
