@@ -309,6 +309,7 @@ def test_models_are_asked_the_same(world, tmp_path):
     assert [cost["add_x_real_time"] for cost in costs] == [None, None]  # nothing was left to add
 
 
+@pytest.mark.slow
 def test_a_manifest_asks_again(world, tmp_path):
     music = ("--references", world / "music", "--absent", world / "absent")
     first = evaluate(

@@ -51,7 +51,8 @@ def settings(dims=(128, 128)):
     return {"systems": [{"system": name, "dim": dim, "fingerprints": 1_234_567} for name, dim in systems]}
 
 
-def test_pictures(tmp_path):
+@pytest.mark.slow
+def test_figures(tmp_path):
     pytest.importorskip("matplotlib", reason="pictures need matplotlib (the extra evaluate)")
     outcomes = outcomes_of()
     drawn, line = draw(tmp_path, compute_metrics(outcomes), compute_rocs(outcomes), outcomes)

@@ -1,5 +1,6 @@
-"""Many questions at a time give what one at a time gives: search, answers, workers."""
+"""Batches of queries give what single queries give: search, answers, workers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from earprint import Library
 from earprint.audio.wav import write_wav
 from earprint.demo import composer
 from earprint.evaluation import runner, search
+from earprint.evaluation.backends import Backend
 from earprint.evaluation.query import Query
 from earprint.evaluation.systems import LibraryReader, System, make_systems
 from earprint.index import ExactIndex, Rows
@@ -104,6 +106,48 @@ def test_a_reader_answers_as_the_library_does(music, tmp_path, monkeypatch, meth
             assert outcome.top_5 == (tracks.get(query.path) in among)
         assert sum(outcome.right_track for outcome in outcomes) >= 8
         assert not outcomes[-1].right_track
+
+
+def test_a_batch_is_searched_once(music, tmp_path, monkeypatch):
+    """All rows of a batch go through the index together; single queries find theirs there."""
+    calls = []
+
+    def counted(index, queries, k):
+        calls.append(len(queries))
+        return search.search_exactly(index, queries, k)
+
+    monkeypatch.setattr("earprint.encoders.load_encoder", lambda *_: TinyEncoder())
+    monkeypatch.setattr("earprint.evaluation.systems.current_backend", lambda: Backend(search=counted))
+    monkeypatch.setattr(ExactIndex, "search", lambda *_: pytest.fail("searched one by one"))
+    with Library(tmp_path, encoder=TinyEncoder()) as library:
+        library.add(*music)
+        tracks = {Path(track.path): track.id for track in library.tracks()}
+    queries = [
+        (excerpt(path, 2.0), composer.compose(int(path.stem), 9.0)[2 * RATE :][:RATE]) for path in music
+    ]
+    for method in ("aligned", "paper"):
+        with LibraryReader(System("tiny", "tiny", "tiny-0000", tmp_path), tracks, method) as reader:
+            assert all(one.right_track for one in reader.identify(queries))
+    assert len(calls) == 2
+    assert calls[0] > calls[1] >= 3
+
+
+def test_a_library_takes_fingerprints(music, tmp_path):
+    encoder = TinyEncoder()
+    audio = composer.compose(1, 9.0)[3 * RATE :][: 2 * RATE]
+    with Library(tmp_path, encoder=encoder) as library:
+        library.add(*music)
+        fingerprints = encoder.encode([audio], query=True)
+        ours, theirs = library.identify(fingerprints), library.identify(audio)
+        assert ours.candidates == theirs.candidates
+        assert ours.match.track.title == "1"
+        with pytest.raises(ValueError, match="query=True"):
+            library.identify(encoder.encode([audio]))
+        with pytest.raises(ValueError, match=r"the model's are \(n, 128\)"):
+            library.identify(replace(fingerprints, vectors=fingerprints.vectors[:, :64]))
+        silent = library.identify(replace(fingerprints, vectors=np.zeros_like(fingerprints.vectors)))
+        assert silent.match is None
+        assert "the query: is silent" in silent.warnings[0]
 
 
 def test_an_empty_library_answers_nothing(tmp_path, monkeypatch):
