@@ -39,20 +39,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from earprint.evaluation.condition_options import select_conditions
-from earprint.evaluation.material import Material
-from earprint.evaluation.tables import markdown_table
 from numpy.typing import NDArray
 
 from common import add_audio_options, command, machine, write_whole
 from earprint.audio import find_audio_files
 from earprint.encoders import Encoder, cohort_of, load_encoder
+from earprint.evaluation.condition_options import select_conditions
 from earprint.evaluation.exclusions import Exclusions
 from earprint.evaluation.ingest import measure_absent
+from earprint.evaluation.material import Material
 from earprint.evaluation.outcomes import Outcome
 from earprint.evaluation.plan import Plan, draw_queries
 from earprint.evaluation.roc import ALL, FALSE_ACCEPT_RATE, compute_roc
 from earprint.evaluation.search import PrefetchedIndex
+from earprint.evaluation.tables import markdown_table
 from earprint.matching import TrackTable, search
 from earprint.matching.candidates import HITS_PER_ROW
 from storage_data import (
