@@ -20,6 +20,8 @@ from earprint.library import Library
 from earprint.synth import composer
 from helpers.tinyencoder import TinyEncoder
 
+pytest.importorskip("scipy.stats", reason="evaluations need scipy: pip install 'earprint[evaluate]'")
+
 RATE = 16_000
 
 

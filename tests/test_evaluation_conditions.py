@@ -1,4 +1,4 @@
-"""Queries are what their records say: places, levels, rooms; and can be cut again."""
+"""Queries are what their records say (places, ratios, rooms) and can be rendered again."""
 
 import json
 from collections import Counter

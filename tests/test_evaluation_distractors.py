@@ -1,4 +1,4 @@
-"""Speed-changed copies: which, how fast, where they go."""
+"""Speed-changed copies: speeds, titles, files."""
 
 import numpy as np
 import pytest

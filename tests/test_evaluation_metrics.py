@@ -14,6 +14,8 @@ from earprint.evaluation.query import Query, read_manifest
 from earprint.evaluation.report import Report, circumstances, prepare_folder, provenance
 from earprint.evaluation.tables import metrics_tables, more_metrics_table
 
+pytest.importorskip("scipy.stats", reason="evaluations need scipy: pip install 'earprint[evaluate]'")
+
 
 def query(condition="clean", length_s=5.0, present=True, start_s=1.0):
     return Query(

@@ -15,6 +15,8 @@ from earprint.evaluation.plots import draw, time_errors_ms
 from earprint.evaluation.query import Query
 from earprint.evaluation.roc import compute_rocs
 
+pytest.importorskip("scipy.stats", reason="evaluations need scipy: pip install 'earprint[evaluate]'")
+
 CONDITIONS = (
     "clean",
     "noise 0 dB",

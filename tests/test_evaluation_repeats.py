@@ -1,4 +1,4 @@
-"""Repeats of the same sound are told from other places; peers get the questions that earprint gets."""
+"""Repeats of the same sound are distinguished from other places; peers get the same queries as earprint."""
 
 import wave
 from dataclasses import replace
@@ -69,7 +69,7 @@ def test_correlation_is_numpys():
 
 
 class Parrot:
-    """A peer that answers what it is told to."""
+    """A peer with given answers."""
 
     name, version, options = "parrot", "1", "none"
     add_cpu_seconds, identify_cpu_seconds, index_bytes = 2.0, 1.0, 3_000_000

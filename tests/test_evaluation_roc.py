@@ -1,4 +1,4 @@
-"""The curve of right answers over false accepts, against counting threshold by threshold."""
+"""ROC curves against counts threshold by threshold."""
 
 from pathlib import Path
 

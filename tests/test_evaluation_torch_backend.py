@@ -16,6 +16,7 @@ from earprint.index import ExactIndex, Rows
 from earprint.quantization.storage import HalfStorage
 from earprint.synth import composer
 
+pytest.importorskip("scipy.stats", reason="evaluations need scipy: pip install 'earprint[evaluate]'")
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'earprint[train]'")
 pytest.importorskip("onnx", reason="export needs onnx: pip install 'earprint[train]'")
 pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'earprint[train]'")
@@ -73,6 +74,7 @@ def whole(tmp_path_factory):
     return export(PlainNetwork(), tmp_path_factory.mktemp("whole") / "plain.onnx", "plain")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 5, 70])
 def test_a_torch_session_gives_what_onnxruntime_gives(model, n):
     heard = DECIBELS_PER_NEPER * PAPER_FRONT_END.log_mel(composer.compose(2, 9.0))
@@ -86,6 +88,7 @@ def test_a_torch_session_gives_what_onnxruntime_gives(model, n):
     got[0] = 0  # the encoder writes into it
 
 
+@pytest.mark.slow
 def test_many_recordings_at_once_are_as_each_by_itself(model):
     encoder = WindowedEncoder(open_model(model), session=torch_backend.TorchSession(open_model(model), CPU))
     music = composer.compose(4, 4.0)
@@ -141,6 +144,7 @@ def test_torch_finds_nothing_in_nothing():
     assert rows.tolist() == [[-1] * 3] * 2
 
 
+@pytest.mark.slow
 def test_what_computes_is_chosen_for_a_while(model):
     before = load_encoder(str(model), 1)
     assert isinstance(before._session, Session)
@@ -166,6 +170,7 @@ def test_no_such_device(name, word):
     assert current_backend().name == "cpu"
 
 
+@pytest.mark.slow
 def test_missing_and_foreign_weights(model, tmp_path):
     for suffix in (".onnx", ".json"):
         shutil.copy(model.with_suffix(suffix), tmp_path)
@@ -216,6 +221,7 @@ def same(ours, theirs):
         assert one["error_s"] == pytest.approx(other["error_s"], abs=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["paper", "aligned"])
 def test_an_evaluation_in_torch_answers_the_same(model, world, tmp_path, monkeypatch, method):
     monkeypatch.setattr("earprint.evaluation.costs.TIMED_QUERIES", 2)
@@ -231,6 +237,7 @@ def test_an_evaluation_in_torch_answers_the_same(model, world, tmp_path, monkeyp
     assert [one["length_s"] for one in timed] == [1.0, 2.5]
 
 
+@pytest.mark.slow
 def test_workers_compute_in_torch_too(whole, world, tmp_path, monkeypatch):
     """With a network of the package's: workers are other processes, which know nothing of stand-ins."""
     monkeypatch.setattr("earprint.evaluation.costs.TIMED_QUERIES", 1)
@@ -249,6 +256,7 @@ def test_workers_compute_in_torch_too(whole, world, tmp_path, monkeypatch):
     assert system["tracks"] == 3 + 1 + 2
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_gone_is_told(whole):
     with WorkerPool(1, "cuda:99") as pool, pytest.raises(EvaluationError, match="worker process has ended"):
         PoolFileEncoder(pool, str(whole)).encode_file(whole, "any")

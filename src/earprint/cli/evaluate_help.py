@@ -25,8 +25,8 @@ Conditions (--condition NAME or NAME=LEVEL,LEVEL), each with the same excerpts:
 By default all conditions are used for which the options are given.
 
 \b
-Metrics, in % of the queries, with 95 % intervals in brackets (bootstrap of recordings, because excerpts of
-one recording are not independent):
+Metrics, in % of the queries, with 95 % intervals in brackets (bootstrap over recordings, because excerpts
+of one recording are not independent):
   top-1            the right recording scores highest, however low
   top-1 & 50 ms    and the place in it is right to 50 ms (the metric of the paper)
   answered         the right recording scores highest and reaches the model's threshold: it is the answer

@@ -8,7 +8,8 @@ bootstrap confidence intervals", 1987, JASA 82).
 
 Resampling shows no spread if every query of every recording has the same result. Then the half-width is
 the upper end of the exact binomial interval (Clopper-Pearson) of 0 hits in as many trials as there are
-recordings; for n recordings about 3.7 / n.
+recordings; for n recordings about 3.7 / n. With fewer than about 20 recordings, intervals between these
+extremes are somewhat too narrow, as those of any bootstrap.
 """
 
 import functools
