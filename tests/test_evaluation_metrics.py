@@ -180,7 +180,8 @@ def test_report(tmp_path, monkeypatch):
         "tiny (tiny-0): 1,234 tracks, 1.50 h, 70,000 fingerprints, 2.00 MB per hour, added 1.50 h at 100 x "
         "real time",
         "",
-        "earprint, 5 s: 0.0 % right answers at 1 % false accepts (no threshold, 1 absent queries)",
+        "earprint, 5 s: 0.0 % right answers at 1 % false accepts (no threshold, set on the same queries, "
+        "1 of them absent)",
         "",
         "left out: 1 file",
         "",

@@ -126,6 +126,7 @@ def evaluate(
     storage: Annotated[
         list[StorageChoice] | None,
         typer.Option(
+            metavar="<half|compact>",
             help="How the libraries store fingerprints; given several times, each is measured.  "
             "[default: the model's]",
         ),
@@ -133,6 +134,7 @@ def evaluate(
     index: Annotated[
         list[IndexChoice] | None,
         typer.Option(
+            metavar="<auto|exact|lsh|inverted>",
             help="How the libraries are searched; given several times, each is measured.  [default: auto]",
         ),
     ] = None,

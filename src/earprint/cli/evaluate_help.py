@@ -35,9 +35,10 @@ of one recording are not independent):
   false accepts    of excerpts of absent recordings: any recording is the answer
 
 With several systems, each pair is compared on the same queries: how many only one of them gets right,
-the difference with its interval, and McNemar's exact test. With at least two absent recordings, the right
-answers are also counted where 1 % of the absent excerpts are accepted, for each system; thresholds are set
-on one half of the recordings and counted on the other.
+the difference with its interval, and McNemar's exact test. With at least two absent recordings, systems are
+also compared at matched false accepts: each system's threshold is set so that it accepts 1 % of the absent
+excerpts of one half of the recordings, and is applied to the other half. The last column is the rate counted
+there. It is near 1 % only with many absent recordings.
 
 Files that cannot be used and silent excerpts are left out; the report counts them.
 

@@ -127,7 +127,7 @@ def describe_library(system: System, info: LibraryInfo, added_s: float, add_seco
 def cost_line(cost: dict[str, Any]) -> str:
     """Return what a library and its answers cost, in one line of text."""
     name = cost["system"] if cost["system"] == cost["model_id"] else f"{cost['system']} ({cost['model_id']})"
-    stored = f"{cost['storage']} " if cost.get("storage") else ""
+    storage = f" ({cost['storage']})" if cost.get("storage") else ""
     added = ""
     if cost["add_x_real_time"] is not None:
         added = f", added {cost['added_hours']:.2f} h at {cost['add_x_real_time']:.0f} x real time"
@@ -138,5 +138,5 @@ def cost_line(cost: dict[str, Any]) -> str:
     )
     return (
         f"{name}: {cost['tracks']:,} tracks, {cost['hours']:.2f} h, "
-        f"{cost['fingerprints']:,} {stored}fingerprints, {cost['mb_per_hour']:.2f} MB per hour{added}{times}"
+        f"{cost['fingerprints']:,} fingerprints{storage}, {cost['mb_per_hour']:.2f} MB per hour{added}{times}"
     )

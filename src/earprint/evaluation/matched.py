@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +24,7 @@ from earprint.evaluation.comparison import ALL_CONDITIONS
 from earprint.evaluation.intervals import cluster_bootstrap
 from earprint.evaluation.metrics import to_percent
 from earprint.evaluation.outcomes import Outcome
-
-FALSE_ACCEPT_RATE: Final = 0.01
-"""Share of the absent queries that may be accepted where a threshold is set."""
+from earprint.evaluation.roc import FALSE_ACCEPT_RATE
 
 Interval = tuple[float, float, float]
 """A share and its 95 % interval, from 0 to 1."""

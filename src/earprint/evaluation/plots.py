@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from earprint.evaluation.comparison import ALL_CONDITIONS
 from earprint.evaluation.conditions import condition_class, snr_of
 from earprint.evaluation.metrics import MetricsRow
 from earprint.evaluation.outcomes import Outcome
-from earprint.evaluation.roc import ALL, Roc
+from earprint.evaluation.roc import Roc
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -211,7 +212,7 @@ def _other_conditions(rows: Sequence[MetricsRow]) -> "Figure | None":
 
 
 def _roc(curves: Sequence[Roc]) -> "Figure | None":
-    selected = [curve for curve in curves if curve.group == ALL]
+    selected = [curve for curve in curves if curve.group == ALL_CONDITIONS]
     if not selected:
         return None
     styles = _Styles([curve.system for curve in selected])

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from earprint.evaluation.comparison import ALL_CONDITIONS
 from earprint.evaluation.conditions import condition_class
 from earprint.evaluation.outcomes import Outcome
 
@@ -21,9 +22,6 @@ FALSE_ACCEPT_RATE: Final = 0.01
 
 POINTS: Final = 200
 """Points of a curve that reports keep."""
-
-ALL = "all"
-"""Name of all conditions together."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def compute_rocs(outcomes: Sequence[Outcome]) -> list[Roc]:
     groups: dict[tuple[str, float, str], list[Outcome]] = {}
     for outcome in outcomes:
         system, length_s = outcome.system, outcome.query.length_s
-        groups.setdefault((system, length_s, ALL), []).append(outcome)
+        groups.setdefault((system, length_s, ALL_CONDITIONS), []).append(outcome)
     for outcome in outcomes:
         name = condition_class(outcome.query.condition).name
         groups.setdefault((outcome.system, outcome.query.length_s, name), []).append(outcome)
@@ -142,7 +140,7 @@ class Threshold:
         return (
             f"{self.system}, {self.length_s:g} s: {100 * self.right:.1f} % right answers at "
             f"{100 * FALSE_ACCEPT_RATE:g} % false accepts ({threshold}, "
-            f"{self.absent:,} absent queries)"
+            f"set on the same queries, {self.absent:,} of them absent)"
         )
 
 
@@ -154,7 +152,7 @@ def suggest_thresholds(curves: Sequence[Roc]) -> list[Threshold]:
     """
     found = []
     for curve in curves:
-        if curve.group == ALL:
+        if curve.group == ALL_CONDITIONS:
             right, score = curve.right_at()
             known = score if np.isfinite(score) else None
             found.append(Threshold(curve.system, curve.length_s, known, curve.absent, right))

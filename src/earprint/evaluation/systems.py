@@ -23,7 +23,6 @@ from earprint.evaluation.outcomes import TOP, Outcome
 from earprint.evaluation.query import Query
 from earprint.evaluation.rendering import RenderedQuery
 from earprint.evaluation.search import BatchSearch
-from earprint.index import IndexName
 from earprint.library import Identification, Library
 from earprint.matching import Method
 from earprint.matching.candidates import HITS_PER_ROW
@@ -54,14 +53,14 @@ class System:
     model_id: str
     library: Path
     storage: StorageName | None = None
-    index: IndexName = "auto"
+    index: str = "auto"
 
 
 def make_systems(
     models: Sequence[str],
     folder: Path,
     storages: Sequence[StorageName] = (),
-    indexes: Sequence[IndexName] = ("auto",),
+    indexes: Sequence[str] = ("auto",),
 ) -> list[System]:
     """Make a system of each model, storage and index; models given twice count once.
 
@@ -96,7 +95,7 @@ def make_systems(
             for index in dict.fromkeys(indexes):
                 if (storage, index) == ("half", "inverted") and len(storages) > 1:
                     continue  # half storage has no inverted index, and the other storage has one
-                words = [unique_name, storage or "", index if len(set(indexes)) > 1 else ""]
+                words = [unique_name, storage, index if len(set(indexes)) > 1 else None]
                 label = " ".join(word for word in words if word)
                 library = folder if is_library else folder / sub_folder
                 systems.append(System(label, model, model_id, library, storage, index))

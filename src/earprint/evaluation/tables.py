@@ -130,6 +130,6 @@ def matched_table(rows: Sequence[MatchedRow], *, each_condition: bool = False) -
         lines.append([*cells, *(format_percent(shares[key]) for key in keys)])
     columns = [
         "system", "condition", "length", "queries", "absent queries", "right % at its own threshold",
-        "false accepts %", "right % at matched false accepts", "false accepts %",
+        "false accepts % there", "right % at matched false accepts", "false accepts % counted there",
     ]  # fmt: skip
     return markdown_table(columns, lines) if lines else ""
