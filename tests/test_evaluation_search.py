@@ -123,13 +123,13 @@ def test_a_batch_is_searched_once(music, tmp_path, monkeypatch):
         library.add(*music)
         tracks = {Path(track.path): track.id for track in library.tracks()}
     queries = [
-        (excerpt(path, 2.0), composer.compose(int(path.stem), 9.0)[2 * RATE :][:RATE]) for path in music
+        (excerpt(path, 2.0), composer.compose(int(path.stem), 9.0)[2 * RATE :][: 2 * RATE]) for path in music
     ]
     for method in ("aligned", "paper"):
         with LibraryReader(System("tiny", "tiny", "tiny-0000", tmp_path), tracks, method) as reader:
             assert all(one.right_track for one in reader.identify(queries))
     assert len(calls) == 2
-    assert calls[0] > calls[1] >= 3
+    assert calls[0] > calls[1] > 3
 
 
 def test_a_library_takes_fingerprints(music, tmp_path):
