@@ -94,5 +94,5 @@ def test_thresholds_let_one_percent_of_the_absent_through():
     assert threshold.score == pytest.approx(0.99, abs=0.003)
     assert threshold.right == pytest.approx(3 / 5)
     assert "60.0 % right answers at 1 % false accepts" in threshold.describe()
-    assert "1,000 absent" in threshold.describe()
+    assert "1,000 of them absent" in threshold.describe()
     assert suggest_thresholds(compute_rocs(present)) == []
