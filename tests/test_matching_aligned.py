@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from earprint.index import ExactIndex, Rows
 from earprint.matching import TrackTable, aligned, scoring, search_aligned
-from earprint.matching import candidates as proposals
+from earprint.matching import candidates as candidates_module
 from earprint.matching import query_rows as rows_module
 from earprint.matching.query_rows import QueryRows, peak_of_parabola, row_weights
 from earprint.quantization.storage import HalfStorage
@@ -208,14 +208,14 @@ def test_what_a_few_rows_settle_the_others_need_not_search(share, copies, asked,
 
 
 @pytest.mark.parametrize("ratio", [1, 2, 5])
-@pytest.mark.parametrize("beyond", [0, 12])
-def test_offsets_of_a_whole_track_are_those_of_the_largest_mean_cosines(ratio, beyond):
+@pytest.mark.parametrize("margin_rows", [0, 12])
+def test_offsets_of_a_whole_track_are_those_of_the_largest_mean_cosines(ratio, margin_rows):
     curves = [Curve(seed) for seed in range(3)]
     index, table = library(curves, ratio, n_rows=90)
     queries = noisy(curves[0]((31 + np.arange(60)) * HOP), 3, 2.0)
     queries[7] = 0.0
-    weights = row_weights(queries, HOP, beyond)
-    split = QueryRows.split(queries, ratio, weights)
+    weights = row_weights(queries, HOP, margin_rows)
+    split = QueryRows.from_fingerprints(queries, ratio, weights)
     stored = index.vectors(90, 180)
     means = {}
     for offset in range(-59, 90 * ratio + 1):
@@ -228,7 +228,7 @@ def test_offsets_of_a_whole_track_are_those_of_the_largest_mean_cosines(ratio, b
     peaks = [o for o in means if means[o] > max(means.get(o - 1, -9), means.get(o + 1, -9))]
     best = sorted(peaks, key=means.__getitem__)[-4:]
     expected = sorted({o + d for o in best for d in range(-2, 3)})
-    assert proposals.everywhere(split, index, table, 1, 4).tolist() == expected
+    assert candidates_module.best_offsets_of_track(split, index, table, 1, 4).tolist() == expected
 
 
 def test_all_places_are_compared_only_where_that_is_cheap(monkeypatch):
@@ -238,11 +238,11 @@ def test_all_places_are_compared_only_where_that_is_cheap(monkeypatch):
 
     def counted(*given):
         compared.append(1)
-        return proposals.everywhere(*given)
+        return candidates_module.best_offsets_of_track(*given)
 
-    monkeypatch.setattr(aligned, "everywhere", counted)
+    monkeypatch.setattr(aligned, "best_offsets_of_track", counted)
     for rows, times in ((60, 1), (61, 0)):
-        monkeypatch.setattr(aligned, "MOST_PRODUCTS", 60 * 300)
+        monkeypatch.setattr(aligned, "MAX_FULL_TRACK_PRODUCTS", 60 * 300)
         compared.clear()
         query = curves[1]((130 + np.arange(rows)) * HOP)
         best = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)[0]
@@ -260,7 +260,7 @@ def test_of_many_repeats_the_right_one_is_found_though_the_nearest_rows_are_of_o
     right = int(rng.integers(5, 35)) * 25
     query = np.repeat(track[right : right + 25], 2, axis=0)  # two rows of a query for each stored one
     elsewhere = np.zeros(1, np.int64), np.array([2 * (right + 75)])
-    monkeypatch.setattr(aligned.Votes, "best", lambda *_args: elsewhere)
+    monkeypatch.setattr(aligned.Votes, "candidates", lambda *_args: elsewhere)
     (found,) = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
     assert found.start_s == pytest.approx(2 * right * HOP, abs=HOP)
 
@@ -270,18 +270,18 @@ def unit_rows(rng, n, dim):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def slow_weight(i, n, beyond, hop_s):
+def slow_weight(i, n, margin_rows, hop_s):
     """Share of row i's window that lies within the query, to a power."""
-    begin, end = (i - beyond) * hop_s, (i - beyond) * hop_s + 0.96
-    length = (n - 1 - 2 * beyond) * hop_s + 0.96
-    heard = max(0.0, min(end, length) - max(begin, 0.0)) / 0.96
-    return heard**rows_module.HEARD_POWER
+    begin, end = (i - margin_rows) * hop_s, (i - margin_rows) * hop_s + 0.96
+    length = (n - 1 - 2 * margin_rows) * hop_s + 0.96
+    coverage = max(0.0, min(end, length) - max(begin, 0.0)) / 0.96
+    return coverage**rows_module.COVERAGE_POWER
 
 
-def slow_score(query, stored, offset, ratio, beyond=0, hop_s=1.0):
+def slow_score(query, stored, offset, ratio, margin_rows=0, hop_s=1.0):
     """The definition, row by row."""
-    total, weighs, inside, there = 0.0, 0.0, 0, 0
-    weights = [slow_weight(i, len(query), beyond, hop_s) * row.any() for i, row in enumerate(query)]
+    total, weight_sum, inside, there = 0.0, 0.0, 0, 0
+    weights = [slow_weight(i, len(query), margin_rows, hop_s) * row.any() for i, row in enumerate(query)]
     some_whole = any(w > 1 - 1e-9 for w in weights)
     for i, row in enumerate(query):
         j, left = divmod(offset + i, ratio)
@@ -289,31 +289,31 @@ def slow_score(query, stored, offset, ratio, beyond=0, hop_s=1.0):
             there += 1
             inside += 0 <= offset + i < len(stored) * ratio
         if left == 0 and 0 <= j < len(stored):
-            weighs += weights[i]
+            weight_sum += weights[i]
             total += weights[i] * float(row @ stored[j])
-    if not inside or not weighs or 2 * inside < there:
+    if not inside or not weight_sum or 2 * inside < there:
         return np.nan
-    return total / weighs * np.sqrt(inside / there)
+    return total / weight_sum * np.sqrt(inside / there)
 
 
 def read(split, index, table, tracks, offsets, margin=0):
     tracks, offsets = np.array(tracks), np.array(offsets)
-    low, high = scoring.rows_under(split, table, tracks, offsets - margin, offsets + margin)
-    return scoring.Stretches.read(index, table, tracks, low, high)
+    low, high = scoring.rows_needed(split, table, tracks, offsets - margin, offsets + margin)
+    return scoring.TrackSpans.read(index, table, tracks, low, high)
 
 
-def small_case(n, sizes, ratio, beyond, hop_s, seed):
+def small_case(n, sizes, ratio, margin_rows, hop_s, seed):
     """Random tracks and a query with silent rows; rows between the tracks belong to none."""
     rng = np.random.default_rng(seed)
     parts = [unit_rows(rng, size, 4).astype(np.float16) for size in sizes]
     gaps = [unit_rows(rng, int(rng.integers(0, 3)), 4).astype(np.float16) for _ in sizes]
-    query = unit_rows(rng, n + 2 * beyond, 4)
+    query = unit_rows(rng, n + 2 * margin_rows, 4)
     query[rng.random(len(query)) < 0.3] = 0
     stored = [array for pair in zip(parts, gaps, strict=True) for array in pair]
     bounds = np.cumsum([0, *(len(array) for array in stored)])
     table = TrackTable(bounds[:-1:2], sizes)
-    weights = rows_module.row_weights(query, hop_s, beyond)
-    split = rows_module.QueryRows.split(query, ratio, weights)
+    weights = rows_module.row_weights(query, hop_s, margin_rows)
+    split = rows_module.QueryRows.from_fingerprints(query, ratio, weights)
     return query, [part.astype(np.float32) for part in parts], held(stored, 4), table, split
 
 
@@ -340,41 +340,41 @@ def places(draw, sizes, ratio, n):
 @settings(max_examples=150, deadline=None)
 @given(**CASES)
 def test_scores_follow_their_definition(n, sizes, ratio, grid, seed, draw):
-    beyond, hop_s = grid
-    query, parts, index, table, split = small_case(n, sizes, ratio, beyond, hop_s, seed)
+    margin_rows, hop_s = grid
+    query, parts, index, table, split = small_case(n, sizes, ratio, margin_rows, hop_s, seed)
     tracks, offsets = zip(*places(draw, sizes, ratio, len(query)), strict=True)
-    stretches = read(split, index, table, tracks, offsets, margin=draw.draw(st.integers(0, 9)))
-    got = scoring.agreements(split, stretches, np.arange(len(tracks)), np.array(offsets))
+    spans = read(split, index, table, tracks, offsets, margin=draw.draw(st.integers(0, 9)))
+    got = scoring.alignment_similarities(split, spans, np.arange(len(tracks)), np.array(offsets))
     expected = [
-        slow_score(query, parts[track], offset, ratio, beyond, hop_s)
+        slow_score(query, parts[track], offset, ratio, margin_rows, hop_s)
         for track, offset in zip(tracks, offsets, strict=True)
     ]
     assert np.allclose(got, expected, atol=1e-5, equal_nan=True)
 
 
-def slow_cosine(query, stored, offset, ratio, beyond, hop_s, inside_at):
+def slow_cosine(query, stored, offset, ratio, margin_rows, hop_s, inside_at):
     """Mean cosine over the query rows that are on the track at all of some offsets, row by row."""
-    total, weighs = 0.0, 0.0
+    total, weight_sum = 0.0, 0.0
     for i, row in enumerate(query):
         j, left = divmod(offset + i, ratio)
         if left == 0 and all(0 <= o + i < len(stored) * ratio for o in inside_at):
-            weight = slow_weight(i, len(query), beyond, hop_s) * row.any()
-            weighs += weight
+            weight = slow_weight(i, len(query), margin_rows, hop_s) * row.any()
+            weight_sum += weight
             total += weight * float(row @ stored[j])
-    return total / weighs if weighs else np.nan
+    return total / weight_sum if weight_sum else np.nan
 
 
 @settings(max_examples=100, deadline=None)
 @given(**CASES)
 def test_neighbours_are_compared_over_the_same_rows(n, sizes, ratio, grid, seed, draw):
-    beyond, hop_s = grid
-    query, parts, index, table, split = small_case(n, sizes, ratio, beyond, hop_s, seed)
+    margin_rows, hop_s = grid
+    query, parts, index, table, split = small_case(n, sizes, ratio, margin_rows, hop_s, seed)
     tracks, offsets = zip(*places(draw, sizes, ratio, len(query)), strict=True)
-    stretches = read(split, index, table, tracks, offsets, margin=1)
-    got = scoring.cosines_around(split, stretches, np.arange(len(tracks)), np.array(offsets))
+    spans = read(split, index, table, tracks, offsets, margin=1)
+    got = scoring.mean_cosines_around(split, spans, np.arange(len(tracks)), np.array(offsets))
     for cosines, track, offset in zip(got, tracks, offsets, strict=True):
         around = [offset - 1, offset, offset + 1]
-        expected = [slow_cosine(query, parts[track], o, ratio, beyond, hop_s, around) for o in around]
+        expected = [slow_cosine(query, parts[track], o, ratio, margin_rows, hop_s, around) for o in around]
         assert np.allclose(cosines, expected, atol=1e-5, equal_nan=True)
 
 
@@ -388,7 +388,7 @@ def test_stretches_hold_what_was_asked_for_in_any_order(sizes, seed, draw):
         for low in [draw.draw(st.integers(0, sizes[track]))]
     ]
     tracks, low, high = (np.array(column) for column in zip(*asked, strict=True))
-    got = scoring.Stretches.read(index, table, tracks, low, high)
+    got = scoring.TrackSpans.read(index, table, tracks, low, high)
     for (track, begin, end), shift, n_rows in zip(asked, got.shift, got.n_rows, strict=True):
         assert n_rows == sizes[track]
         assert np.array_equal(got.rows[begin + shift : end + shift], parts[track][begin:end])
@@ -402,31 +402,33 @@ def test_a_wrong_proposal_climbs_to_the_right_offset(ratio, place, off, monkeypa
     index, table = library(curves, ratio, n_rows=600 // ratio)
     query = curves[1]((place + np.arange(60)) * HOP)
     proposed = np.array([1]), np.array([place + off])
-    monkeypatch.setattr(aligned.Votes, "best", lambda *_args: proposed)
-    monkeypatch.setattr(aligned, "MAX_SPEEDS_FOUND", 0)
+    monkeypatch.setattr(aligned.Votes, "candidates", lambda *_args: proposed)
+    monkeypatch.setattr(aligned, "MAX_SPEED_TRACKS", 0)
     # Else all places are compared, and there is no need to climb.
-    monkeypatch.setattr(aligned, "MOST_PRODUCTS", 0)
+    monkeypatch.setattr(aligned, "MAX_FULL_TRACK_PRODUCTS", 0)
     (found,) = search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio)
-    reached = off - int(np.clip(off, -aligned.MAX_STEPS, aligned.MAX_STEPS))
+    reached = off - int(np.clip(off, -aligned.MAX_REFINEMENT_HOPS, aligned.MAX_REFINEMENT_HOPS))
     stored = curves[1](np.arange(600 // ratio) * ratio * HOP)
     assert found.score == pytest.approx(slow_score(query, stored, place + reached, ratio, 0, HOP), abs=1e-3)
     assert found.start_s == pytest.approx((place + reached) * HOP, abs=0.51 * HOP)
 
 
 @pytest.mark.parametrize("ratio", [1, 2, 8])
-@pytest.mark.parametrize("beyond", [0, 12])
-def test_answers_do_not_depend_on_how_many_rows_are_read_at_a_time(ratio, beyond, monkeypatch):
+@pytest.mark.parametrize("margin_rows", [0, 12])
+def test_answers_do_not_depend_on_how_many_rows_are_read_at_a_time(ratio, margin_rows, monkeypatch):
     curves = [Curve(seed) for seed in range(12)]
     index, table = library(curves, ratio, n_rows=600 // ratio)
     query = noisy(curves[5]((70 + np.arange(60)) * HOP), 2, 2.0)
     asked, answers = [], []
     take = index.take
     monkeypatch.setattr(index, "take", lambda rows: asked.append(rows) or take(rows))
-    monkeypatch.setattr(aligned, "MAX_SPEEDS_FOUND", 0)
+    monkeypatch.setattr(aligned, "MAX_SPEED_TRACKS", 0)
     for rows in (aligned.CHUNK_ROWS, 150, 1):
         monkeypatch.setattr(aligned, "CHUNK_ROWS", rows)
         asked.clear()
-        answers.append(search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio, beyond=beyond))
+        answers.append(
+            search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio, margin_rows=margin_rows)
+        )
         assert max(len(rows_asked) for rows_asked in asked) < rows + 600 // ratio
     assert len(answers[0]) > 6
     assert answers[0][0].track == 5
@@ -474,7 +476,7 @@ def test_small_libraries_give_the_best_of_all_alignments(n, sizes, ratio, seed):
     parts = [unit_rows(rng, size, 6).astype(np.float16) for size in sizes]
     query = unit_rows(rng, n, 6)
     index, table = held(parts, 6), TrackTable(np.cumsum([0, *sizes[:-1]]), sizes)
-    with mock.patch.object(aligned, "MAX_SPEEDS_FOUND", 0):
+    with mock.patch.object(aligned, "MAX_SPEED_TRACKS", 0):
         check_best_of_all(query, parts, index, table, ratio, n, sizes)
 
 
@@ -485,7 +487,7 @@ def check_best_of_all(query, parts, index, table, ratio, n, sizes):
         near = (np.floor(alignment.start_s), np.ceil(alignment.start_s))
         scores = [slow_score(query, stored, int(o), ratio) for o in near]
         assert any(alignment.score == pytest.approx(score, abs=1e-4) for score in scores)
-    if sum(sizes) > proposals.HITS_PER_ROW:
+    if sum(sizes) > candidates_module.HITS_PER_ROW:
         return
     got = {alignment.track: alignment.score for alignment in found}
     for track, part in enumerate(parts):
@@ -502,18 +504,18 @@ def check_best_of_all(query, parts, index, table, ratio, n, sizes):
 @pytest.mark.parametrize("ratio", [2, 8])
 @pytest.mark.parametrize("place", [50, 51, 53, 54, 0, 199 * 8])
 def test_rows_beyond_a_short_query_find_it_on_a_sparse_grid(ratio, place):
-    """Two whole windows and twelve on either side that heard a part of theirs: the rest is noise."""
+    """Two whole windows and twelve on either side that coverage a part of theirs: the rest is noise."""
     curves = [Curve(seed) for seed in range(6)]
     index, table = library(curves, ratio, n_rows=1600 // ratio)
     place = min(place, 1600 - 2)
     rows = np.arange(-12, 14)
     query = curves[4]((place + rows) * HOP)
-    heard = np.clip(1 - np.maximum(0, 12 - np.minimum(rows + 12, 13 - rows)) / 24, 0, 1)
+    coverage = np.clip(1 - np.maximum(0, 12 - np.minimum(rows + 12, 13 - rows)) / 24, 0, 1)
     rng = np.random.default_rng(place)
-    query += (1 - heard[:, None]) * unit_rows(rng, 26, query.shape[1])
+    query += (1 - coverage[:, None]) * unit_rows(rng, 26, query.shape[1])
     query /= np.linalg.norm(query, axis=1, keepdims=True)
     best, second = search_aligned(
-        query.astype(np.float32), index, table, query_hop_s=HOP, ratio=ratio, beyond=12
+        query.astype(np.float32), index, table, query_hop_s=HOP, ratio=ratio, margin_rows=12
     )[:2]
     assert best.track == 4
     assert best.start_s == pytest.approx(place * HOP, abs=HOP)

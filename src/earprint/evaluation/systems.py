@@ -24,7 +24,7 @@ from earprint.index import ExactIndex, IndexName
 from earprint.library.compatibility import storage_of
 from earprint.library.identify import threshold_of
 from earprint.library.view import build_view
-from earprint.matching import AGREEMENT, Method, leads, search
+from earprint.matching import MIN_VOTE_SHARE, Method, leads, search
 from earprint.matching.candidates import HITS_PER_ROW
 from earprint.matching.paper import HITS_PER_SEGMENT
 from earprint.quantization.storage import StorageName
@@ -156,7 +156,7 @@ class Reader:
         asked = self._encode([audio for _, audio in questions])
         index = self._view.index(self._storage, self.system.index)
         ratio = round(self._encoder.reference_hop_s / self._encoder.query_hop_s)
-        sounds = cohort_of(self._encoder)
+        cohort = cohort_of(self._encoder)
         paper = self._method == "paper"
         if index is not None:
             on_grid = [one.vectors[one.margin_rows if paper else 0 :: ratio if paper else 1] for one in asked]
@@ -170,9 +170,11 @@ class Reader:
                 alignments = []
             else:
                 alignments = search(
-                    one, index, self._view.table, ratio=ratio, method=self._method, sounds=sounds
+                    one, index, self._view.table, ratio=ratio, method=self._method, cohort=cohort
                 )
-            threshold = AGREEMENT if paper else threshold_of(self._encoder, self._storage, one.duration_s)
+            threshold = (
+                MIN_VOTE_SHARE if paper else threshold_of(self._encoder, self._storage, one.duration_s)
+            )
             tracks = [self._view.tracks[alignment.track].id for alignment in alignments[:TOP]]
             right = bool(tracks) and tracks[0] == self._expected.get(query.path)
             score = alignments[0].score if alignments else 0.0
