@@ -74,7 +74,7 @@ def test_ties_of_starts_go_to_the_earlier():
     assert answer.score == 0.5
 
 
-def test_silent_rows_keep_their_place_and_have_no_say():
+def test_silent_rows_keep_their_position_and_do_not_vote():
     (answer,) = ask([[5], [77], [7], [8]], silent=[1])
     assert (answer.track, answer.start_s, answer.score) == (0, pytest.approx(0.5), 1.0)
     assert ask([[5], [6]], silent=[0, 1]) == []

@@ -1,4 +1,4 @@
-"""Queries that run faster or slower than the recording."""
+"""Queries that are played faster or slower than the recording."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_speed_and_start_are_found(ratio, rate):
     assert best.score > second.score + 0.2
 
 
-def test_the_recordings_own_speed_is_kept_where_it_fits():
+def test_speed_1_is_kept_if_it_fits():
     curves = [Curve(seed) for seed in range(4)]
     index, table = library(curves, 2)
     for seed in range(20):
@@ -38,7 +38,7 @@ def test_the_recordings_own_speed_is_kept_where_it_fits():
 
 
 @pytest.mark.parametrize("seconds", [1.0, tempo.MAX_QUERY_S + 1])
-def test_short_and_long_queries_are_left_alone(seconds, monkeypatch):
+def test_other_speeds_are_not_tried_for_short_and_long_queries(seconds, monkeypatch):
     def never(*_args):
         raise AssertionError
 
@@ -49,7 +49,7 @@ def test_short_and_long_queries_are_left_alone(seconds, monkeypatch):
     assert (best.track, best.speed) == (1, 1.0)
 
 
-def test_a_query_that_hangs_over_the_end_of_a_track():
+def test_a_faster_query_that_ends_after_the_track():
     curves = [Curve(seed) for seed in range(3)]
     index, table = library(curves, 2, n_rows=300)
     query = played(curves[2], 540, 5.0, 1.03)
@@ -60,7 +60,7 @@ def test_a_query_that_hangs_over_the_end_of_a_track():
 
 
 def slow_score(query, stored, offset, rate, ratio, margin_rows, hop_s):
-    """The definition, row by row; -1 where too little is inside."""
+    """Compute the similarity from its definition, row by row; -1 if too little is inside."""
     weights = [slow_weight(i, len(query), margin_rows, hop_s) * row.any() for i, row in enumerate(query)]
     interior = [w > (1 - 1e-9 if max(weights) > 1 - 1e-9 else 0) for w in weights]
     enters, leaves = round(-offset / rate), round((len(stored) * ratio - offset) / rate)
@@ -78,17 +78,20 @@ def slow_score(query, stored, offset, rate, ratio, margin_rows, hop_s):
 
 @settings(max_examples=100, deadline=None)
 @given(**CASES)
-def test_the_best_speed_is_found_by_the_definition(n, sizes, ratio, grid, seed, draw):
+def test_the_best_speed_follows_from_the_definition(n, sizes, ratio, grid, seed, draw):
     margin_rows, hop_s = grid
-    query, parts, index, table, split = small_case(8 * n, sizes, ratio, margin_rows, hop_s, seed)
+    query, parts, index, table, rows_of_query = small_case(8 * n, sizes, ratio, margin_rows, hop_s, seed)
     track = draw.draw(st.integers(0, len(sizes) - 1))
     offset = draw.draw(st.integers(-2 * len(query), 2 * sizes[track] * ratio)) / 2 + 0.013
-    # Each of two tracks is searched by itself, also where their rows lie side by side.
+    # Two tracks do not affect each other, even if their rows are adjacent.
     other = draw.draw(st.integers(0, len(sizes) - 1))
     first, found = tempo.find_playback_speeds(
-        split, index, table, np.array([other, track]), np.array([3.017, offset])
+        rows_of_query, index, table, np.array([other, track]), np.array([3.017, offset])
     )
-    assert first == tempo.find_playback_speeds(split, index, table, np.array([other]), np.array([3.017]))[0]
+    assert (
+        first
+        == tempo.find_playback_speeds(rows_of_query, index, table, np.array([other]), np.array([3.017]))[0]
+    )
 
     def score(start, rate):
         return slow_score(query, parts[track], start, rate, ratio, margin_rows, hop_s)

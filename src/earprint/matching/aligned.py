@@ -16,9 +16,9 @@ where ``o + i`` is divisible by ``ratio``.
    rows varies more by chance. See `earprint.matching.scoring`.
 4. Refine the offset. The best candidate of each track moves by single hops while its mean cosine grows. A
    parabola through the mean cosines at the offset and at its two neighbours gives the fraction of a hop.
-5. Stop early if possible. If the index limits the rows that are searched, a third of them is searched first.
-   If steps 2 to 4 then find a confident alignment, the other rows are not searched. Else their votes are
-   added and steps 2 to 4 are repeated.
+5. Stop early if possible. An index may limit the number of query rows to search. If so, a third of them is
+   searched first, and the others only if steps 2 to 4 give no confident alignment. Their votes are added, and
+   steps 2 to 4 are repeated.
 6. Compare all offsets of the best track. A track that repeats itself has many similar offsets, and the votes
    may miss the right one. So the best offsets of the whole track become candidates too, and steps 3 and 4 are
    repeated with them.
@@ -142,8 +142,7 @@ def search_aligned(
 def _search_in_rounds(
     queries: NDArray[np.float32], query: QueryRows, index: Index, table: TrackTable, level: float
 ) -> _BestAlignments:
-    """Search, vote and score in one or two rounds; stop after the first if its best alignment is
-    confident."""
+    """Search, vote and score in one or two rounds. A confident alignment ends the search."""
     votes = Votes.empty()
     found = _BestAlignments(np.empty(0, np.int64), np.empty(0), np.empty(0))
     rounds = search_rounds(query.weights, index.max_query_rows)
@@ -192,8 +191,10 @@ def _refine(
     offsets: NDArray[np.int64],
     similarities: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Move offsets to the nearest maximum; return them, with fractions of a hop, and the similarities
-    there."""
+    """Move offsets to the nearest maximum of the mean cosine.
+
+    Returns the new offsets, with fractions of a hop, and the similarities at the whole offsets.
+    """
     offsets, similarities = offsets.copy(), similarities.copy()
     around = np.empty((len(which), 3))
     moving = np.arange(len(which))

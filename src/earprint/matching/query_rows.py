@@ -20,6 +20,9 @@ COVERAGE_POWER = 4.0
 """A row whose window lies within the query to a share c has weight c to this power. Chosen on validation
 data."""
 
+MIN_SHARE_INSIDE = 0.5
+"""Smallest share of a query that must lie inside the track."""
+
 
 def row_weights(queries: NDArray[np.float32], query_hop_s: float, margin_rows: int) -> NDArray[np.float64]:
     """Return the weight of each query row: 0 if silent, 1 if its window lies within the query, else less.
@@ -101,6 +104,23 @@ class QueryRows:
             cumulative_weight=np.concatenate(([0.0], np.cumsum(weights[order]))),
             cumulative_interior=np.concatenate(([0], np.cumsum(interior))),
         )
+
+    def share_inside(self, enters: NDArray[np.int64], leaves: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the share of the interior rows that is inside the track.
+
+        Parameters
+        ----------
+        enters, leaves : ndarray of int64, shape (m,)
+            Query rows ``enters`` to ``leaves`` (exclusive) are inside.
+
+        Returns
+        -------
+        ndarray of float64, shape (m,)
+            0 if it is below `MIN_SHARE_INSIDE`.
+        """
+        inside = self.cumulative_interior[leaves] - self.cumulative_interior[enters]
+        share = inside / max(1, self.cumulative_interior[-1])
+        return np.where(share >= MIN_SHARE_INSIDE, share, 0.0)
 
 
 def peak_of_parabola(before: float, centre: float, after: float) -> float:

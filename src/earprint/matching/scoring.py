@@ -123,16 +123,15 @@ def alignment_similarities(
     n_query, n_rows = len(query.weights), spans.n_rows[which]
     enters = np.clip(-offsets, 0, n_query)
     leaves = np.clip(n_rows * query.ratio - offsets, enters, n_query)
-    inside = query.cumulative_interior[leaves] - query.cumulative_interior[enters]
-    interior = query.cumulative_interior[-1]
+    share = query.share_inside(enters, leaves)
     diagonals = _Diagonals.at(query, spans, which, offsets, offsets, offsets)
-    scored = (diagonals.weight > 0) & (inside > 0) & (2 * inside >= interior)
+    scored = (diagonals.weight > 0) & (share > 0)
     out = np.full(len(offsets), np.nan)
     if not scored.any():
         return out
     diagonals = diagonals.select(scored)
     mean_cosine = diagonals.inner_products(query, spans) / diagonals.weight
-    out[scored] = mean_cosine * np.sqrt(inside[scored] / interior)
+    out[scored] = mean_cosine * np.sqrt(share[scored])
     return out
 
 
@@ -200,8 +199,10 @@ class _Diagonals:
         lowest: NDArray[np.int64],
         highest: NDArray[np.int64],
     ) -> "_Diagonals":
-        """Return the diagonals at offsets, limited to query rows inside the track at ``lowest`` and
-        ``highest``."""
+        """Return the diagonals at offsets.
+
+        They hold only the query rows that are inside the track at the offsets ``lowest`` and ``highest`` too.
+        """
         phase = -offsets % query.ratio
         first = query.phase_start[phase]
         size = query.phase_start[phase + 1] - first

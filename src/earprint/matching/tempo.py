@@ -160,8 +160,7 @@ class _SimilarityMatrix:
         total = np.where(paired, self.products[np.arange(w), nearest], 0.0).sum(axis=1, dtype=np.float64)
         ends = np.rint(np.concatenate((-offsets, self.track_hops - offsets), axis=1) / speeds)
         enters, leaves = np.clip(ends, 0, n).astype(np.int64).T
-        inside = query.cumulative_interior[leaves] - query.cumulative_interior[enters]
-        interior = query.cumulative_interior[-1]
-        scored = (weight > 0) & (inside > 0) & (2 * inside >= interior)
+        share = query.share_inside(enters, leaves)
+        scored = (weight > 0) & (share > 0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(scored, total / weight * np.sqrt(inside / interior), -1.0)
+            return np.where(scored, total / weight * np.sqrt(share), -1.0)
