@@ -126,7 +126,7 @@ def ask(
         rows = np.concatenate([made.vectors for _, made in some])
         known = PrefetchedIndex(index, rows[rows.any(axis=1)], HITS_PER_ROW)
         for query, made in some:
-            found = search(made, known, owners, ratio=ratio, sounds=cohort)
+            found = search(made, known, owners, ratio=ratio, cohort=cohort)
             yield bool(found) and paths[found[0].track] == query.path, found[0].score if found else 0.0
 
 

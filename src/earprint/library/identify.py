@@ -17,7 +17,7 @@ from earprint.index import Index, IndexChoice
 from earprint.library.compatibility import LibraryModel
 from earprint.library.results import Identification, Match
 from earprint.library.view import ViewCache
-from earprint.matching import AGREEMENT, Method, leads, search
+from earprint.matching import MIN_VOTE_SHARE, Method, leads, search
 from earprint.parallel.blas_threads import one_thread_for_products
 from earprint.quantization.storage import CompactStorage, Storage
 
@@ -88,11 +88,11 @@ def identify(
     alignments = []
     if searched is not None:
         ratio = round(encoder.reference_hop_s / encoder.query_hop_s)
-        sounds = cohort_of(encoder)
-        alignments = search(query, searched, view.table, ratio=ratio, method=method, sounds=sounds)
+        cohort = cohort_of(encoder)
+        alignments = search(query, searched, view.table, ratio=ratio, method=method, cohort=cohort)
     if threshold is None:
         paper = method == "paper"
-        threshold = AGREEMENT if paper else threshold_of(encoder, storage, query.duration_s)
+        threshold = MIN_VOTE_SHARE if paper else threshold_of(encoder, storage, query.duration_s)
     candidates = [
         Match(
             track=view.tracks[alignment.track],
