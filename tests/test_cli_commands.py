@@ -468,12 +468,14 @@ def test_a_closed_stdin(world):
 
 
 @posix_only
+@pytest.mark.slow
 def test_a_closed_stdout_and_stderr(world):
     assert shell("earprint list >&- 2>&-", world).returncode == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("arguments", ["list --json", "--help"])
+@pytest.mark.slow
 def test_a_full_disk_under_stdout(world, arguments):
     result = shell(f"earprint {arguments} > /dev/full", world)
     assert result.returncode == 2

@@ -59,6 +59,7 @@ def evaluate(*arguments):
     return CliRunner().invoke(app, ["evaluate", "--jobs", "1", *map(str, arguments)], prog_name="earprint")
 
 
+@pytest.mark.slow
 def test_end_to_end(world, tmp_path):
     out = tmp_path / "out"
     result = evaluate(

@@ -149,6 +149,7 @@ def test_rooms_are_counted_together_and_by_reverberation_time():
     ]
 
 
+@pytest.mark.slow
 def test_report(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["/somewhere/earprint", "evaluate", "--references", "my music"])
     settings = {**SETTINGS, **circumstances()}

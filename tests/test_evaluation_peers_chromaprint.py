@@ -217,6 +217,7 @@ def test_excerpts_are_found_and_placed_to_the_item(fpcalc, melodies, tmp_path):
 
 
 @pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.slow
 def test_several_files_go_to_each_run(fpcalc, melodies, tmp_path, monkeypatch, cores):
     monkeypatch.setattr(chromaprint, "FILES_PER_RUN", 2)
     peer = parse_peer(f"chromaprint={fpcalc}", cores=cores)(tmp_path / "work")

@@ -178,6 +178,7 @@ def test_models_of_one_name_are_told_apart(tmp_path, monkeypatch):
     assert make_systems(["y"], tmp_path)[0].library == tmp_path  # it is one already
 
 
+@pytest.mark.slow
 def test_workers_answer_as_one_process_does(music, tmp_path, monkeypatch):
     """With the real model: workers are other processes, which know nothing of stand-ins."""
     with Library(tmp_path / "library") as library:
