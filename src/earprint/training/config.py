@@ -1,17 +1,32 @@
-"""What a training run is made of, and the values each network is best trained with here."""
+"""The configuration of a training run, and the values that each network is best trained with."""
 
-from dataclasses import dataclass, field
-from typing import Any
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 from earprint.constants import FINGERPRINT_DIM
 from earprint.errors import TrainingError
-from earprint.training.distortions import PAPER_DISTORTIONS, Distortions
+from earprint.training.augmentation import Augmentations, paper_augmentations
+from earprint.training.legacy_settings import read_flat
 from earprint.training.networks import RUN_ONCE
+from earprint.training.settings import Limits, check_settings
+
+LIMITS: Final[Limits] = {
+    "dim": (1, math.inf), "max_minutes": (0, math.inf), "max_steps": (1, math.inf),
+    "audio_per_step_s": (0.1, math.inf), "lengths_s": (0.1, 60), "clips_per_track": (1, math.inf),
+    "chunk": (0, math.inf), "temperature": (1e-3, 10), "margin": (0, 4), "learning_rate": (0, 1),
+    "weight_decay": (0, 1), "warmup_steps": (0, math.inf), "ema_decay": (0, 1), "frozen_norm_share": (0, 1),
+    "validation_percent": (0, 99), "validate_every_minutes": (0, math.inf),
+    "validation_queries": (1, math.inf), "seed": (0, 2**63 - 1), "threads": (0, math.inf),
+    "pieces": (0, math.inf), "bank": (0, math.inf), "alignment": (0, math.inf), "min_clip_power": (0, 1),
+}  # fmt: skip
+"""Smallest and largest allowed values of the fields of `TrainConfig`."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The settings of a run; written beside its checkpoint.
+    """The settings of a run; written beside its checkpoint as ``config.toml``.
 
     Attributes
     ----------
@@ -23,18 +38,21 @@ class TrainConfig:
         For ``dense`` networks: rows before and after a query whose windows reach beyond it and are trained
         too, one each 40 ms; at most 12, half a window.
     max_minutes : float or None
-        Training time over all resumed runs together, in minutes; also the length of the schedule. None for
-        no limit.
+        Training time of all resumed runs together, in minutes; also the length of the schedule. None is no
+        limit.
     max_steps : int or None
-        Stop after so many steps. With both limits, the nearer one counts.
+        Number of steps; also the length of the schedule. With both limits, the nearer one counts.
     audio_per_step_s : float
         Distorted audio in a batch, in seconds; a batch holds fewer clips when they are longer.
     lengths_s : tuple of float
-        Lengths of the distorted clips, one drawn per step.
+        Lengths of the distorted clips in seconds, one drawn per step.
     clips_per_track : int
-        Clips at distinct places of one track in a batch, as far as the track has room for them.
+        Clips at distinct positions of one track in a batch, fewer if the track is too short.
+    min_clip_power : float
+        Mean square, of full scale, that the music of a clip should have.
     chunk : int
-        Clips that pass through the network at a time, see `earprint.training.grad_cache`; 0 for the whole batch.
+        Clips that pass through the network at a time, see `earprint.training.grad_cache`; 0 is the whole
+        batch.
     loss : str
         A key of `earprint.training.losses.LOSSES`.
     temperature : float
@@ -42,8 +60,9 @@ class TrainConfig:
     margin : float
         Of the triplet loss, in squared distance.
     learning_rate, weight_decay : float
-        AdamW's; the rate is the highest of the schedule.
+        Of AdamW. The rate is the highest of the schedule.
     warmup_steps : int
+        Steps over which the learning rate rises from 0.
     ema_decay : float
         Of the averaged weights, per step.
     frozen_norm_share : float
@@ -51,11 +70,13 @@ class TrainConfig:
     validation_percent : int
         Share of groups (sources) held out of music, noise and rooms.
     validate_every_minutes : float
+        Training time between two validations, in minutes.
     validation_queries : int
-        Of each condition.
+        Queries of each condition in a validation.
     seed : int
+        Of the first weights and of everything random.
     threads : int
-        CPU threads, 0 for torch's choice.
+        CPU threads; 0 is torch's choice.
     pieces : int
         For ``dense`` networks: bytes of the codes that references are compared as, see
         `earprint.training.pq_straight_through`; 0 to compare them as they are.
@@ -63,7 +84,7 @@ class TrainConfig:
         Reference rows of earlier steps that queries are told from too, see `earprint.training.memory_bank`; 0 for none.
     alignment : float
         For ``dense`` networks: weight of the loss over whole queries, see `earprint.training.alignment_loss`.
-    distortions : Distortions
+    augmentation : Augmentations
         What happens to the queries.
     """
 
@@ -75,6 +96,7 @@ class TrainConfig:
     audio_per_step_s: float = 120.0
     lengths_s: tuple[float, ...] = (1.0, 1.4, 2.0, 3.0)
     clips_per_track: int = 1
+    min_clip_power: float = 1e-6
     chunk: int = 0
     loss: str = "nt-xent"
     temperature: float = 0.07
@@ -92,9 +114,10 @@ class TrainConfig:
     pieces: int = 0
     bank: int = 0
     alignment: float = 0.0
-    distortions: Distortions = field(default_factory=Distortions)
+    augmentation: Augmentations = field(default_factory=Augmentations)
 
     def __post_init__(self) -> None:
+        check_settings(self, LIMITS)
         if self.max_minutes is None and self.max_steps is None:
             raise TrainingError("a run without an end; give --max-minutes or --max-steps")
         if not 0 <= self.pieces <= self.dim:
@@ -108,16 +131,34 @@ class TrainConfig:
                 "leave it out"
             )
 
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as plain values; those of augmentations by name under ``augmentation``."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "augmentation": self.augmentation.to_dict()}
+
+
+def augmentations_of(config: Mapping[str, Any]) -> tuple[Augmentations, float]:
+    """Augmentations, and the smallest mean square of a clip, of a run's configuration as plain values.
+
+    Configurations of older versions of earprint hold them as one flat table ``distortions``.
+    """
+    if "augmentation" not in config:
+        return read_flat(config.get("distortions", {}))
+    augmentations = Augmentations().disabled().updated_from(config["augmentation"])
+    return augmentations, config.get("min_clip_power", TrainConfig.min_clip_power)
+
 
 def default_config(network: str, **changes: Any) -> TrainConfig:
-    """The configuration a network is best trained with here, with some fields changed."""
+    """The configuration that a network is best trained with, with some fields changed."""
     if network in RUN_ONCE:
         changes = {"query_beyond_steps": 12, "temperature": 0.05, "frozen_norm_share": 0.3, **changes}
-        if network == "dense-distilled":  # its student is to know clean audio too
-            changes = {"distortions": Distortions(snr_db=(-4.0, 40.0)), **changes}
+        if network == "dense-distilled":  # the student also learns from clean audio
+            augmentation = Augmentations().updated(noise={"snr_db": (-4.0, 40.0)})
+            changes = {"augmentation": augmentation, **changes}
     else:
         # The paper: single segments, temperature 0.1, its own distortions; the released runs: Adam at 1e-4.
         paper = {"lengths_s": (1.0,), "temperature": 0.1, "learning_rate": 5e-4,
-                 "warmup_steps": 100, "ema_decay": 0.99, "distortions": PAPER_DISTORTIONS}  # fmt: skip
+                 "warmup_steps": 100, "ema_decay": 0.99, "min_clip_power": 1e-4,
+                 "augmentation": paper_augmentations()}  # fmt: skip
         changes = {**paper, **changes}
     return TrainConfig(network=network, **changes)

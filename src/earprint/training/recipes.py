@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from earprint.constants import FINGERPRINT_DIM, FRAME_HOP, FRAME_RATE, SAMPLE_RATE, SEGMENT_FRAMES
 from earprint.errors import TrainingError
 from earprint.features import DENSE_FRONT_END, PAPER_FRONT_END
-from earprint.training import augment
 from earprint.training.front_end import TorchFrontEnd, normalise_batch
 from earprint.training.losses import Loss
 from earprint.training.networks import RUN_ONCE, AttentionNetwork, build_network
@@ -23,6 +22,9 @@ SPARSE_FROM_S = 1.2
 """Clips of this length and more have only every second position compared: neighbours tell little more."""
 
 
+LogMelAugment = Callable[[Tensor], Tensor]
+"""Changes log-mel spectrograms, shape (batch, frames, bands)."""
+
 MAX_BEYOND_STEPS = HEAD_STEPS // 2
 """Rows beyond either end of a query that can be trained: the farthest has heard half its window."""
 
@@ -35,7 +37,7 @@ class Recipe:
     ----------
     network : nn.Module
     features : callable
-        (batch, n) audio to the network's input; second argument the bands to mask, or None.
+        (batch, n) audio to the network's input; second argument an augmentation of the log-mel, or None.
     inputs : callable
         A `Batch` to the network's inputs of the clean and of the distorted side.
     positions : callable
@@ -51,7 +53,7 @@ class Recipe:
     """
 
     network: nn.Module
-    features: Callable[[Tensor, tuple[Tensor, Tensor] | None], Tensor]
+    features: Callable[[Tensor, LogMelAugment | None], Tensor]
     inputs: Callable[[Batch], tuple[Tensor, Tensor]]
     positions: Callable[[float], int]
     weights: Callable[[int], Tensor]
@@ -96,16 +98,16 @@ def heard_share(rows: int, beyond: int) -> Tensor:
 def _dense_recipe(network: nn.Module, beyond: int) -> Recipe:
     front_end = TorchFrontEnd(DENSE_FRONT_END)
 
-    def features(audio: Tensor, mask: tuple[Tensor, Tensor] | None, more_frames: int = 0) -> Tensor:
+    def features(audio: Tensor, augment: LogMelAugment | None, more_frames: int = 0) -> Tensor:
         log_mel: Tensor = front_end.to(audio.device)(audio)
-        if mask is not None:
-            log_mel = augment.mask_bands(log_mel, *mask)
+        if augment is not None:
+            log_mel = augment(log_mel)
         padding = (0, 0, CONTEXT_LEFT + more_frames, CONTEXT_RIGHT + more_frames)
         return nn.functional.pad(normalise_batch(log_mel), padding)
 
     def inputs(batch: Batch) -> tuple[Tensor, Tensor]:
-        mask = (batch.mask_first, batch.mask_width)
-        return features(batch.clean, None), features(batch.distorted, mask, beyond * STEP_FRAMES)
+        distorted = features(batch.distorted, batch.augment_log_mel, beyond * STEP_FRAMES)
+        return features(batch.clean, None), distorted
 
     def stride(length_s: float) -> int:
         return 1 if length_s < SPARSE_FROM_S and not beyond else 2
@@ -131,10 +133,10 @@ def _segment_recipe(network: nn.Module) -> Recipe:
     samples = SEGMENT_FRAMES * FRAME_HOP
     context = round(CONTEXT_S * SAMPLE_RATE)
 
-    def features(audio: Tensor, mask: tuple[Tensor, Tensor] | None) -> Tensor:
+    def features(audio: Tensor, augment: LogMelAugment | None) -> Tensor:
         log_mel: Tensor = front_end.to(audio.device)(audio)
-        if mask is not None:
-            log_mel = augment.mask_bands(log_mel, *mask)
+        if augment is not None:
+            log_mel = augment(log_mel)
         return DECIBELS_PER_NEPER * log_mel
 
     def inputs(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -143,7 +145,7 @@ def _segment_recipe(network: nn.Module) -> Recipe:
         clean = batch.clean[:, context : context + samples]
         distorted = batch.distorted[:, :samples]
         distorted = distorted / distorted.abs().amax(dim=1, keepdim=True).clamp_min(1e-9)
-        return features(clean, None), features(distorted, (batch.mask_first, batch.mask_width))
+        return features(clean, None), features(distorted, batch.augment_log_mel)
 
     def loss(distorted: Tensor, clean: Tensor, length_s: float, criterion: Loss) -> Tensor:
         return criterion(distorted[:, None], clean[:, None], 0, 1, None)
