@@ -26,7 +26,16 @@ def write_float_wav(path: str | PathLike[str], samples: NDArray[np.float32]) -> 
     data = np.ascontiguousarray(samples, "<f4").tobytes()
     ieee_float, channels, width = 3, 1, 4
     format_chunk = struct.pack(
-        "<4sIHHIIHHH", b"fmt ", 18, ieee_float, channels, SAMPLE_RATE, SAMPLE_RATE * width, width, 8 * width, 0
+        "<4sIHHIIHHH",
+        b"fmt ",
+        18,
+        ieee_float,
+        channels,
+        SAMPLE_RATE,
+        SAMPLE_RATE * width,
+        width,
+        8 * width,
+        0,
     )
     fact_chunk = struct.pack("<4sII", b"fact", 4, len(samples))
     data_header = struct.pack("<4sI", b"data", len(data))

@@ -85,7 +85,9 @@ class Over(StrEnum):
 
 @train_app.command("curves", help=CURVES_HELP)
 def curves(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, running or finished.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, running or finished.")
+    ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Picture to write; .png, .svg or .pdf.")],
     over: Annotated[Over, typer.Option(help="Horizontal axis.")] = Over.step,
 ) -> None:
@@ -99,9 +101,7 @@ def curves(
 @train_app.command("export", help=EXPORT_HELP)
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The .onnx file to write.")
-    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .onnx file to write.")],
     name: Annotated[
         str | None,
         typer.Option(
@@ -153,7 +153,9 @@ def held_out(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make.")],
     percent: Annotated[
         int,
-        typer.Option(metavar="PERCENT", min=0, max=100, help="Percentage of sources held out, as in training."),
+        typer.Option(
+            metavar="PERCENT", min=0, max=100, help="Percentage of sources held out, as in training."
+        ),
     ] = 8,
 ) -> None:
     """Write the held-out part of a store as files."""

@@ -34,11 +34,15 @@ def calls(
     ] = 3.6,
     validation_percent: Annotated[
         int,
-        typer.Option(metavar="PERCENT", min=0, max=99, help="Percentage of sources held out, as in training."),
+        typer.Option(
+            metavar="PERCENT", min=0, max=99, help="Percentage of sources held out, as in training."
+        ),
     ] = 8,
     jobs: Annotated[
         int,
-        typer.Option(metavar="N", min=0, help="Processes; 0 is one for each core. The result does not depend on it."),
+        typer.Option(
+            metavar="N", min=0, help="Processes; 0 is one for each core. The result does not depend on it."
+        ),
     ] = 0,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything random.")] = 1,
 ) -> None:

@@ -101,9 +101,7 @@ def fit(
     ] = None,
     max_steps: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=1, help="Number of steps; with --max-minutes the nearer limit counts."
-        ),
+        typer.Option(metavar="N", min=1, help="Number of steps; with --max-minutes the nearer limit counts."),
     ] = None,
     audio_per_step: Annotated[
         float,

@@ -257,7 +257,8 @@ class CodecQueryRenderer:
         return np.zeros(len(at), np.float32)
 
     def _response(
-        self, sampler: HierarchicalSampler, longest: int, rng: np.random.Generator) -> NDArray[np.complex64]:
+        self, sampler: HierarchicalSampler, longest: int, rng: np.random.Generator
+    ) -> NDArray[np.complex64]:
         item = self.rooms.items[int(sampler.draw(rng, 1)[0])]
         return self._spectrum(_cut(self.rooms, item, 0, min(item.length, longest)))
 

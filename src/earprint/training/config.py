@@ -31,12 +31,12 @@ class TrainConfig:
     Attributes
     ----------
     network : str
-        A key of `earprint.training.networks.NETWORKS`.
+        Name of the network; `earprint train fit --help` describes them.
     dim : int
         Components of a fingerprint.
     query_beyond_steps : int
-        For ``dense`` networks: rows before and after a query whose windows reach beyond it and are trained
-        too, one each 40 ms; at most 12, half a window.
+        For ``dense`` networks: additional rows (40 ms each) before and after a query whose windows lie partly
+        outside it; at most 12, half a window.
     max_minutes : float or None
         Training time of all resumed runs together, in minutes; also the length of the schedule. None is no
         limit.
@@ -54,34 +54,34 @@ class TrainConfig:
         Clips that pass through the network at a time, see `earprint.training.grad_cache`; 0 is the whole
         batch.
     loss : str
-        A key of `earprint.training.losses.LOSSES`.
+        ``nt-xent`` or ``triplet``.
     temperature : float
-        Of NT-Xent.
+        Temperature of NT-Xent; lower gives hard negatives more weight.
     margin : float
-        Of the triplet loss, in squared distance.
+        Margin of the triplet loss, in squared distance.
     learning_rate, weight_decay : float
-        Of AdamW. The rate is the highest of the schedule.
+        Settings of AdamW; the learning rate is the highest of the schedule.
     warmup_steps : int
         Steps over which the learning rate rises from 0.
     ema_decay : float
-        Of the averaged weights, per step.
+        Decay of the averaged weights per step.
     frozen_norm_share : float
-        Last share of the run in which batch norms keep their running statistics.
+        Last share of the run, in which batch norms keep their running statistics.
     validation_percent : int
-        Share of groups (sources) held out of music, noise and rooms.
+        Percentage of the sources of music, noise and rooms that are held out.
     validate_every_minutes : float
         Training time between two validations, in minutes.
     validation_queries : int
         Queries of each condition in a validation.
     seed : int
-        Of the first weights and of everything random.
+        Seed of the first weights and of everything random.
     threads : int
         CPU threads; 0 is torch's choice.
     pieces : int
-        For ``dense`` networks: bytes of the codes that references are compared as, see
-        `earprint.training.pq_straight_through`; 0 to compare them as they are.
+        For ``dense`` networks: bytes per reference after product quantisation in the loss, see
+        `earprint.training.pq_straight_through`; 0 is without quantisation.
     bank : int
-        Reference rows of earlier steps that queries are told from too, see `earprint.training.memory_bank`; 0 for none.
+        Size of the memory bank of negatives in rows, see `earprint.training.memory_bank`; 0 is none.
     alignment : float
         For ``dense`` networks: weight of the loss over whole queries, see `earprint.training.alignment_loss`.
     augmentation : Augmentations

@@ -21,18 +21,19 @@ def read_flat(flat: Mapping[str, Any]) -> tuple[Augmentations, float]:
     """Augmentations, and the smallest mean square of a clip, from flat settings."""
     old = {**OLD_DEFAULTS, **flat}
     room = old["measured"] + old["simulated"]
-    around_one = {name: (1 - old[name], 1 + old[name]) for name in old if name.endswith("pace_range")}
+    ranges = ("speed_range", "pace_range", "noise_pace_range", "room_pace_range")
+    rates = {name: (round(1 - old[name], 9), round(1 + old[name], 9)) for name in ranges}
     augmentations = Augmentations().disabled().updated(
         shift={"probability": 1.0, "offset_s": _both_ways(old["shift_s"])},
         codec_query={"probability": old["call"]},
-        playback_rate={"probability": old["pace"], "rate": around_one["pace_range"]},
-        query_speed={"probability": old["speed"], "rate": (1 - old["speed_range"], 1 + old["speed_range"])},
+        playback_rate={"probability": old["pace"], "rate": rates["pace_range"]},
+        query_speed={"probability": old["speed"], "rate": rates["speed_range"]},
         codec_twin={"probability": old["codec"]},
         background_music={"probability": old["medley"], "gain_db": (-old["medley_db"], 0.0)},
         room={
             "probability": min(1.0, room),
             "simulated_share": old["simulated"] / room if room else 0.5,
-            "scale_probability": old["room_pace"], "scale_rate": around_one["room_pace_range"],
+            "scale_probability": old["room_pace"], "scale_rate": rates["room_pace_range"],
             "decay_probability": old["room_shape"], "decay_db_per_s": tuple(old["room_decay_db"]),
             "tail_probability": old["room_shape"], "tail_db": _both_ways(old["room_tail_db"]),
         },
@@ -44,7 +45,7 @@ def read_flat(flat: Mapping[str, Any]) -> tuple[Augmentations, float]:
         noise={
             "probability": 1.0, "probability_with_response": old["noise_with_response"],
             "snr_db": tuple(old["snr_db"]), "second_probability": old["second_noise"],
-            "rate_probability": old["noise_pace"], "rate": around_one["noise_pace_range"],
+            "rate_probability": old["noise_pace"], "rate": rates["noise_pace_range"],
         },
         clipping={"probability": old["clip"]},
         level={"probability": 1.0, "gain_db": tuple(old["gain_db"])},

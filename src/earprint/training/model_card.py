@@ -46,7 +46,10 @@ def model_card(card: Mapping[str, Any]) -> str:
         "## Thresholds\n\nLowest score of a match, by length of the query.",
         _table(("Length", "Score"), thresholds.items()),
         "## Data\n\nItems of the training store. Held-out items were only validated with.",
-        _table(("Kind", "Items", "Held out"), ((k, v["items"], v["held_out"]) for k, v in training["store"].items())),
+        _table(
+            ("Kind", "Items", "Held out"),
+            ((k, v["items"], v["held_out"]) for k, v in training["store"].items()),
+        ),
     ]
     if training["validation"]:
         parts += ["## Last validation", _table(("Measure", "Value"), training["validation"].items())]
@@ -56,13 +59,19 @@ def model_card(card: Mapping[str, Any]) -> str:
 
 def _toml(config: Mapping[str, Any]) -> str:
     """Plain values as TOML; mappings become tables."""
-    lines = [f"{key} = {toml_value(value)}" for key, value in config.items() if not isinstance(value, Mapping)]
+    lines = [
+        f"{key} = {toml_value(value)}" for key, value in config.items() if not isinstance(value, Mapping)
+    ]
     for key, value in config.items():
         if isinstance(value, Mapping):
             nested = any(isinstance(inner, Mapping) for inner in value.values())
             tables = {f"{key}.{name}": inner for name, inner in value.items()} if nested else {key: value}
             for name, table in tables.items():
-                lines += ["", f"[{name}]", *(f"{field} = {toml_value(each)}" for field, each in table.items())]
+                lines += [
+                    "",
+                    f"[{name}]",
+                    *(f"{field} = {toml_value(each)}" for field, each in table.items()),
+                ]
     return "\n".join(lines) + "\n"
 
 

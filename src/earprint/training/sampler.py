@@ -97,8 +97,12 @@ class Sampler:
         *,
         min_power: float = MIN_CLIP_POWER,
     ) -> None:
-        rendered = None if codec_queries is None else DevicePack(codec_queries, device)
-        self.sources = Sources(*(DevicePack(pack, device) for pack in (music, noise, rooms)), rendered)
+        self.sources = Sources(
+            DevicePack(music, device),
+            DevicePack(noise, device),
+            DevicePack(rooms, device),
+            None if codec_queries is None else DevicePack(codec_queries, device),
+        )
         self.device = device
         self.batch_sampler = BatchSampler(self.sources, augmentations, seed, min_power)
 
@@ -150,22 +154,27 @@ class Sampler:
         reader = MusicReader(music, clips, np.arange(len(clips)))
         starts, query_starts, lengths, first = (
             to_device(values, self.device)
-            for values in (music.starts[clips.tracks], clips.query_starts, music.lengths[clips.tracks], clips.first)
+            for values in (
+                music.starts[clips.tracks],
+                clips.query_starts,
+                music.lengths[clips.tracks],
+                clips.first,
+            )
         )
         sides = reader.clean(starts, lengths, first), reader.distorted(query_starts, lengths, first)
         for each in drawn.of(MusicAugmentation):
             rows = self._rows(each)
             changed = each.augmentation.apply(  # type: ignore[attr-defined]
-                *(side[rows] for side in sides), each.tensors(self.device), MusicReader(music, clips, each.rows)
+                *(side[rows] for side in sides),
+                each.tensors(self.device),
+                MusicReader(music, clips, each.rows),
             )
             for side, new in zip(sides, changed, strict=True):
                 side[rows] = new
         return sides
 
     def _distort(self, drawn: BatchParams, past_and_music: Tensor, n: int) -> Tensor:
-        spectrum = Spectrum(
-            past_and_music.shape[1], round(LONGEST_RESPONSE_S * SAMPLE_RATE), self.device
-        )
+        spectrum = Spectrum(past_and_music.shape[1], round(LONGEST_RESPONSE_S * SAMPLE_RATE), self.device)
         music_gains, noise_gains = self._gains(drawn, spectrum)
         audio = spectrum.filtered(past_and_music, music_gains.values, n)
         for each in drawn.of(NoiseAugmentation):
@@ -219,7 +228,9 @@ class Sampler:
         """Apply an augmentation of waveforms or spectrograms to its rows."""
         assert isinstance(drawn.augmentation, WaveformAugmentation | LogMelAugmentation)
         chosen = self._some(values, drawn.rows)
-        return self._replaced(values, drawn.rows, drawn.augmentation.apply(chosen, drawn.tensors(self.device)))
+        return self._replaced(
+            values, drawn.rows, drawn.augmentation.apply(chosen, drawn.tensors(self.device))
+        )
 
     def _rows(self, drawn: DrawnAugmentation) -> Tensor:
         return to_device(drawn.rows, self.device)

@@ -33,7 +33,9 @@ def check_settings(settings: Any, limits: Limits, prefix: str = "") -> None:
         low, high = limits.get(name, (-math.inf, math.inf))
         within = all(low <= each <= high for each in values) if name in limits else True
         if not within or (_is_range(hint) and value[0] > value[1]):
-            raise TrainingError(f"{prefix}{name} = {_shown(value)}: must be {allowed(hint, limits.get(name))}")
+            raise TrainingError(
+                f"{prefix}{name} = {_shown(value)}: must be {allowed(hint, limits.get(name))}"
+            )
 
 
 def read_settings(cls: type, table: Mapping[str, Any], limits: Limits, prefix: str = "") -> dict[str, Any]:

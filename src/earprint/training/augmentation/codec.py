@@ -36,7 +36,8 @@ class CodecTwin(ReadingAugmentation):
     def choose(self, rng: np.random.Generator, clips: Clips) -> Int:
         """Choose among the clips whose recording has a coded copy."""
         rows = super().choose(rng, clips)
-        return rows[clips.sources.music.twins[clips.tracks[rows]] != NONE]
+        twins = clips.sources.music.twins[clips.tracks[rows]]
+        return np.asarray(rows[twins != NONE])
 
     def apply(self, clips: Clips, rows: Int, params: Params) -> None:
         """Read the coded copy."""

@@ -1,5 +1,6 @@
 """Zero-phase filters: band limits, spectral tilt and smooth random frequency responses."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
@@ -102,7 +103,10 @@ class BandLimit(SpectrumAugmentation):
     def draw(self, rng: np.random.Generator, rows: Int, clips: Clips) -> Params:
         """Draw corners and orders."""
         ranges = {"low_hz": self.low_hz, "high_hz": self.high_hz, "order": self.slope_order}
-        return {name: np.exp(rng.uniform(*np.log(ends), len(rows))) for name, ends in ranges.items()}
+        return {
+            name: np.exp(rng.uniform(math.log(ends[0]), math.log(ends[1]), len(rows)))
+            for name, ends in ranges.items()
+        }
 
     def apply(self, spectrum: Spectrum, params: Tensors, sources: Sources) -> Tensor:
         """Return the gains."""

@@ -133,7 +133,9 @@ class Room(SpectrumAugmentation):
     def _shares(self, sources: Sources) -> dict[str, float]:
         """Shares of the categories that the store has."""
         shares = {"room": 1 - self.simulated_share, "simulated": self.simulated_share}
-        return {name: share for name, share in shares.items() if share and len(sources.response_samplers[name])}
+        return {
+            name: share for name, share in shares.items() if share and len(sources.response_samplers[name])
+        }
 
 
 @register("device")
