@@ -61,7 +61,7 @@ def test_bad_files_are_named_and_counted(folders, tmp_path):
     failed = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
     assert len(failed) == 1
     assert "broken.wav" in failed[0]
-    assert result.stderr.splitlines()[-1] == "1 file left out, as named above; mend or remove them"
+    assert result.stderr.splitlines()[-1] == "1 file left out, as named above; repair or remove them"
     good = earprint(*words, "--music", folders / "music" / "artist0__piece.wav", "--rooms", folders / "rooms")
     assert good.exit_code == 0, good.output
     assert good.stderr == ""

@@ -78,14 +78,13 @@ def test_bad_files_are_left_out_and_told(music, tmp_path):
     assert str(music / "broken.mp3") in problems["broken.mp3"]
 
 
-def test_the_same_store_whatever_the_jobs(music, tmp_path, monkeypatch):
-    monkeypatch.setattr("earprint.training.packing.FILES_PER_PROCESS", 1)
+def test_the_same_store_whatever_the_jobs(music, tmp_path):
     (music / "album" / "broken.mp3").write_bytes(b"nothing")
     write_wav(music / "silent.wav", np.zeros(16_000, np.float32))
     told = [[], []]
     one, two = (
         pack_audio(
-            [music, music / "one.wav"], tmp_path / str(jobs), "music", jobs=jobs,
+            [music, music / "one.wav"], tmp_path / str(jobs), "music", jobs=jobs, files_per_process=1,
             on_file=lambda path, why, jobs=jobs: told[jobs - 1].append((path, why)),
         )
         for jobs in (1, 2)
@@ -95,9 +94,10 @@ def test_the_same_store_whatever_the_jobs(music, tmp_path, monkeypatch):
     np.testing.assert_array_equal(one.samples, two.samples)
 
 
-def test_rooms_are_the_same_whatever_the_jobs(music, tmp_path, monkeypatch):
-    monkeypatch.setattr("earprint.training.packing.FILES_PER_PROCESS", 1)
-    one, two = (pack_rooms([music], [], tmp_path / str(jobs), jobs=jobs) for jobs in (1, 2))
+def test_rooms_are_the_same_whatever_the_jobs(music, tmp_path):
+    one, two = (
+        pack_rooms([music], [], tmp_path / str(jobs), jobs=jobs, files_per_process=1) for jobs in (1, 2)
+    )
     assert one.items == two.items
     np.testing.assert_array_equal(one.samples, two.samples)
 

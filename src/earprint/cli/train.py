@@ -37,8 +37,9 @@ Write a run's averaged weights as a model that `--model out.onnx` takes.
 Besides OUT, its description is written as OUT.json (which earprint reads) and as a model card for people,
 OUT.md, with the complete configuration of the run.
 
-Of a run of dense-query, OUT is the model whose fingerprints its queries find: mine.query.onnx, mine.query.json
-and mine.query.md are written beside mine.onnx, and queries use them from then on. Libraries stay as they are.
+Of a run of dense-query, OUT is the model whose fingerprints its queries find: mine.query.onnx,
+mine.query.json and mine.query.md are written beside mine.onnx, and queries use them from then on. Libraries
+stay as they are.
 A run of dense-pair gives both models.
 
 \b
@@ -106,7 +107,8 @@ def export(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The model's name, which libraries store.  [default: dense; for dense-query the name of OUT]",
+            help="The model's name, which libraries store.  "
+            "[default: dense; for dense-query the name of OUT]",
         ),
     ] = None,
     threshold: Annotated[

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 HELP = """\
 Train a network, with checkpoints; give the same command again to resume.
 
-Settings come from the defaults of the network, then from the TOML file of --config, then from the options: the
-last one counts. `earprint train config` prints all settings with their defaults and explanations, those of the
-distortions of queries among them. A file may hold only the lines that differ, such as:
+Settings come from the defaults of the network, then from the TOML file of --config, then from the options;
+the last one counts. `earprint train config` prints all settings with their defaults and explanations, the
+distortions of queries included. A file may hold only the lines that differ, such as:
 
 \b
   max_minutes = 240
@@ -30,14 +30,14 @@ distortions of queries among them. A file may hold only the lines that differ, s
   probability = 0.0
 
 The folder RUN gets config.toml (the complete settings), checkpoint.pt (every 3 minutes and at the end),
-log.csv, validation.jsonl and curves.png (with matplotlib). A finished run also has weights.pt and run.json, which
-are all that `export` needs. An interrupted run (Ctrl-C, a crash) resumes from its checkpoint when the same command
-is given again: batches, learning rates and losses are those of an uninterrupted run. The learning rate falls to
-zero at the limit of minutes or steps, so set the limit before you start. A larger limit on a finished run raises
-the learning rate again.
+log.csv, validation.jsonl and curves.png (with matplotlib). A finished run also has weights.pt and run.json,
+which are all that `export` needs. An interrupted run (Ctrl-C, a crash) resumes from its checkpoint when the
+same command is given again: batches, learning rates and losses are those of an uninterrupted run. The
+learning rate falls to zero at the limit of minutes or steps, so set the limit before you start. A larger
+limit on a finished run raises the learning rate again.
 
-The line of progress shows the loss, segments per second (pairs of 960 ms windows that the loss compares), and the
-share of the time in which the network waited for a batch.
+The line of progress shows the loss, segments per second (pairs of 960 ms windows that the loss compares),
+and the share of the time in which the network waited for a batch.
 
 \b
 Examples:
@@ -82,9 +82,9 @@ def fit(
         Network,
         typer.Option(
             help="dense: fully convolutional, one pass over a track, that of the default model. "
-            "dense-attention: the same with attention over bands and steps. dense-distilled: dense, taught by "
-            "the query network of the pair in --start-from. dense-query: a larger network for queries, whose "
-            "fingerprints match those of the dense network in --start-from. dense-pair: both, trained "
+            "dense-attention: the same with attention over bands and steps. dense-distilled: dense, taught "
+            "by the query network of the pair in --start-from. dense-query: a larger network for queries, "
+            "whose fingerprints match those of the dense network in --start-from. dense-pair: both, trained "
             "together. attention: the network of the paper. plain: the same without attention. nafp: the "
             "paper's baseline (Chang et al. 2021)."
         ),
@@ -108,8 +108,8 @@ def fit(
         typer.Option(
             metavar="SECONDS",
             min=0.1,
-            help="Distorted audio per step: the batch size, independent of the length of the clips. Each clip "
-            "is compared with all others of its batch, so more is better and slower.",
+            help="Distorted audio per step: the batch size, independent of the length of the clips. Each "
+            "clip is compared with all others of its batch, so more is better and slower.",
         ),
     ] = 120.0,
     chunk: Annotated[
@@ -168,8 +168,8 @@ def fit(
         typer.Option(
             metavar="ROWS",
             min=0,
-            help="Size of the memory bank: reference rows of earlier steps that are additional negatives; 0 is "
-            "none.",
+            help="Size of the memory bank: reference rows of earlier steps that are additional negatives; "
+            "0 is none.",
         ),
     ] = 0,
     alignment: Annotated[
@@ -186,7 +186,8 @@ def fit(
         typer.Option(
             metavar="RATE",
             min=0.0,
-            help="Highest learning rate of the schedule (AdamW).  [default: 0.002 for dense networks, else 0.0005]",
+            help="Highest learning rate of the schedule (AdamW).  "
+            "[default: 0.002 for dense networks, else 0.0005]",
         ),
     ] = None,
     start_from: Annotated[

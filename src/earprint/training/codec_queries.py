@@ -1,13 +1,13 @@
-"""Codec queries: excerpts of the store's music as a phone call or a voice message transmits them, rendered in advance.
+"""Codec queries: excerpts of the store's music as a phone call or a voice message transmits them.
 
-In reality the codec comes last, after room, noise, device and band limit, and codecs do not run in batches on a
-GPU. So a pool of such queries is rendered in advance into the store: each is music with one second of past
-music, reverberated, mixed with noise, filtered by a device and a band, and coded. A codec query is aligned with
-its recording within a millisecond.
+In reality the codec comes last, after room, noise, device and band limit. Codecs do not run in batches on a
+GPU, so a pool of such queries is rendered in advance into the store. Each is music with one second of past
+music, reverberated, mixed with noise, filtered by a device and a band, and coded. It is aligned with its
+recording within a millisecond.
 
-Each has a random generator of its own, seeded with the seed and its number. So codec queries do not depend on
-the process that renders them. `earprint.training.codec_queries_packing` renders them for the training part of a
-store. This module does not need torch.
+Each has a random generator of its own, seeded with the seed and its number. So codec queries do not depend
+on the process that renders them. `earprint.training.codec_queries_packing` renders them for the training part
+of a store. This module does not need torch.
 """
 
 import math

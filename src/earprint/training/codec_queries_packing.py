@@ -90,6 +90,6 @@ def _render(renderer: CodecQueryRenderer, numbers: range) -> list[CodecQuery]:
 
 def _died(numbers: range) -> list[CodecQuery]:
     raise TrainingError(
-        f"codec queries: the process that rendered {numbers[0]} to {numbers[-1]} died twice, maybe for lack of "
-        "memory; use fewer --jobs"
+        f"codec queries: the process that rendered {numbers[0]} to {numbers[-1]} died twice, maybe for lack "
+        "of memory; use fewer --jobs"
     )

@@ -35,8 +35,8 @@ def load_config(file: Path | None, options: Mapping[str, Any]) -> TrainConfig:
     Raises
     ------
     TrainingError
-        If the file cannot be read, or a key or a value is not allowed. Names the file, the key and the allowed
-        values.
+        If the file cannot be read, or a key or a value is not allowed. Names the file, the key and the
+        allowed values.
     """
     if file is None:
         return config_from({}, options)

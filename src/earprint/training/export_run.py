@@ -164,7 +164,7 @@ def _check_finds(reference: nn.Module, model: ModelFile) -> None:
     cosine = float((trained_for * run_onnx(model.path, frames.numpy())).sum(axis=-1).mean())
     if not cosine >= SAME_COSINE:
         raise TrainingError(
-            f"{model.path}: the run was trained for another model (mean cosine of fingerprints {cosine:.3f}); "
+            f"{model.path}: the run was trained for another model (mean cosine {cosine:.3f}); "
             "name the model that was exported from the weights of its --start-from"
         )
 

@@ -1,8 +1,8 @@
 """Batches of clean and distorted clips, augmented on the training device.
 
-The distorted side is what a query is: a short excerpt with reverberation from one second of past music, noise,
-filters and clipping. The clean side is what a reference is: the same music with `CONTEXT_S` more at either
-end. Row 0 of the query's fingerprints belongs to row `CONTEXT_STEPS` of the reference's.
+The distorted side is what a query is: a short excerpt with reverberation from one second of past music,
+noise, filters and clipping. The clean side is what a reference is: the same music with `CONTEXT_S` more at
+either end. Row 0 of the query's fingerprints belongs to row `CONTEXT_STEPS` of the reference's.
 
 Random values are drawn on the CPU (`earprint.training.batch_sampler`), audio is augmented in batches on the
 device (`earprint.training.augmentation`).

@@ -1,9 +1,9 @@
 """The packed store: audio that was decoded once, read as memory-mapped samples.
 
-A store is a folder with one file of int16 samples and one JSON index for each of music, noise and rooms, and for
-codec queries if they were rendered. Impulse responses are float32, because their tails lie far below their
-peak. Every item has a group, the source it comes from. Training and validation never share a group: no album,
-no recordist and no room is in both.
+A store is a folder with one file of int16 samples and one JSON index for each of music, noise and rooms, and
+for codec queries if they were rendered. Impulse responses are float32, because their tails lie far below
+their peak. Every item has a group, the source it comes from. Training and validation never share a group: no
+album, no recordist and no room is in both.
 
 `earprint.training.packing` makes a store, `earprint.training.codec_queries_packing` adds codec queries, this
 module reads it.
@@ -23,7 +23,7 @@ CODEC_QUERIES = "calls"
 """Name of the pack of codec queries (`earprint.training.codec_queries`) on disk."""
 
 SPLIT_SALT = 29
-"""Selects one of many possible divisions. With this one, the held-out part has several items of every kind."""
+"""Selects one of many divisions. With this one, the held-out part has several items of every kind."""
 
 
 @dataclass(frozen=True)

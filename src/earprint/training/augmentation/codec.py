@@ -1,5 +1,7 @@
-"""Low-rate codecs. They cannot run in batches, so a store holds their results (`earprint train pack --codecs`,
-`earprint train calls`).
+"""Low-rate codecs, from audio that was coded in advance.
+
+Codecs cannot run in batches, so a store holds their results: coded copies of recordings
+(`earprint train pack --codecs`) and codec queries (`earprint train calls`).
 """
 
 from dataclasses import dataclass

@@ -77,7 +77,7 @@ class BackgroundNoise(NoiseAugmentation):
         return np.flatnonzero((rng.random(len(clips)) < probability) & ~clips.is_codec_query)
 
     def draw(self, rng: np.random.Generator, rows: Int, clips: Clips) -> Params:
-        """Draw noises, positions, rates and ratios. The first ``len(rows)`` noises are the first of each clip."""
+        """Draw noises, positions, rates and ratios; first one noise for each clip, then the second ones."""
         count = len(rows)
         snr_db = rng.uniform(*self.snr_db, count)
         with_second = np.flatnonzero(rng.random(count) < self.second_probability)

@@ -91,5 +91,5 @@ class Gains:
 
 
 def octaves_share(hz: Tensor, from_hz: float) -> Tensor:
-    """Position of frequencies on a logarithmic axis: 0 at ``from_hz`` and below, 1 at half the sample rate."""
+    """Position of frequencies on a logarithmic axis: 0 up to ``from_hz``, 1 at half the sample rate."""
     return (hz.clamp_min(from_hz) / from_hz).log2() / math.log2(SAMPLE_RATE / 2 / from_hz)
