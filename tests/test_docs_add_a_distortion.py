@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.trainstore import make_store
+from helpers.trainstore import make_store, pack_of
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
-from earprint.training.augmentation import Augmentations, base  # noqa: E402
+from earprint.training.augmentation import base  # noqa: E402
 from earprint.training.config import default_config  # noqa: E402
 from earprint.training.config_file import config_toml, load_config  # noqa: E402
+from earprint.training.sampler import CONTEXT_S, Sampler  # noqa: E402
 from earprint.training.trainer import Trainer  # noqa: E402
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "add-a-distortion.md"
@@ -48,6 +49,22 @@ def test_it_adds_a_hum_of_the_power_that_was_drawn(example):
     assert torch.fft.rfft(added).abs().argmax(dim=1).tolist() == [50, 60]
 
 
+def test_the_page_switches_it_on_alone(example):
+    code = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[-1]
+    names = {}
+    exec(code, names)
+    only_hum = names["only_hum"]
+    assert [each.name for each in only_hum if each.probability] == ["mains_hum"]
+    music = pack_of([3_000 * np.random.default_rng(seed).standard_normal(40_000) for seed in range(3)])
+    responses = pack_of([np.ones(1)], np.float32, ["room/a"])
+    sampler = Sampler(music, music, responses, only_hum, torch.device("cpu"), 1)
+    batch = sampler.draw(3, 1.0)
+    context = round(CONTEXT_S * 16_000)
+    added = batch.distorted - batch.clean[:, context:-context]
+    assert torch.fft.rfft(added).abs().argmax(dim=1).tolist() == [50, 50, 50]
+
+
+@pytest.mark.slow
 def test_a_run_trains_with_it_and_stores_its_settings(example, tmp_path):
     text = config_toml(default_config("dense"), comments=True)
     assert (
@@ -68,11 +85,3 @@ def test_a_run_trains_with_it_and_stores_its_settings(example, tmp_path):
     stored = tomllib.loads((tmp_path / "run" / "config.toml").read_text(encoding="utf-8"))
     assert stored["augmentation"]["mains_hum"]["mains_hz"] == [60.0, 60.0]
     assert stored["augmentation"]["mains_hum"]["hum_db"] == [-40.0, -15.0]
-
-
-def test_the_page_switches_it_on_alone(example):
-    code = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)[-1]
-    names = {}
-    exec(code, names)
-    assert isinstance(names["only_hum"], Augmentations)
-    assert [each.name for each in names["only_hum"] if each.probability] == ["mains_hum"]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 from earprint.errors import TrainingError
@@ -34,7 +33,7 @@ class Augmentations:
 
     def __post_init__(self) -> None:
         order = sorted(self.by_name.items(), key=lambda item: (item[1].stage, item[1].draw_order, item[0]))
-        object.__setattr__(self, "by_name", MappingProxyType(dict(order)))
+        object.__setattr__(self, "by_name", dict(order))
 
     def __getitem__(self, name: str) -> Any:
         """The settings of one augmentation."""
