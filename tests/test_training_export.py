@@ -1,6 +1,7 @@
 """From a run to a model that the light install loads, with the same fingerprints as in training."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -16,8 +17,10 @@ from helpers.trainstore import make_store
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
 pytest.importorskip("onnx", reason="export needs onnx: pip install 'earprint[train]'")
 pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'earprint[train]'")
+from earprint.training.config_file import load_config  # noqa: E402
 from earprint.training.export import run_onnx  # noqa: E402
-from earprint.training.export_run import export_run, parse_thresholds  # noqa: E402
+from earprint.training.export_run import _calibration, export_run, parse_thresholds  # noqa: E402
+from earprint.training.legacy_settings import OLD_DEFAULTS  # noqa: E402
 from earprint.training.trainer import Trainer, default_config  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own
@@ -55,6 +58,37 @@ def test_card(exported):
     assert training["config"]["audio_per_step_s"] == 4.0
     assert training["device"].startswith("CPU")
     assert training["store"]["music"] == {"items": 5, "held_out": 0}
+
+
+def test_the_card_for_people_holds_the_configuration(exported):
+    trainer, out, _ = exported
+    text = out.with_suffix(".md").read_text(encoding="utf-8")
+    assert text.startswith("# mine\n")
+    assert "| Network | dense |" in text
+    assert "| 1 s | 0.7 |" in text
+    assert "| music | 5 | 0 |" in text
+    (configuration,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    file = out.with_name("configuration.toml")
+    file.write_text(configuration, encoding="utf-8")
+    assert load_config(file, {}) == trainer.config
+    assert (trainer.run / "config.toml").read_text(encoding="utf-8") == configuration
+
+
+def test_runs_of_older_versions_export(exported, tmp_path):
+    trainer, _, _ = exported
+    old = {key: value for key, value in trainer.config.to_dict().items() if key != "augmentation"}
+    old["distortions"] = {**OLD_DEFAULTS, "snr_db": [0.0, 5.0], "call": 0.0}
+    del old["min_clip_power"]
+    summary = json.loads((trainer.run / "run.json").read_text(encoding="utf-8"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**summary, "config": json.dumps(old)}), "utf-8")
+    shutil.copy(trainer.run / "weights.pt", tmp_path / "run")
+    export_run(tmp_path / "run", tmp_path / "old.onnx", "old", [])
+    card = json.loads((tmp_path / "old.json").read_text(encoding="utf-8"))
+    assert card["training"]["config"]["distortions"]["snr_db"] == [0.0, 5.0]
+    assert "[distortions]\nsnr_db = [0.0, 5.0]" in (tmp_path / "old.md").read_text(encoding="utf-8")
+    calibration = _calibration(trainer.run.parent / "store", old, 128)
+    assert all(np.isfinite(features).all() for features in calibration)
 
 
 def test_the_file_is_small_and_names_no_place_of_the_exporting_machine(exported):

@@ -18,7 +18,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from earprint.training.checkpoint import (
     write_checkpoint,
 )
 from earprint.training.config import TrainConfig, default_config
+from earprint.training.config_file import CONFIG_FILE, config_toml
 from earprint.training.data import training_data
 from earprint.training.grad_cache import backward_of_batch
 from earprint.training.log import REPORT_EVERY_S, Meter, RunLog
@@ -141,7 +141,7 @@ class Trainer:
         run.mkdir(parents=True, exist_ok=True)
         self._resume()
         self.log = RunLog(run, self.step, report, tensorboard=tensorboard)
-        (run / "config.json").write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")
+        (run / CONFIG_FILE).write_text(config_toml(config), encoding="utf-8")
 
     @property
     def progress(self) -> float:
@@ -304,7 +304,7 @@ class Trainer:
         return {
             "step": self.step,
             "trained_s": self.trained_s,
-            "config": json.dumps(asdict(self.config)),
+            "config": json.dumps(self.config.to_dict()),
             "device": self.device_name(),
             "store": self.store,
             "started_from": self.started_from,

@@ -26,7 +26,7 @@ from torch import nn
 
 from earprint.constants import FINGERPRINT_DIM
 from earprint.errors import TrainingError
-from earprint.training.distortions import PAPER_DISTORTIONS
+from earprint.training.augmentation import paper_augmentations
 
 EncoderKind = Literal["dense", "windowed"]
 """How an encoder runs a network: once over a whole recording, or on one 960 ms segment at a time."""
@@ -42,11 +42,12 @@ Role = Literal["both", "student", "query", "pair"]
 
 KIND_SETTINGS: Final[dict[EncoderKind, dict[str, Any]]] = {
     "dense": {"query_beyond_steps": 12, "temperature": 0.05, "frozen_norm_share": 0.3},
-    # The paper's: single segments, temperature 0.1, its distortions and negatives. The learning rate is from the
+    # The paper's: single segments, temperature 0.1, its augmentation and negatives. The learning rate is from the
     # range that trained well here; the paper's own is probably a misprint.
     "windowed": {
         "lengths_s": (1.0,), "temperature": 0.1, "learning_rate": 5e-4, "warmup_steps": 100,
-        "ema_decay": 0.99, "negatives": "all", "distortions": PAPER_DISTORTIONS,
+        "ema_decay": 0.99, "negatives": "all", "min_clip_power": 1e-4,
+        "augmentation": paper_augmentations(),
     },
 }  # fmt: skip
 """Fields of `earprint.training.config.TrainConfig` that networks of a kind are trained with by default."""
