@@ -155,7 +155,7 @@ def fit(
         typer.Option(
             metavar="ROWS",
             min=0,
-            help="Cross-batch memory: so many reference rows of earlier steps are extra negatives; 0: none.",
+            help="Cross-batch memory: reference rows of earlier steps that are extra negatives; 0: none.",
         ),
     ] = 0,
     alignment_weight: Annotated[

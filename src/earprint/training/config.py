@@ -35,7 +35,7 @@ class TrainConfig:
     clips_per_track : int
         Clips at distinct places of one track in a batch, as far as the track has room for them.
     chunk : int
-        Clips that pass through the network at a time, see `earprint.training.grad_cache`; 0 for the whole batch.
+        Clips that pass through the network at a time, see `earprint.training.grad_cache`; 0 for all.
     loss : str
         A key of `earprint.training.losses.LOSSES`.
     temperature : float
@@ -61,13 +61,15 @@ class TrainConfig:
         Subquantizers of the product quantisation that references pass through, see
         `earprint.training.pq_straight_through`; 0 compares exact references.
     memory_bank_size : int
-        Reference rows of earlier steps that are extra negatives, see `earprint.training.memory_bank`; 0 for none.
+        Reference rows of earlier steps that are extra negatives, see `earprint.training.memory_bank`; 0 for
+        none.
     alignment_weight : float
-        For ``dense`` networks: weight of the loss over whole queries, see `earprint.training.alignment_loss`.
+        For ``dense`` networks: weight of the loss over whole queries, see
+        `earprint.training.alignment_loss`.
     distortions : Distortions
         What happens to the queries.
     negatives : str
-        Negatives of the clean anchors of NT-Xent: ``all`` or ``cross``, see `earprint.training.losses.NEGATIVES`.
+        Negatives of the clean anchors of NT-Xent, one of `earprint.training.losses.NEGATIVES`.
     """
 
     network: str = "dense"
@@ -110,8 +112,8 @@ class TrainConfig:
             raise TrainingError(f"negatives {self.negatives}: use one of {', '.join(NEGATIVES)}")
         if self.alignment_weight and network_spec(self.network).encoder == "windowed":
             raise TrainingError(
-                f"{self.network} gives one fingerprint of a query, and --alignment-weight compares sequences; "
-                "leave it out"
+                f"{self.network} gives one fingerprint of a query, and --alignment-weight compares sequences;"
+                " leave it out"
             )
 
 
