@@ -1,6 +1,7 @@
-"""`earprint train codebook`, as a user types it: a model gets one; its libraries become compact and find."""
+"""`earprint train codebook`: a model gets a codebook, and a compact library with it finds a recording."""
 
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from earprint.dsp.snr import add_noise
 from earprint.dsp.synthetic_noise import pink_noise
 from earprint.encoders.registry import load_encoder, weights_folder
 from earprint.quantization.codebook import read_codebook
+from earprint.training.codebook import learn_codebook
 from earprint.training.packing import pack_audio
 
 TRACKS, DURATION_S = 8, 28.0
@@ -42,9 +44,10 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def learned(folder):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("earprint.training.codebook.ROTATION_ROUNDS", 1)  # for so little music, and sooner done
+        quick = partial(learn_codebook, rotation_rounds=1)  # enough for so little music
+        patch.setattr("earprint.training.codebook.learn_codebook", quick)
         return earprint(
-            "train", "codebook", folder / "mine.onnx", folder / "store", "--pieces", 24,
+            "train", "codebook", folder / "mine.onnx", folder / "store", "--subquantizers", 24,
             "--threshold", "1=0.6", "--threshold", "5=0.4", "--percent", 0,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""``earprint train codebook``: what lets a model's libraries be compact."""
+"""``earprint train codebook``: learn the codebook that compact libraries need."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +10,19 @@ from earprint.cli.progress import progress_bar
 from earprint.errors import TrainingError
 
 HELP = """\
-Learn a model's codebook, which lets its libraries be compact.
+Learn a model's codebook, which compact libraries need.
 
-With a codebook, a fingerprint takes PIECES + 2 bytes instead of two for each component, for some loss of
-accuracy at short and noisy queries. It is learned from the training part of a store, in some minutes, and
-written beside the model, as MODEL.codebook.npz. Libraries made before keep the codebook they were made
-with: `earprint rebuild` makes their fingerprints again.
+In a compact library a fingerprint takes SUBQUANTIZERS + 2 bytes instead of two for each component. Short and
+noisy queries lose some accuracy. The codebook is learned from the training part of a store, in a few
+minutes, and written beside the model as MODEL.codebook.npz. Existing libraries keep their codebook; `earprint
+rebuild` makes their fingerprints again.
 
-Without STORE, the thresholds of the codebook that is there are set, and nothing else changes: codes score a
-little otherwise than what they stand for. `earprint evaluate --storage compact --absent` suggests them.
+Without STORE, only the thresholds of the existing codebook change: scores in compact libraries are slightly
+different. `earprint evaluate --storage compact --absent` suggests thresholds.
 
 \b
 Examples:
-  earprint train codebook mine.onnx store --pieces 24
+  earprint train codebook mine.onnx store --subquantizers 24
   earprint train codebook mine.onnx --threshold 1=0.6 --threshold 5=0.42
 """
 
@@ -32,14 +32,14 @@ def codebook(
     store: Annotated[
         Path | None, typer.Argument(metavar="STORE", help="Made by `earprint train pack`.")
     ] = None,
-    pieces: Annotated[
+    subquantizers: Annotated[
         int, typer.Option(metavar="N", min=1, help="Bytes of a fingerprint, besides two for its list.")
     ] = 24,
     threshold: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SECONDS=SCORE",
-            help="Score from which a query of that length is a match in a compact library; repeat for "
+            help="Least score of a match in a compact library, for queries of that length; repeat for "
             "several lengths [default: the model's].",
             show_default=False,
         ),
@@ -48,12 +48,12 @@ def codebook(
         int,
         typer.Option(metavar="PERCENT", min=0, max=99, help="Share of sources held out, as in training."),
     ] = 8,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of all that is drawn at random.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of all random choices.")] = 1,
 ) -> None:
     """Learn a codebook, or set its thresholds."""
     from earprint.encoders.registry import find_model, load_encoder
     from earprint.quantization.codebook import read_codebook, write_codebook
-    from earprint.training.codebook import fingerprints_of, learn_codebook, what_is_kept
+    from earprint.training.codebook import fingerprints_of, learn_codebook, measure_reconstruction
     from earprint.training.store import open_pack
     from earprint.training.thresholds import parse_thresholds
 
@@ -73,14 +73,16 @@ def codebook(
         task = progress.add_task("fingerprinting", total=total, detail="")
         rows = fingerprints_of(learned, encoder, lambda done: progress.update(task, completed=done))
         first = len(learned.items)
-        others = fingerprints_of(
+        held_out_rows = fingerprints_of(
             held_out, encoder, lambda done: progress.update(task, completed=first + done)
         )
         progress.update(task, description="learning", total=None)
-        book = replace(learn_codebook(rows, encoder.model_id, pieces, seed=seed), thresholds=thresholds)
+        book = replace(
+            learn_codebook(rows, encoder.model_id, subquantizers, seed=seed), thresholds=thresholds
+        )
     book = write_codebook(file, book)
-    kept = what_is_kept(book, others)
+    kept = measure_reconstruction(book, held_out_rows)
     typer.echo(
         f"{file}: {book.width} bytes for a fingerprint, {file.stat().st_size / 1e6:.2f} MB; on "
-        f"{kept.rows:,} held-out fingerprints decoding leaves a cosine of {kept.cosine:.3f} on average"
+        f"{kept.rows:,} held-out fingerprints the mean cosine after decoding is {kept.cosine:.3f}"
     )

@@ -1,7 +1,7 @@
-"""Learning a model's codebook from the music of a store; see `earprint.quantization.codebook`.
+"""Learning of a model's codebook from the music of a store; see `earprint.quantization.codebook`.
 
-Rotation by FAISS (optimised product quantisation), the lists by spherical k-means, and the centroids of what
-these leave, all of fingerprints of the store's training part. How much the codes keep is measured on its
+FAISS learns the rotation (optimised product quantisation), the lists by spherical k-means, and the centroids
+of the residuals, from fingerprints of the store's training part. The reconstruction is measured on its
 held-out part.
 """
 
@@ -19,31 +19,31 @@ from earprint.quantization.codebook import Codebook
 from earprint.training.store import Pack
 
 N_LISTS: Final = 4_096
-"""Lists: a million rows make some 250 each."""
+"""Lists; a library of a million rows has about 250 rows a list."""
 
 LEARNED_ROWS: Final = 160_000
-"""Fingerprints that are learned from, at most; drawn at random from all."""
+"""Most fingerprints to learn from, drawn at random from all."""
 
 ROTATION_ROWS: Final = 65_536
-"""Of these, those that the rotation is learned from: the 256 centroids of a piece want 256 each."""
+"""Of these, the rows for the rotation: k-means wants 256 rows for each of 256 centroids."""
 
 ROTATION_ROUNDS: Final = 12
-"""Rounds of the alternation of rotation and centroids."""
+"""Default for the alternations of rotation and centroids."""
 
 LIST_ROUNDS: Final = 10
 """Rounds of k-means."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What codes keep of fingerprints they were not learned from.
+class Reconstruction:
+    """How well codes reconstruct fingerprints that were not learned from.
 
     Attributes
     ----------
     rows : int
         Fingerprints measured.
     cosine : float
-        Mean cosine of a fingerprint and what it is decoded to.
+        Mean cosine of a fingerprint and its reconstruction.
     """
 
     rows: int
@@ -60,7 +60,7 @@ def fingerprints_of(
     pack : Pack
     encoder : Encoder
     on_progress : callable, optional
-        Gets the number of recordings that are done.
+        Called with the number of recordings that are done.
 
     Returns
     -------
@@ -78,8 +78,8 @@ def fingerprints_of(
 def references_at_each_step(encoder: Encoder, audio: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fingerprint a recording as a reference, with a row at each step of the query grid.
 
-    References are fingerprinted on their own grid, and by another network than queries if the model has two.
-    So the recording is begun anew at each step between two rows of theirs.
+    References have a coarser grid, and another network than queries if the model has two. So the recording is
+    fingerprinted several times, each time starting one step later.
 
     Parameters
     ----------
@@ -90,20 +90,26 @@ def references_at_each_step(encoder: Encoder, audio: NDArray[np.float32]) -> NDA
     Returns
     -------
     ndarray of float32, shape (rows, dim)
-        As many as all of these beginnings have, without a gap.
+        Up to the first row that one of the passes lacks.
     """
     steps = round(encoder.reference_hop_s / encoder.query_hop_s)
     step = round(encoder.query_hop_s * SAMPLE_RATE)
-    begun = [encoder.encode([audio[number * step :]]).vectors for number in range(steps)]
-    out = np.zeros((steps * max(map(len, begun)), encoder.dim), np.float32)
-    for number, rows in enumerate(begun):
+    passes = [encoder.encode([audio[number * step :]]).vectors for number in range(steps)]
+    out = np.zeros((steps * max(map(len, passes)), encoder.dim), np.float32)
+    for number, rows in enumerate(passes):
         out[number::steps][: len(rows)] = rows
-    count = min(number + steps * len(rows) for number, rows in enumerate(begun))
+    count = min(number + steps * len(rows) for number, rows in enumerate(passes))
     return out[:count]
 
 
 def learn_codebook(
-    rows: NDArray[np.float16], model_id: str, pieces: int, *, n_lists: int = N_LISTS, seed: int = 1
+    rows: NDArray[np.float16],
+    model_id: str,
+    n_subquantizers: int,
+    *,
+    n_lists: int = N_LISTS,
+    rotation_rounds: int = ROTATION_ROUNDS,
+    seed: int = 1,
 ) -> Codebook:
     """Learn a codebook.
 
@@ -112,22 +118,25 @@ def learn_codebook(
     rows : ndarray of float16, shape (n, dim)
         Unit vectors.
     model_id : str
-    pieces : int
-        Bytes of a row besides its list.
+    n_subquantizers : int
+        Bytes of a code besides the list's two.
     n_lists : int
+    rotation_rounds : int
     seed : int
-        Of the rows drawn and of the first centroids.
+        Seed of the rows drawn and of the first centroids.
 
     Raises
     ------
     TrainingError
-        If there are too few rows, or a fingerprint cannot be cut into so many pieces.
+        If there are too few rows, or more subquantizers than components.
     """
     import faiss
 
     dim = rows.shape[1]
-    if not 1 <= pieces <= dim:
-        raise TrainingError(f"{pieces} pieces: a fingerprint of {dim} components has 1 to {dim}")
+    if not 1 <= n_subquantizers <= dim:
+        raise TrainingError(
+            f"{n_subquantizers} subquantizers: a fingerprint of {dim} components has 1 to {dim}"
+        )
     least = max(n_lists, 256)
     if len(rows) < least:
         raise TrainingError(
@@ -136,29 +145,30 @@ def learn_codebook(
     rng = np.random.default_rng(seed)
     drawn = rows[np.sort(rng.permutation(len(rows))[:LEARNED_ROWS])].astype(np.float32)
     drawn = drawn[rng.permutation(len(drawn))]
-    rotated = dim // pieces * pieces
-    spread = faiss.OPQMatrix(dim, pieces, rotated)
-    spread.niter = ROTATION_ROUNDS
-    spread.train(drawn[:ROTATION_ROWS])
-    turned = spread.apply(drawn)
-    grouping = faiss.Kmeans(rotated, n_lists, niter=LIST_ROUNDS, spherical=True, seed=seed, verbose=False)
-    grouping.train(turned)
-    lists = np.asarray(grouping.centroids)
+    rotated = dim // n_subquantizers * n_subquantizers
+    rotation = faiss.OPQMatrix(dim, n_subquantizers, rotated)
+    rotation.niter = rotation_rounds
+    rotation.train(drawn[:ROTATION_ROWS])
+    turned = rotation.apply(drawn)
+    kmeans = faiss.Kmeans(rotated, n_lists, niter=LIST_ROUNDS, spherical=True, seed=seed, verbose=False)
+    kmeans.train(turned)
+    lists = np.asarray(kmeans.centroids)
     lists /= np.linalg.norm(lists, axis=1, keepdims=True)
-    _, nearest = grouping.index.search(turned, 1)
-    # One length for all: what a row has, on average, of the direction of its list.
+    _, nearest = kmeans.index.search(turned, 1)
+    # All lists have one length: the mean projection of a row on the direction of its list.
     lists *= np.einsum("nd,nd->n", turned, lists[nearest[:, 0]]).mean()
-    quantiser = faiss.ProductQuantizer(rotated, pieces, 8)
+    quantiser = faiss.ProductQuantizer(rotated, n_subquantizers, 8)
     quantiser.cp.seed = seed
     quantiser.train(turned - lists[nearest[:, 0]])
-    matrix: NDArray[np.float32] = faiss.vector_to_array(spread.A).reshape(rotated, dim)
-    centroids: NDArray[np.float32] = faiss.vector_to_array(quantiser.centroids).reshape(pieces, 256, -1)
+    matrix: NDArray[np.float32] = faiss.vector_to_array(rotation.A).reshape(rotated, dim)
+    flat: NDArray[np.float32] = faiss.vector_to_array(quantiser.centroids)
+    centroids = flat.reshape(n_subquantizers, 256, -1)
     book = Codebook(
         model_id=model_id,
-        # In half precision, as they are stored, so that the gain is that of what will be read.
-        rotation=_halved(matrix.T),
-        centroids=_halved(centroids),
-        lists=_halved(lists),
+        # Rounded to half precision as in the file, so that the gain fits what will be read.
+        rotation=_round_to_half(matrix.T),
+        centroids=_round_to_half(centroids),
+        lists=_round_to_half(lists),
         gain=1.0,
         thresholds={},
     )
@@ -166,23 +176,23 @@ def learn_codebook(
     return Codebook(model_id, book.rotation, book.centroids, book.lists, gain, {})
 
 
-def what_is_kept(book: Codebook, rows: NDArray[np.float16]) -> Kept:
-    """Measure how near decoded fingerprints are to what they were.
+def measure_reconstruction(book: Codebook, rows: NDArray[np.float16]) -> Reconstruction:
+    """Measure how close decoded fingerprints are to the originals.
 
     Parameters
     ----------
     book : Codebook
     rows : ndarray of float16, shape (n, dim)
-        Unit vectors that had no part in learning.
+        Unit vectors that were not learned from.
     """
     if not len(rows):
-        return Kept(0, float("nan"))
+        return Reconstruction(0, float("nan"))
     exact = rows.astype(np.float32)
     decoded = book.decode(book.encode(exact))
     products = np.einsum("nd,nd->n", decoded, exact)
     lengths = np.linalg.norm(decoded, axis=1) * np.linalg.norm(exact, axis=1)
-    return Kept(len(rows), float((products / lengths).mean()))
+    return Reconstruction(len(rows), float((products / lengths).mean()))
 
 
-def _halved(values: NDArray[Any]) -> NDArray[np.float32]:
+def _round_to_half(values: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(values.astype(np.float16), dtype=np.float32)
