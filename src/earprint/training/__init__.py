@@ -1,1 +1,1 @@
-"""Training in torch (the ``train`` extra): networks, data, augmentation, losses, training loop, ONNX export."""
+"""Training in torch (the ``train`` extra): networks, data, augmentation, losses, training loop, export."""
