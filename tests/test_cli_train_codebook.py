@@ -52,12 +52,14 @@ def learned(folder):
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_says_what_was_made(folder, learned):
     assert learned.exit_code == 0, learned.output
     assert "26 bytes for a fingerprint" in learned.stdout
     assert load_encoder(str(folder / "mine.onnx")).codebook is not None
 
 
+@pytest.mark.slow
 def test_the_file_holds_what_was_asked_for(folder, learned):
     book = read_codebook(folder / "mine.codebook.npz")
     assert (book.pieces, book.width, book.thresholds) == (24, 26, {1.0: 0.6, 5.0: 0.4})
@@ -67,6 +69,7 @@ def test_the_file_holds_what_was_asked_for(folder, learned):
     assert cosines.mean() > 0.9, "codes of music that was learned from say little of it"
 
 
+@pytest.mark.slow
 def test_a_compact_library_with_it_finds(folder, learned, tmp_path):
     start = 9 * SAMPLE_RATE
     excerpt = compose(3, DURATION_S)[start : start + 3 * SAMPLE_RATE]
@@ -78,6 +81,7 @@ def test_a_compact_library_with_it_finds(folder, learned, tmp_path):
     assert found.start_s == pytest.approx(9.0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_thresholds_alone_change_nothing_else(folder, learned):
     file = folder / "mine.codebook.npz"
     before = read_codebook(file)
@@ -97,7 +101,7 @@ def test_thresholds_alone_change_nothing_else(folder, learned):
         (("nowhere",), "nowhere"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(folder, learned, words, cause):
+def test_what_cannot_be_done_is_said_in_a_line(folder, words, cause):
     result = earprint("train", "codebook", folder / "mine.onnx", *words)
     assert result.exit_code != 0
     assert cause in result.stderr
