@@ -141,8 +141,8 @@ class TrainConfig:
             )
         if self.alignment_weight and network_spec(self.network).encoder == "windowed":
             raise TrainingError(
-                f"{self.network} gives one fingerprint of a query, and --alignment-weight compares sequences; "
-                "leave it out"
+                f"{self.network} gives one fingerprint of a query, and --alignment-weight compares sequences;"
+                " leave it out"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Export of a trained network: an ONNX file, and the model card that says how to run it.
 
-onnxruntime folds batch norms into convolutions. Weights are stored as float16 and cast to float32 at run time, which
-halves the file; `earprint train export` prints how much the rounding changes fingerprints. With calibration inputs,
-convolutions become 8-bit integers, see `earprint.training.quantize`.
+onnxruntime folds batch norms into convolutions. Weights are stored as float16 and cast to float32 at run
+time, which halves the file; `earprint train export` prints how much the rounding changes fingerprints. With
+calibration inputs, convolutions become 8-bit integers, see `earprint.training.quantize`.
 """
 
 import json
@@ -71,9 +71,9 @@ def export_network(
     path : Path
         Ends in ``.onnx``.
     card : dict
-        Must hold ``name``, ``network``, ``dim`` and ``threshold`` (score by query length in seconds). The written
-        card also holds ``encoder``, ``dense`` or ``windowed``: how to run the model. With ``reference_steps``, a
-        dense model can compute those rows alone, see `earprint.training.strided_head`.
+        Must hold ``name``, ``network``, ``dim`` and ``threshold`` (score by query length in seconds). The
+        written card also holds ``encoder``, ``dense`` or ``windowed``: how to run the model. With
+        ``reference_steps``, a dense model can compute those rows alone, see `earprint.training.strided_head`.
     calibration : sequence of ndarray, optional
         Inputs of the network. If given, convolutions become 8-bit; the last input is for the comparison only.
 

@@ -84,7 +84,7 @@ def export_run(
     network, state = averaged_weights(run)
     config = current_settings(json.loads(state["config"]))
     dim = config.get("dim", FINGERPRINT_DIM)
-    _check_asked(config["network"], reference_steps)
+    _check_reference_steps(config["network"], reference_steps)
     card = {
         "name": name or DEFAULT_NAME,
         "network": network_spec(config["network"]).card_name,
@@ -138,7 +138,7 @@ def export_run(
     return [*reports, export(query, finds.query_path, **known)]
 
 
-def _check_asked(network: str, reference_steps: int | None) -> None:
+def _check_reference_steps(network: str, reference_steps: int | None) -> None:
     """Raise a TrainingError if the network does not have reference steps."""
     spec = network_spec(network)
     if reference_steps is None or (spec.encoder == "dense" and spec.role != "query"):

@@ -1,13 +1,13 @@
 """Static quantisation of an ONNX model: convolutions compute in 8-bit integers.
 
-onnxruntime quantises weights per output channel, signed, and activations unsigned, in the range that they have on
-calibration inputs. Weights use seven of the eight bits: processors without VNNI add pairs of products in 16 bits, and
-full weights overflow there.
+onnxruntime quantises weights per output channel, signed, and activations unsigned, in the range that they
+have on calibration inputs. Weights use seven of the eight bits: processors without VNNI add pairs of products
+in 16 bits, and full weights overflow there.
 
-Only two-dimensional convolutions are quantised, which hold nearly all weights and work. Attention multiplies by masks
-of very different scales. The grouped one-dimensional convolutions of the heads are three times slower in 8 bits than in
-float32. The first convolution stays in float32 too: its single channel is slower in 8 bits, and rare loud frames
-would be clipped.
+Only two-dimensional convolutions are quantised, which hold nearly all weights and work. Attention multiplies
+by masks of very different scales. The grouped one-dimensional convolutions of the heads are three times
+slower in 8 bits than in float32. The first convolution stays in float32 too: its single channel is slower in
+8 bits, and rare loud frames would be clipped.
 """
 
 import logging

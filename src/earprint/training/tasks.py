@@ -1,7 +1,8 @@
 """Tasks: how networks of each encoder kind are trained.
 
-A task turns batches of audio into the inputs of its network, and says which rows the loss compares and how much
-each row counts. `DenseTask` serves networks that run over a whole clip, `WindowedTask` those that see one segment.
+A task turns batches of audio into the inputs of its network, and says which rows the loss compares and how
+much each row counts. `DenseTask` serves networks that run over a whole clip, `WindowedTask` those that see
+one segment.
 """
 
 from collections.abc import Callable
@@ -182,8 +183,8 @@ class WindowedTask:
     def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Cut one segment of each side.
 
-        The store holds every track at full scale, so the clean segment has its level of the index. The encoder
-        scales each query to full scale, so the distorted segment is scaled too.
+        The store holds every track at full scale, so the clean segment has its level of the index. The
+        encoder scales each query to full scale, so the distorted segment is scaled too.
         """
         samples, context = SEGMENT_FRAMES * FRAME_HOP, round(CONTEXT_S * SAMPLE_RATE)
         clean = batch.clean[:, context : context + samples]

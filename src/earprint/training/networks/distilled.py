@@ -1,9 +1,9 @@
 """A dense network that learns to reproduce the fingerprints of a wider, trained one (knowledge distillation).
 
-A student that is given good fingerprints as targets needs fewer examples than one that must find them (Hinton et
-al. 2015, "Distilling the knowledge in a neural network"). The teacher is the query network of a pair
-(`earprint.training.networks.query`), and it is frozen. In training, the student fingerprints the distorted side and
-the teacher the clean side. In evaluation and after export, the student fingerprints both.
+A student that is given good fingerprints as targets needs fewer examples than one that must find them (Hinton
+et al. 2015, "Distilling the knowledge in a neural network"). The teacher is the query network of a pair
+(`earprint.training.networks.query`), and it is frozen. In training, the student fingerprints the distorted
+side and the teacher the clean side. In evaluation and after export, the student fingerprints both.
 """
 
 from torch import Tensor, nn
