@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from earprint.demo.composer import compose
+
 from earprint.encoders import load_encoder
 from earprint.encoders.windowed import WindowedEncoder
 from helpers.trainstore import make_store

@@ -117,7 +117,8 @@ def test_old_flat_settings_are_read():
     old_paper = {
         **OLD_DEFAULTS, **dict.fromkeys(
             ("second_noise", "band_limit", "clip", "mask", "speed", "pace", "medley", "noise_pace",
-             "noise_tilt", "noise_colour", "colour", "room_pace", "room_shape", "codec", "call", "device"), 0.0),
+             "noise_tilt", "noise_colour", "colour", "room_pace", "room_shape", "codec", "call", "device"),
+            0.0),
         "measured": 1 / 3, "simulated": 1 / 3, "noise_with_response": 0.5, "snr_db": (0.0, 25.0),
         "shift_s": 0.04, "gain_db": (0.0, 0.0), "quietest": 1e-4,
     }  # fmt: skip

@@ -77,11 +77,11 @@ def fit(
         typer.Option(
             metavar="NAME",
             help="dense: fully convolutional, one pass over a track, that of the default model. "
-            "dense-attention: the same with attention over bands and steps. dense-distilled: dense, distilled "
-            "from the query network of the pair in --start-from. dense-query: a larger network for queries, "
-            "whose fingerprints match those of the dense network in --start-from. dense-pair: both, trained "
-            "together. attention: the network of the paper. plain: the same without attention. nafp: the "
-            "paper's baseline (Chang et al. 2021).",
+            "dense-attention: the same with attention over bands and steps. dense-distilled: dense, "
+            "distilled from the query network of the pair in --start-from. dense-query: a larger network for "
+            "queries, whose fingerprints match those of the dense network in --start-from. dense-pair: both, "
+            "trained together. attention: the network of the paper. plain: the same without attention. nafp: "
+            "the paper's baseline (Chang et al. 2021).",
         ),
     ] = "dense",
     dim: Annotated[int, typer.Option(metavar="N", min=1, help="Components of a fingerprint.")] = 128,
@@ -135,8 +135,8 @@ def fit(
     negatives: Annotated[
         Negatives | None,
         typer.Option(
-            help="Of nt-xent, the negatives of clean anchors. all: every other row (the paper's, and SimCLR's). "
-            "cross: the distorted rows alone.  [default: cross for dense networks, else all]",
+            help="Of nt-xent: the negatives of clean anchors. all: every other row (as in the paper and "
+            "SimCLR). cross: the distorted rows alone.  [default: cross for dense networks, else all]",
         ),
     ] = None,
     temperature: Annotated[
@@ -222,8 +222,8 @@ def fit(
     values: dict[str, Any] = {
         "network": network, "dim": dim, "max_minutes": max_minutes, "max_steps": max_steps,
         "audio_per_step_s": audio_per_step, "chunk": chunk, "clips_per_track": clips_per_track,
-        "loss": loss.value, "negatives": negatives and negatives.value, "temperature": temperature, "margin": margin,
-        "n_subquantizers": subquantizers, "memory_bank_size": memory_bank,
+        "loss": loss.value, "negatives": negatives and negatives.value, "temperature": temperature,
+        "margin": margin, "n_subquantizers": subquantizers, "memory_bank_size": memory_bank,
         "alignment_weight": alignment_weight, "learning_rate": learning_rate,
         "validation_queries": validation_queries, "threads": threads, "seed": seed,
     }  # fmt: skip
@@ -241,9 +241,11 @@ def fit(
 
 
 OPTIONS: Final = {
-    "audio_per_step_s": "audio_per_step", "n_subquantizers": "subquantizers", "memory_bank_size": "memory_bank",
-}  # fmt: skip
-"""Parameters of `fit` that have another name than the setting, by the name of the setting."""
+    "audio_per_step_s": "audio_per_step",
+    "n_subquantizers": "subquantizers",
+    "memory_bank_size": "memory_bank",
+}
+"""Parameters of `fit` whose name is not that of the setting, by setting."""
 
 
 def _is_given(context: typer.Context, setting: str) -> bool:

@@ -75,8 +75,8 @@ def pack(
             "--rt60",
             "--t60",
             metavar="LOW HIGH",
-            help="Range of the reverberation time (RT60) of the simulated rooms in s, log-uniform. Choose times "
-            "that your measured rooms lack.",
+            help="Range of the reverberation time (RT60) of the simulated rooms in s, log-uniform. Choose "
+            "times that your measured rooms lack.",
         ),
     ] = (0.15, 3.0),
     codecs: Annotated[

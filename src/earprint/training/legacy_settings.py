@@ -29,8 +29,8 @@ def current_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     config : mapping
-        As a run of this or of an older version of earprint stored it. Older ones hold all distortions as one flat
-        table ``distortions``, and their clean anchors had ``cross`` negatives.
+        As a run of this or of an older version of earprint stored it. Older ones hold all distortions as one
+        flat table ``distortions``, and their clean anchors had ``cross`` negatives.
 
     Returns
     -------

@@ -140,7 +140,9 @@ def _converted(hint: Any, value: Any) -> Any:
         return _converted(next(each for each in get_args(hint) if each is not type(None)), value)
     if get_origin(hint) is tuple:
         first = get_args(hint)[0]
-        right_length = isinstance(value, list | tuple) and (len(value) == 2 if _is_range(hint) else len(value) > 0)
+        right_length = isinstance(value, list | tuple) and (
+            len(value) == 2 if _is_range(hint) else len(value) > 0
+        )
         if not right_length:
             raise TypeError
         return tuple(_converted(first, each) for each in value)

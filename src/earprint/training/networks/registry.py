@@ -42,8 +42,8 @@ Role = Literal["both", "student", "query", "pair"]
 
 KIND_SETTINGS: Final[dict[EncoderKind, dict[str, Any]]] = {
     "dense": {"query_beyond_steps": 12, "temperature": 0.05, "frozen_norm_share": 0.3},
-    # The paper's: single segments, temperature 0.1, its augmentation and negatives. The paper's learning rates
-    # are probably a misprint; this one lies in the range that works.
+    # The paper's: single segments, temperature 0.1, its augmentation and negatives. The paper's learning
+    # rates are probably a misprint; this one lies in the range that works.
     "windowed": {
         "lengths_s": (1.0,), "temperature": 0.1, "learning_rate": 5e-4, "warmup_steps": 100,
         "ema_decay": 0.99, "negatives": "all", "min_clip_power": 1e-4,
