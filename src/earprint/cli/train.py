@@ -69,12 +69,14 @@ Example:
 """
 
 train_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-train_app.command("pack", help=PACK_HELP)(pack)
-train_app.command("fit", help=FIT_HELP)(fit)
-train_app.command("calls", help=CALLS_HELP)(calls)
+train_app.command("pack", help=PACK_HELP, short_help="Decode audio once into a store for training.")(pack)
+train_app.command("fit", help=FIT_HELP, short_help="Train a network, or resume an interrupted run.")(fit)
+train_app.command("calls", help=CALLS_HELP, short_help="Render queries as a phone call transmits them.")(
+    calls
+)
 train_app.command("codec-queries", help=CALLS_HELP, hidden=True)(calls)
-train_app.command("config", help=CONFIG_HELP)(config)
-train_app.command("codebook", help=CODEBOOK_HELP)(codebook)
+train_app.command("config", help=CONFIG_HELP, short_help="Print the default configuration as TOML.")(config)
+train_app.command("codebook", help=CODEBOOK_HELP, short_help="Learn the codebook of a model.")(codebook)
 
 
 class Over(StrEnum):
@@ -84,7 +86,7 @@ class Over(StrEnum):
     minutes = "minutes"
 
 
-@train_app.command("curves", help=CURVES_HELP)
+@train_app.command("curves", help=CURVES_HELP, short_help="Draw losses and validations of several runs.")
 def curves(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, running or finished.")
@@ -99,7 +101,7 @@ def curves(
     typer.echo(f"{out}: {len(runs)} runs")
 
 
-@train_app.command("export", help=EXPORT_HELP)
+@train_app.command("export", help=EXPORT_HELP, short_help="Write a run as a model for `--model`.")
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The .onnx file to write.")],
@@ -149,7 +151,7 @@ def export(
         )
 
 
-@train_app.command("held-out", help=HELD_OUT_HELP)
+@train_app.command("held-out", help=HELD_OUT_HELP, short_help="Write the held-out audio as WAV files.")
 def held_out(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="Made by `earprint train pack`.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make.")],

@@ -12,8 +12,9 @@ Render codec queries into a store: queries as a phone call or a voice message tr
 
 A codec query is an excerpt of the store's music after a room, noise, a device, a telephone's band and,
 last, a low-rate codec (Opus, AMR or MP3). Codecs are too slow to run during training, so training takes some
-of its queries from these. Only the part of the store that is trained on is used: give the same
---validation-percent as in training. 1,000 codec queries of 3.6 s take 115 MB. Running it again replaces them.
+of its queries from these. They are made from the training part of the store only, so give
+--validation-percent the value of validation_percent in the run's configuration. 1,000 codec queries of 3.6 s
+take 115 MB. Running it again replaces them.
 
 `earprint train codec-queries` is the same command.
 

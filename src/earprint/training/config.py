@@ -45,10 +45,11 @@ class TrainConfig:
         For ``dense`` networks: additional rows (40 ms each) before and after a query whose windows lie partly
         outside it; at most 12, half a window.
     max_minutes : float or None
-        Training time of all resumed runs together, in minutes; also the length of the schedule. None is no
-        limit.
+        Training time of all resumed runs together, in minutes; also the length of the schedule. None (in a
+        file "none") is no limit.
     max_steps : int or None
-        Number of steps; also the length of the schedule. With both limits, the nearer one counts.
+        Number of steps; also the length of the schedule. None (in a file "none") is no limit. With both
+        limits, the nearer one counts.
     audio_per_step_s : float
         Distorted audio in a batch, in seconds; a batch holds fewer clips when they are longer.
     lengths_s : tuple of float

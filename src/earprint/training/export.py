@@ -7,6 +7,7 @@ calibration inputs, convolutions become 8-bit integers, see `earprint.training.q
 
 import json
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from earprint.constants import N_MELS, SEGMENT_FRAMES
 from earprint.encoders.dense import EVERY_NTH
 from earprint.encoders.dense_geometry import RECEPTIVE_FIELD
 from earprint.training.networks import network_spec
-from earprint.training.quantize import quantise
+from earprint.training.quantize import quantise, without_log
 from earprint.training.strided_head import BothGrids, HasStridedHead, make_switch
 
 SMALLEST_HALVED = 256
@@ -96,10 +97,12 @@ def export_network(
         whole, outputs = BothGrids(network, every).eval(), ["fingerprints", "fewer"]
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.onnx"
-        program = torch.onnx.export(
-            whole, (example,), dynamo=True, dynamic_shapes=(dynamic,), verbose=False,
-            input_names=["features"], output_names=outputs,
-        )  # fmt: skip
+        # The exporter warns of packages that it does not need, and of its own use of torch.
+        with without_log("torch.onnx"), warnings.catch_warnings(action="ignore"):
+            program = torch.onnx.export(
+                whole, (example,), dynamo=True, dynamic_shapes=(dynamic,), verbose=False,
+                input_names=["features"], output_names=outputs,
+            )  # fmt: skip
         assert program is not None
         program.save(str(plain))
         exported = run_onnx(plain, example.numpy())

@@ -10,8 +10,6 @@ from earprint.training.augmentation.base import Params, ReadingAugmentation, reg
 from earprint.training.augmentation.sources import Clips, Int
 from earprint.training.settings import Limits
 
-RATE_LIMITS: Limits = {"rate": (0.25, 4.0)}
-
 
 @register("shift")
 @dataclass(frozen=True)
@@ -43,9 +41,19 @@ class Shift(ReadingAugmentation):
         clips.shift[rows] = params["shift"]
 
 
+@dataclass(frozen=True)
+class _RandomRate(ReadingAugmentation):
+    limits: ClassVar[Limits] = {"rate": (0.25, 4.0)}
+    rate: tuple[float, float] = (1.0, 1.0)
+
+    def draw(self, rng: np.random.Generator, rows: Int, clips: Clips) -> Params:
+        """Draw rates."""
+        return {"rate": rng.uniform(*self.rate, len(rows))}
+
+
 @register("playback_rate")
 @dataclass(frozen=True)
-class PlaybackRate(ReadingAugmentation):
+class PlaybackRate(_RandomRate):
     """Both sides are played at another rate, as a record would be: pitch and tempo change together.
 
     One recording becomes many, in other keys and tempi.
@@ -59,13 +67,8 @@ class PlaybackRate(ReadingAugmentation):
     """
 
     draw_order = 30
-    limits = RATE_LIMITS
     probability: float = 0.4
     rate: tuple[float, float] = (0.82, 1.18)
-
-    def draw(self, rng: np.random.Generator, rows: Int, clips: Clips) -> Params:
-        """Draw rates."""
-        return {"rate": rng.uniform(*self.rate, len(rows))}
 
     def apply(self, clips: Clips, rows: Int, params: Params) -> None:
         """Set the rate of both sides."""
@@ -74,7 +77,7 @@ class PlaybackRate(ReadingAugmentation):
 
 @register("query_speed")
 @dataclass(frozen=True)
-class QuerySpeed(ReadingAugmentation):
+class QuerySpeed(_RandomRate):
     """The query alone is played at another rate, about its middle, as turntables and radio stations do.
 
     Attributes
@@ -86,13 +89,8 @@ class QuerySpeed(ReadingAugmentation):
     """
 
     draw_order = 40
-    limits = RATE_LIMITS
     probability: float = 0.15
     rate: tuple[float, float] = (0.96, 1.04)
-
-    def draw(self, rng: np.random.Generator, rows: Int, clips: Clips) -> Params:
-        """Draw rates."""
-        return {"rate": rng.uniform(*self.rate, len(rows))}
 
     def apply(self, clips: Clips, rows: Int, params: Params) -> None:
         """Set the rate of the distorted side."""
