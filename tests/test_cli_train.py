@@ -273,7 +273,19 @@ def test_an_interrupted_fit_keeps_its_steps_and_goes_on(store, tmp_path, monkeyp
 def test_fit_resume_export_identify(store, folders, tmp_path):
     pytest.importorskip("onnxscript", reason="needs onnxscript: pip install 'earprint[train]'")
     run, model = tmp_path / "run", tmp_path / "mine.onnx"
-    fit = ("train", "fit", store, run, "--audio-per-step", 6, "--device", "cpu", "--max-steps")
+    fit = (
+        "train",
+        "fit",
+        store,
+        run,
+        "--audio-per-step",
+        3,
+        "--threads",
+        1,
+        "--device",
+        "cpu",
+        "--max-steps",
+    )
     first = earprint(*fit, 2)
     assert first.exit_code == 0, first.output
     assert "0.89 M parameters on cpu; from step 0" in first.stdout
@@ -286,7 +298,7 @@ def test_fit_resume_export_identify(store, folders, tmp_path):
         store,
         tmp_path / "again",
         "--audio-per-step",
-        6,
+        3,
         "--device",
         "cpu",
         "--max-steps",

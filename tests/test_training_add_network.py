@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from earprint.demo.composer import compose
 
 from earprint.encoders import load_encoder
 from earprint.encoders.windowed import WindowedEncoder
+from earprint.synth.composer import compose
 from helpers.trainstore import make_store
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")

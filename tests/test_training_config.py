@@ -11,7 +11,8 @@ from earprint.training.augmentation import Augmentations, paper_augmentations, r
 from earprint.training.augmentation.filters import BandLimit
 from earprint.training.config import LIMITS, TrainConfig, augmentations_of, default_config
 from earprint.training.config_file import config_toml, load_config
-from earprint.training.legacy_settings import OLD_DEFAULTS, read_flat
+from earprint.training.legacy_settings import OLD_DEFAULTS, current_settings, read_flat
+from earprint.training.model_card import model_card
 from earprint.training.networks import NETWORKS
 from earprint.training.settings import descriptions
 
@@ -66,6 +67,9 @@ def test_a_file_changes_only_what_it_holds(config_file):
         ("network = 3", "network = 3: must be a text"),
         ('network = "deep"', 'network = "deep": must be one of .*dense'),
         ('loss = "l2"', 'loss = "l2": must be one of nt-xent, triplet'),
+        ('negatives = "some"', 'negatives = "some": must be one of all, cross'),
+        ("n_subquantizers = 129", "n_subquantizers = 129: a fingerprint of 128 components has 1 to 128"),
+        ('network = "nafp"\nalignment_weight = 1', "alignment_weight = 1: nafp gives one fingerprint of a"),
         ('max_steps = "all"', 'max_steps = "all": must be a whole number of 1 or more, or "none"'),
         ("margin = nan", "margin = nan: must be a number from 0 to 4"),
         ("lengths_s = 1.0", "lengths_s = 1.0: must be a list of numbers from 0.1 to 60"),
@@ -81,7 +85,7 @@ def test_a_file_changes_only_what_it_holds(config_file):
         ("[augmentation.noise]\nrate = [0.0, 1.0]", r"\[0.0, 1.0\]: must be .* from 0.25 to 4 with"),
         ("[augmentation.spec_mask]\nwidth_bands = [1.5, 3]", r"= \[1.5, 3\]: must be .*two whole numbers"),
         ("max_minutes = \"none\"", "a run without an end"),
-        ("seed = ", "cannot be read as TOML"),
+        ("seed = ", "not a TOML file: "),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(config_file, text, message):
@@ -92,7 +96,7 @@ def test_mistakes_are_named(config_file, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(TrainingError, match=r"none\.toml: cannot be read"):
+    with pytest.raises(TrainingError, match=r"none\.toml: cannot be read: No such file"):
         load_config(tmp_path / "none.toml", {})
 
 
@@ -140,6 +144,41 @@ def test_configurations_of_runs_are_read():
     assert augmentations_of(stored) == (config.augmentation, 1e-5)
     assert augmentations_of({"distortions": {"mask": 1.0}})[0]["spec_mask"].probability == 1.0
     assert augmentations_of({}) == (Augmentations(), 1e-6)
+
+
+def test_settings_of_older_runs_have_their_current_names():
+    old = {"network": "dense", "pieces": 24, "bank": 4096, "alignment": 0.5, "distortions": {"mask": 1.0}}
+    current = current_settings(old)
+    assert (current["n_subquantizers"], current["memory_bank_size"], current["alignment_weight"]) == (
+        24,
+        4096,
+        0.5,
+    )
+    assert current["negatives"] == "cross"
+    assert current["augmentation"]["spec_mask"]["probability"] == 1.0
+    assert set(current) <= {field.name for field in fields(TrainConfig)}
+    assert current_settings(current) == current
+    now = default_config("nafp").to_dict()
+    assert current_settings(now) == now
+
+
+@pytest.mark.parametrize("network", ["dense", "nafp"])
+def test_a_model_card_holds_the_configuration(config_file, network):
+    config = default_config(network, n_subquantizers=16, memory_bank_size=64)
+    training = {
+        "steps": 4, "minutes": 0.1, "device": "CPU", "started_from": {"weights": "w.pt", "digest": "ab"},
+        "store": {"music": {"items": 5, "held_out": 1}}, "validation": {"step": 4},
+        "config": config.to_dict(),
+    }  # fmt: skip
+    text = model_card({
+        "name": "mine", "network": network, "dim": 128, "parameters": 1_234_567, "exported": "2026-01-31",
+        "threshold": {"1": 0.7}, "training": json.loads(json.dumps(training)),
+    })  # fmt: skip
+    for line in ("# mine", "| Parameters | 1,234,567 |", "| 1 s | 0.7 |", "| music | 5 | 1 |"):
+        assert line in text.splitlines()
+    assert "| Started from | w.pt (ab) |" in text
+    _, _, configuration = text.partition("```toml\n")
+    assert load_config(config_file(configuration.removesuffix("```\n")), {}) == config
 
 
 def test_noise_only():

@@ -114,6 +114,7 @@ def test_card(exported):
     assert training["store"]["music"] == {"items": 5, "held_out": 0}
 
 
+@pytest.mark.slow
 def test_the_card_for_people_holds_the_configuration(exported):
     trainer, out, _ = exported
     text = out.with_suffix(".md").read_text(encoding="utf-8")
@@ -128,6 +129,7 @@ def test_the_card_for_people_holds_the_configuration(exported):
     assert (trainer.run / "config.toml").read_text(encoding="utf-8") == configuration
 
 
+@pytest.mark.slow
 def test_runs_of_older_versions_export(exported, tmp_path):
     trainer, _, _ = exported
     now = trainer.config.to_dict()

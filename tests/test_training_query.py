@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 pytest.importorskip("onnx", reason="export needs onnx: pip install 'earprint[train]'")
 pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'earprint[train]'")
 from earprint.training.checkpoint import load_weights, save_weights  # noqa: E402
-from earprint.training.export_run import _check_asked, export_run  # noqa: E402
+from earprint.training.export_run import _check_reference_steps, export_run  # noqa: E402
 from earprint.training.grad_cache import backward_of_batch  # noqa: E402
 from earprint.training.losses import loss_named  # noqa: E402
 from earprint.training.networks import DenseNetwork, QueryNetwork  # noqa: E402
@@ -223,6 +223,6 @@ def test_what_a_network_for_queries_does_not_have_is_refused(runs, model):
 
 
 def test_a_grid_is_refused_where_there_is_one_row_for_a_segment():
-    _check_asked("dense-pair", 8)
+    _check_reference_steps("dense-pair", 8)
     with pytest.raises(TrainingError, match="--reference-steps 8: nafp has one row for each segment; leave"):
-        _check_asked("nafp", 8)
+        _check_reference_steps("nafp", 8)

@@ -51,6 +51,7 @@ def trainer(store, tmp_path, monkeypatch):
     return make
 
 
+@pytest.mark.slow
 def test_loss_falls(trainer):
     learner = trainer(max_steps=40)
     losses = [learner._one_step() for _ in range(40)]
@@ -99,6 +100,7 @@ def same(a, b):
     return a == b
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(trainer):
     # A batch holds every track, so none is waiting its turn when the run stops.
     options = {"max_steps": 6, "audio_per_step_s": float(TRACKS + HELD_OUT)}

@@ -134,16 +134,16 @@ class TrainConfig:
             check_choice(name, getattr(self, name), choices)
         check_settings(self, LIMITS)
         if self.max_minutes is None and self.max_steps is None:
-            raise TrainingError("a run without an end; give --max-minutes or --max-steps")
-        if not 0 <= self.n_subquantizers <= self.dim:
+            raise TrainingError("a run without an end; set max_minutes or max_steps")
+        if self.n_subquantizers > self.dim:
             raise TrainingError(
-                f"{self.n_subquantizers} subquantizers: a fingerprint of {self.dim} components has 1 to "
-                f"{self.dim}; 0 compares exact references"
+                f"n_subquantizers = {self.n_subquantizers}: a fingerprint of {self.dim} components has 1 to "
+                f"{self.dim}; 0 is without quantisation"
             )
         if self.alignment_weight and network_spec(self.network).encoder == "windowed":
             raise TrainingError(
-                f"{self.network} gives one fingerprint of a query, and --alignment-weight compares sequences;"
-                " leave it out"
+                f"alignment_weight = {self.alignment_weight:g}: {self.network} gives one fingerprint of a "
+                "query, and the alignment loss compares sequences; leave it out"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -40,8 +40,10 @@ def load_config(file: Path | None, options: Mapping[str, Any]) -> TrainConfig:
         return config_from({}, options)
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise TrainingError(f"{file}: cannot be read as TOML: {error}") from error
+    except OSError as error:
+        raise TrainingError(f"{file}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise TrainingError(f"{file}: not a TOML file: {error}") from error
     try:
         return config_from(table, options)
     except TrainingError as error:
