@@ -376,7 +376,8 @@ def test_version_without_an_installation(monkeypatch):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr("importlib.metadata.version", missing)
-    assert runpy.run_path(earprint.__file__)["__version__"] == "0+unknown"
+    file = Path(earprint.__file__).with_name("_version.py")
+    assert runpy.run_path(str(file))["__version__"] == "0+unknown"
 
 
 @pytest.mark.parametrize("arguments", [["frob"], ["add"], ["identify"], ["list", "--frob"]])

@@ -12,7 +12,7 @@ import earprint
 from earprint.audio.wav import write_wav
 from earprint.constants import SAMPLE_RATE
 from earprint.dsp.snr import add_noise
-from earprint.dsp.synthetic_noise import crowd_noise
+from earprint.dsp.synthetic_noise import babble_noise
 from earprint.synth.composer import compose
 
 MODULES = [
@@ -55,7 +55,7 @@ def recordings(tmp_path_factory):
     songs = [compose(seed, 12.0) for seed in range(2)]
     for number, song in enumerate(songs):
         write_wav(folder / f"music/song {number}.wav", song)
-    noise = crowd_noise(5 * SAMPLE_RATE, seed=1)
+    noise = babble_noise(5 * SAMPLE_RATE, seed=1)
     write_wav(folder / "noisy-clip.wav", add_noise(songs[1][4 * SAMPLE_RATE : 9 * SAMPLE_RATE], noise, 10.0))
     return folder
 

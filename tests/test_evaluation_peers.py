@@ -245,11 +245,11 @@ def test_what_exceeds_full_scale_is_clipped_in_copies(tmp_path):
 def test_cpu_seconds_are_those_of_the_program(tmp_path):
     usage = Usage()
     busy = "import time\nwhile time.process_time() < 0.5: pass"
-    with usage.counted():
+    with usage.measure():
         run_program("busy", [sys.executable, "-c", busy], tmp_path, {})
     assert 0.4 < usage.cpu_seconds < 5
     idle = Usage()
-    with idle.counted():
+    with idle.measure():
         run_program("idle", [sys.executable, "-S", "-c", "import time; time.sleep(0.5)"], tmp_path, {})
     assert idle.cpu_seconds < 0.4
     assert idle.seconds > 0.5

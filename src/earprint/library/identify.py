@@ -3,6 +3,7 @@
 import math
 import os
 import time
+from collections.abc import Callable
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -12,7 +13,7 @@ from earprint.audio import array_to_mono, stream_audio
 from earprint.audio.sources import AudioSource, name_of
 from earprint.encoders.base import Encoder, Fingerprints, cohort_of
 from earprint.encoders.model_file import threshold_at
-from earprint.index import IndexName
+from earprint.index import Index, IndexChoice
 from earprint.library.compatibility import LibraryModel
 from earprint.library.results import Identification, Match
 from earprint.library.view import ViewCache
@@ -29,11 +30,12 @@ def identify(
     *,
     model: LibraryModel,
     views: ViewCache,
-    index: IndexName,
+    index: IndexChoice,
     sample_rate: int | None,
     top: int,
     threshold: float | None,
     method: Method,
+    wrap_index: Callable[[Index], Index] | None = None,
 ) -> Identification:
     """Answer one query; see `earprint.Library.identify`.
 
@@ -48,6 +50,8 @@ def identify(
     top : int
     threshold : float or None
     method : {"aligned", "paper"}
+    wrap_index : callable, optional
+        Takes the library's index and returns one over the same rows, which is searched instead.
 
     Returns
     -------
@@ -79,6 +83,8 @@ def identify(
         count, noun = len(view.damaged), "recording is" if len(view.damaged) == 1 else "recordings are"
         warnings.append(f"the library: {count} {noun} damaged and not searched; run `earprint repair`")
     searched = view.index(storage, index)
+    if searched is not None and wrap_index is not None:
+        searched = wrap_index(searched)
     alignments = []
     if searched is not None:
         ratio = round(encoder.reference_hop_s / encoder.query_hop_s)

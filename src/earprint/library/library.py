@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from earprint.encoders.base import Encoder
 from earprint.errors import LibraryError
-from earprint.index import IndexName
+from earprint.index import Index, IndexChoice
 from earprint.library import add, identify, info, rebuild, repair, transfer
 from earprint.library.compatibility import LibraryModel
 from earprint.library.encoding_pool import FileEncoder
@@ -80,7 +80,7 @@ class Library:
         model: str = "dense",
         encoder: Encoder | None = None,
         storage: StorageName | None = None,
-        index: IndexName = "auto",
+        index: IndexChoice = "auto",
         on_wait: Callable[[str], None] | None = None,
         settings: Settings | None = None,
     ) -> None:
@@ -214,6 +214,7 @@ class Library:
         top: int = 5,
         threshold: float | None = None,
         method: Method = "aligned",
+        wrap_index: Callable[[Index], Index] | None = None,
     ) -> Identification:
         """Find the recording that a query comes from, and the position in it.
 
@@ -229,6 +230,9 @@ class Library:
             Lowest score of a match; by default the model's for the query's length, for "paper" one half.
         method : {"aligned", "paper"}
             See `earprint.matching`.
+        wrap_index : callable, optional
+            Takes the library's index and returns one over the same rows, which is searched instead. It lets
+            the searches of many queries be done together.
 
         Returns
         -------
@@ -255,6 +259,7 @@ class Library:
             top=top,
             threshold=threshold,
             method=method,
+            wrap_index=wrap_index,
         )
 
     # Maintenance
