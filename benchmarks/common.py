@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio import content_hash, find_audio_files
-from earprint.evaluation.exclusions import LeftOut
-from earprint.evaluation.plan import Material, Plan, drawn
+from earprint.evaluation.condition_options import select_conditions
+from earprint.evaluation.exclusions import Exclusions
+from earprint.evaluation.material import Material
+from earprint.evaluation.plan import Plan, draw_queries
 from earprint.evaluation.rendering import render
 from earprint.library import Library
 
@@ -145,10 +147,11 @@ def make_queries(
     material = Material(
         references=files, noises=list(find_audio_files(noise)), rooms=list(find_audio_files(rir))
     )
-    plan = Plan(lengths_s=list(lengths_s), snrs_db=(0.0, 10.0), queries=queries, absent_queries=0)
+    conditions = select_conditions(None, material, {"--snr": (0.0, 10.0)})
+    plan = Plan(conditions, list(lengths_s), queries, absent_queries=0)
     chosen = [
         replace(query, present=True)
-        for query in drawn(recordings, [], material, plan, LeftOut())
+        for query in draw_queries(recordings, [], material, plan, Exclusions())
         if query.condition in CONDITIONS
     ]
     arrays = {}

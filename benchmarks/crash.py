@@ -39,10 +39,11 @@ import numpy as np
 from common import machine, print_header, print_row
 from earprint.audio.wav import write_wav
 from earprint.constants import SAMPLE_RATE
-from earprint.library import Library, ingest
+from earprint.library import Library, Settings, Track
 from earprint.library.compatibility import new_storage
-from earprint.store import compaction
+from earprint.library.ingest import pack
 from earprint.store.segments import checksum_of
+from earprint.store.store import Batch
 from fault_injection import Place, ToyEncoder, kill_at
 
 FILES = 40
@@ -50,6 +51,9 @@ FILES = 40
 
 SECONDS = 2.0
 """Length of a recording, in seconds."""
+
+SETTINGS = Settings(first_commit_s=0.0, longest_commit_s=0.0, many_small=8)
+"""Every file is a commit, for many places to kill at."""
 
 VERBS = ("add", "remove", "compact", "rebuild")
 
@@ -105,10 +109,6 @@ class CrashTest:
         self._model = "one"
         self._live: set[str] = set()
         self.tallies = {verb: Tally() for verb in VERBS}
-        ingest.FIRST_COMMIT_S = ingest.COMMIT_SECONDS = (
-            0.0  # every file is a commit, for many places to kill at
-        )
-        compaction.MANY_SMALL = 8
 
     def step(self) -> None:
         """Start a child, kill it, and check everything."""
@@ -179,15 +179,15 @@ class CrashTest:
 
     def _work(self, verb: str, names: list[str], target: str) -> None:
         """Run a verb, in the child."""
-        test = self
 
-        class Acknowledging(Library):
-            def _commit(self, batch):  # type: ignore[no-untyped-def]
-                entered = super()._commit(batch)
-                test._acknowledge(b"".join(f"{track.title}\n".encode() for track in entered[0]))
-                return entered
+        def acknowledging(batch: Batch, model_id: str) -> tuple[list[Track], list[Track]]:
+            added, replaced = add(batch, model_id)
+            self._acknowledge(b"".join(f"{track.title}\n".encode() for track in added))
+            return added, replaced
 
-        with Acknowledging(self._library, encoder=ToyEncoder(self._model)) as library:
+        with Library(self._library, encoder=ToyEncoder(self._model), settings=SETTINGS) as library:
+            add = library._store.add
+            library._store.add = acknowledging  # type: ignore[method-assign]
             if verb == "add":
                 library.add(*[path for path in self._files if path.stem in names])
             elif verb == "remove":
@@ -214,7 +214,7 @@ class CrashTest:
 
     def _check_tracks(self, library: Library) -> tuple[str | None, set[str]]:
         """Check that every track is whole and of one model; return the model and the tracks' titles."""
-        view = library._refresh()
+        view = library._views.current()
         assert not view.damaged, view.damaged
         model = view.meta.get("model_id", "").removeprefix("toy-") or None
         for entry, track in enumerate(view.tracks):
@@ -235,7 +235,7 @@ class CrashTest:
             assert report.tracks == len(live)
             library.remove()  # removes no track, but opens the library as a writer
             stored = {file.name for file in (self._library / "segments").glob("*")}
-            assert stored == library._catalogue.segment_files(), "files are left over or missing"
+            assert stored == library._store.catalogue.segment_files(), "files are left over or missing"
         if verb == "add":
             acknowledged = set(log_text.decode().split()) - {"done"}
             least, most = self._live | acknowledged, self._live | set(names)
@@ -267,7 +267,7 @@ def digest_of(model: str, path: Path) -> str:
     from earprint.audio import stream_audio
 
     encoder = ToyEncoder(model)
-    return checksum_of(ingest.pack(encoder.encode(stream_audio(path)), new_storage(encoder, None)))
+    return checksum_of(pack(encoder.encode(stream_audio(path)), new_storage(encoder, None)))
 
 
 def run_crash_test(

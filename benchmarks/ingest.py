@@ -38,7 +38,7 @@ from earprint.audio import find_audio_files, stream_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import AudioError, EarprintError
 from earprint.evaluation.peers import parse_peer
-from earprint.library import FilesInProcesses
+from earprint.library import EncodingPool
 
 EARPRINT = "earprint"
 """Always takes part; other systems are named as in `parse_peer`."""
@@ -115,8 +115,8 @@ class JobResult:
 
 def index_with_earprint(job: Job, folder: Path) -> JobResult:
     """Add the files to a new library, as the command line does."""
-    with Library(folder / "library", model=job.model) as library, FilesInProcesses(job.model) as processes:
-        report = library.add(*job.files, elsewhere=processes)
+    with Library(folder / "library", model=job.model) as library, EncodingPool(job.model) as processes:
+        report = library.add(*job.files, pool=processes)
     used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     size = sum(file.stat().st_size for file in (folder / "library").rglob("*") if file.is_file())
     paths = {track.path for track in report.added}

@@ -28,9 +28,9 @@ from earprint.constants import SAMPLE_RATE
 from earprint.encoders import describe_model, load_encoder
 from earprint.encoders.registry import find_model
 from earprint.features import DENSE_FRONT_END, PAPER_FRONT_END, normalise
-from earprint.library import FilesInProcesses, ingest
+from earprint.library import EncodingPool, ingest
 from earprint.library.compatibility import new_storage
-from earprint.library.encoding_pool import PROCESSES
+from earprint.library.encoding_pool import DEFAULT_JOBS
 from earprint.synth.composer import compose
 
 QUERY_S = 3
@@ -48,17 +48,17 @@ def add_seconds(files: list[Path], model: str, threads: int = 1, processes: int 
 
     def add_all() -> None:
         if processes:
-            with FilesInProcesses(model, processes, after_s=0) as others:
-                library.add(*files, elsewhere=others)
+            with EncodingPool(model, processes, start_after_s=0) as others:
+                library.add(*files, pool=others)
         else:
             library.add(*files)
 
     with (
         tempfile.TemporaryDirectory() as folder,
         Library(Path(folder) / "library", model=model) as library,
-        patch.object(ingest, "WORKERS", threads),
+        patch.object(ingest, "THREADS", threads),
     ):
-        library.add_audio(compose(1, 5.0), title="loads the model")
+        library.add_audio(compose(1, 5.0), sample_rate=SAMPLE_RATE, title="loads the model")
         before = sum(os.times()[:4])  # of this process and its ended children
         add_all()
         return sum(os.times()[:4]) - before
@@ -110,10 +110,11 @@ def main() -> None:
         all_s = add_seconds(files, model)
         print_stage(f"{model}: `Library.add`, everything, one file at a time", all_s)
         print_stage(
-            f"{model}: the same, by {ingest.WORKERS} threads", add_seconds(files, model, ingest.WORKERS)
+            f"{model}: the same, by {ingest.THREADS} threads", add_seconds(files, model, ingest.THREADS)
         )
         print_stage(
-            f"{model}: the same, by {PROCESSES} processes", add_seconds(files, model, processes=PROCESSES)
+            f"{model}: the same, by {DEFAULT_JOBS} processes",
+            add_seconds(files, model, processes=DEFAULT_JOBS),
         )
         rest_s = all_s - decode_s - hash_s - encode_s - pack_s
         print_stage(f"{model}: the rest: tags, catalogue, writing", rest_s)

@@ -31,10 +31,11 @@ from common import add_audio_options, cpu_seconds, machine, print_header, print_
 from earprint.audio import find_audio_files, stream_audio
 from earprint.encoders import Encoder, Fingerprints, load_encoder
 from earprint.errors import AudioError
-from earprint.evaluation.condition_names import Kind
-from earprint.evaluation.conditions import render
-from earprint.evaluation.exclusions import LeftOut
-from earprint.evaluation.plan import Material, Plan, drawn
+from earprint.evaluation.condition_options import select_conditions
+from earprint.evaluation.exclusions import Exclusions
+from earprint.evaluation.material import Material
+from earprint.evaluation.plan import Plan, draw_queries
+from earprint.evaluation.rendering import render
 from earprint.index import ExactIndex, Index
 from earprint.index.lsh import BITS, TABLES, LshIndex
 from earprint.index.rows import Rows
@@ -53,7 +54,7 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of the table; "top-1" in percent of the queries."""
 
-CONDITIONS = (Kind.clean, Kind.noise, Kind.room_noise)
+CONDITIONS = ("clean", "noise=0", "room-noise=0")
 """Conditions of the queries."""
 
 MAX_FILES = 32
@@ -150,13 +151,13 @@ def make_queries(
     encoder: Encoder, recordings: list[tuple[Path, float]], material: Material, plan: Plan
 ) -> list[Asked]:
     """Draw, distort and fingerprint the queries."""
-    left_out = LeftOut()
-    queries = drawn(recordings, [], material, plan, left_out)
+    left_out = Exclusions()
+    queries = draw_queries(recordings, [], material, plan, left_out)
     made = [
         (query.length_s, query.path, encoder.encode([audio], query=True))
-        for query, audio in render(queries, left_out.query)
+        for query, audio in render(queries, left_out.exclude_query)
     ]
-    for line in left_out.lines():
+    for line in left_out.summary_lines():
         print(line)
     return made
 
@@ -256,7 +257,8 @@ def main() -> None:
     hop_s = encoder.reference_hop_s
     recordings = [(path, (len(stored[path]) - 1) * hop_s + WINDOW_S) for path in references if path in stored]
     material = Material(references, noises=choose_files(options.noise), rooms=choose_files(options.rir))
-    plan = Plan(options.lengths, (0.0,), options.queries, seed=options.seed, kinds=CONDITIONS)
+    conditions = select_conditions(CONDITIONS, material)
+    plan = Plan(conditions, options.lengths, options.queries, seed=options.seed)
     asked = make_queries(encoder, recordings, material, plan)
     print(
         f"{len(paths)} files, {sum(counts) * hop_s / 3600:.1f} h, {len(rows):,} fingerprints; "

@@ -37,12 +37,12 @@ from earprint.audio import content_hash, find_audio_files
 from earprint.constants import SAMPLE_RATE
 from earprint.encoders import cohort_of, load_encoder
 from earprint.library import Library
-from earprint.library.library import facts_of
+from earprint.library.compatibility import library_facts
 from earprint.matching import TrackTable, search
 from earprint.quantization.storage import CompactStorage
 from earprint.store.catalogue import NewTrack, StoredTrack
-from earprint.store.compaction import rows_of_segment
 from earprint.store.segments import checksum_of, open_segment, write_segment
+from earprint.store.store import Settings
 
 PERTURBATION = 1.7
 """Length of the random vector that is added to a unit vector of a copy; the cosine becomes about 0.5."""
@@ -104,7 +104,7 @@ def build_library(options: argparse.Namespace, millions: float) -> Path:
         if library.info().fingerprints >= wanted:
             return folder
         with Library(options.library, model=options.model, create=False) as source:
-            snapshot = source.snapshot()
+            snapshot = source._store.catalogue.snapshot()
             compact = source.info().storage == "compact"
         order = sorted(snapshot.tracks, key=lambda stored: stored.track.content_hash not in references)
         opened = {
@@ -112,7 +112,7 @@ def build_library(options: argparse.Namespace, millions: float) -> Path:
             for number, segment in snapshot.segments.items()
         }
         batch: list[tuple[NewTrack, NDArray[Any]]] = []
-        catalogue, done = library._catalogue, 0
+        catalogue, done = library._store.catalogue, 0
         for new, stored, copy in tracks_and_copies(order, len(references)):
             rows = opened[stored.segment_id][stored.first_row : stored.first_row + stored.n_rows]
             vectors = storage.unpack(cast("NDArray[np.uint8]", rows)) if compact else rows.astype(np.float32)
@@ -125,12 +125,15 @@ def build_library(options: argparse.Namespace, millions: float) -> Path:
             packed = rows if compact and not copy else storage.pack(vectors)
             batch.append((replace(new, checksum=checksum_of(packed)), packed))
             done += len(packed)
-            if done >= wanted or sum(len(part) for _, part in batch) >= rows_of_segment(storage.width) * 0.9:
+            if (
+                done >= wanted
+                or sum(len(part) for _, part in batch) >= Settings().rows_of_segment(storage.width) * 0.9
+            ):
                 segment = write_segment(
                     folder / "segments", catalogue.next_segment_id(), [part for _, part in batch]
                 )
                 tracks = [track for track, _ in batch]
-                catalogue.enter_all([(segment, tracks)], encoder.model_id, facts_of(encoder, storage))
+                catalogue.enter_all([(segment, tracks)], encoder.model_id, library_facts(encoder, storage))
                 batch = []
                 print(f"{folder.name}: {done:,} fingerprints", file=sys.stderr)
             if done >= wanted:
@@ -216,7 +219,7 @@ def measure(library: str, work: str, model: str, index: str, queries: int) -> di
             seconds.setdefault(f"{query.length_s:g}", []).append(time.perf_counter() - asked)
             cell = f"{query.condition}, {query.length_s:g} s"
             right.setdefault(cell, []).append(found[:1] == [query.content_hash])
-        view = opened._refresh()
+        view = opened._views.current()
         index_name = (
             "faiss IndexFlatIP" if index == "faiss" else type(next(iter(view._indexes.values()))).__name__
         )
@@ -232,8 +235,8 @@ def brute_force(library: Library, encoder: Any) -> Any:
     """Return a function that answers a query by FAISS's brute force in float32, with the same matching."""
     import faiss
 
-    view = library._refresh()
-    exact = view.index(library._check_model(encoder, view.meta), "exact")
+    view = library._views.current()
+    exact = view.index(library._model.storage(encoder, view.meta), "exact")
     assert exact is not None
     flat = faiss.IndexFlatIP(encoder.dim)
     for start in range(0, len(exact), 65_536):
@@ -251,7 +254,7 @@ def brute_force(library: Library, encoder: Any) -> Any:
     def answer(audio: NDArray[np.float32]) -> list[str]:
         table: TrackTable = view.table
         query = encoder.encode([audio], query=True)
-        found = search(query, Flat(), table, ratio=ratio, sounds=cohort_of(encoder))
+        found = search(query, Flat(), table, ratio=ratio, cohort=cohort_of(encoder))
         return [view.tracks[alignment.track].content_hash for alignment in found]
 
     return answer

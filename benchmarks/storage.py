@@ -44,14 +44,16 @@ from numpy.typing import NDArray
 from common import add_audio_options, command, machine, write_whole
 from earprint.audio import find_audio_files
 from earprint.encoders import Encoder, cohort_of, load_encoder
-from earprint.evaluation.condition_names import Kind
-from earprint.evaluation.exclusions import LeftOut
-from earprint.evaluation.ingest import absent_recordings
+from earprint.evaluation.comparison import ALL_CONDITIONS
+from earprint.evaluation.condition_options import select_conditions
+from earprint.evaluation.exclusions import Exclusions
+from earprint.evaluation.ingest import measure_absent
+from earprint.evaluation.material import Material
 from earprint.evaluation.outcomes import Outcome
-from earprint.evaluation.plan import Material, Plan, drawn
-from earprint.evaluation.report import table
-from earprint.evaluation.roc import ALL, FALSE_ACCEPT_SHARE, roc
-from earprint.evaluation.search import Prefetched
+from earprint.evaluation.plan import Plan, draw_queries
+from earprint.evaluation.roc import FALSE_ACCEPT_RATE, compute_roc
+from earprint.evaluation.search import PrefetchedIndex
+from earprint.evaluation.tables import markdown_table
 from earprint.matching import TrackTable, search
 from earprint.matching.candidates import HITS_PER_ROW
 from storage_data import (
@@ -72,12 +74,12 @@ STORAGES = (BASELINE, "half", "int8", "pq16", "pq23", "pq32", "pq64")
 
 HOPS_MS = (160, 320, 640)
 
-CONDITIONS = (Kind.clean, Kind.noise, Kind.room_noise, Kind.phone, Kind.speed)
+CONDITIONS = ("clean", "noise", "room-noise", "phone", "speed")
 """Conditions of the queries."""
 
 SNRS_DB = (0.0, 10.0)
 
-SPEED_PERCENT = 3.0
+SPEED = 1.03
 
 BATCH = 256
 """Queries that are searched for together."""
@@ -122,9 +124,9 @@ def ask(
     for begin in range(0, len(asked), BATCH):
         some = asked[begin : begin + BATCH]
         rows = np.concatenate([made.vectors for _, made in some])
-        known = Prefetched(index, rows[rows.any(axis=1)], HITS_PER_ROW)
+        known = PrefetchedIndex(index, rows[rows.any(axis=1)], HITS_PER_ROW)
         for query, made in some:
-            found = search(made, known, owners, ratio=ratio, sounds=cohort)
+            found = search(made, known, owners, ratio=ratio, cohort=cohort)
             yield bool(found) and paths[found[0].track] == query.path, found[0].score if found else 0.0
 
 
@@ -183,7 +185,7 @@ class Outcomes:
     right : ndarray of bool
         The best track is the right one.
     answered : ndarray of bool
-        And its score reaches the threshold that lets `FALSE_ACCEPT_SHARE` of the absent queries through.
+        And its score reaches the threshold that lets `FALSE_ACCEPT_RATE` of the absent queries through.
     """
 
     conditions: NDArray[np.str_]
@@ -197,7 +199,7 @@ def judge(answers: Answers, asked: Sequence[QuerySet]) -> Outcomes:
     for query_set in asked:
         given = zip(query_set.queries, answers.given[query_set.length_s], strict=True)
         outcomes = [Outcome(query, hit, score, 0.0, False, None, 0.0) for query, (hit, score) in given]
-        curve = roc(outcomes, answers.storage, query_set.length_s, ALL)
+        curve = compute_roc(outcomes, answers.storage, query_set.length_s, ALL_CONDITIONS)
         assert curve is not None, "there are queries of both kinds"
         threshold = curve.right_at()[1]
         present = [outcome for outcome in outcomes if outcome.query.present]
@@ -265,7 +267,7 @@ def prepare(
     encoder: Encoder, options: argparse.Namespace, work: Work
 ) -> tuple[list[Recording], list[QuerySet]]:
     """Fingerprint what is stored and the queries."""
-    left_out = LeftOut(work.say)
+    left_out = Exclusions(work.say)
     files = {
         kind: list(find_audio_files(getattr(options, kind), on_warning=work.say))
         for kind in ("references", "distractors", "absent", "noise", "rir", "device")
@@ -275,13 +277,17 @@ def prepare(
     others = fingerprint_files(encoder, files["distractors"], work, left_out)
     recordings = references + [one for one in others if one.digest not in asked_about]
     held = {recording.digest for recording in recordings}
-    queries = drawn(
+    material = Material(
+        files["references"], noises=files["noise"], rooms=files["rir"], devices=files["device"]
+    )
+    conditions = select_conditions(CONDITIONS, material, {"--snr": SNRS_DB, "--speed": (SPEED,)})
+    queries = draw_queries(
         [(recording.path, recording.duration_s) for recording in references],
-        absent_recordings(files["absent"], held, left_out, work.progress),
-        Material(files["references"], noises=files["noise"], rooms=files["rir"], devices=files["device"]),
+        measure_absent(files["absent"], held, left_out, work.progress),
+        material,
         Plan(
-            list(dict.fromkeys(options.lengths)), SNRS_DB, options.queries, options.absent_queries,
-            seed=options.seed, speeds_percent=(SPEED_PERCENT,), kinds=CONDITIONS,
+            conditions, list(dict.fromkeys(options.lengths)), options.queries, options.absent_queries,
+            seed=options.seed,
         ),
         left_out,
     )  # fmt: skip
@@ -289,7 +295,7 @@ def prepare(
     for length_s in dict.fromkeys(query.length_s for query in queries):
         mine = [query for query in queries if query.length_s == length_s]
         asked.append(make_queries(encoder, mine, work, left_out))
-    for line in left_out.lines():
+    for line in left_out.summary_lines():
         work.say(line)
     if not asked:
         sys.exit("there are no queries; give readable recordings, and shorter --lengths")
@@ -326,13 +332,13 @@ def main() -> None:
         f"{machine()};\n{command()}\n\n"
         "MB are those of fingerprints alone. Top-1 in percent; in brackets, the difference in points to "
         f"float32 at the same hop, and for float32 to {hops_ms[0]} ms. Answered right: top-1, with a score "
-        f"that at most {100 * FALSE_ACCEPT_SHARE:g} % of the absent queries of that length reach. "
+        f"that at most {100 * FALSE_ACCEPT_RATE:g} % of the absent queries of that length reach. "
         "Won and lost: queries whose top-1 is right here and not there, and the other way round.\n"
     )
     columns = [*COLUMNS, *conditions, *LAST_COLUMNS]
     for these in [[query_set] for query_set in asked] + ([asked] if len(asked) > 1 else []):
         lengths = ", ".join(f"{query_set.length_s:g}" for query_set in these)
-        print(f"Queries of {lengths} s:\n\n{table(columns, lines_of(answers, these, conditions))}")
+        print(f"Queries of {lengths} s:\n\n{markdown_table(columns, lines_of(answers, these, conditions))}")
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from earprint.audio import content_hash, load_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.encoders import Encoder, Fingerprints
 from earprint.errors import AudioError
-from earprint.evaluation.exclusions import LeftOut
+from earprint.evaluation.exclusions import Exclusions
 from earprint.evaluation.query import Query
 from earprint.evaluation.rendering import render
-from earprint.evaluation.search import nearest
+from earprint.evaluation.search import search_exactly
 from earprint.index import ExactIndex
 from earprint.matching import TrackTable
 from earprint.quantization.codebook import Codebook, read_codebook, write_codebook
@@ -58,7 +58,7 @@ class MemoryIndex:
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Find the nearest rows of query rows."""
-        return nearest(self, queries, k)
+        return search_exactly(self, queries, k)
 
     def vectors(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return stored rows."""
@@ -109,7 +109,7 @@ class Recording:
 
 
 def fingerprint_files(
-    encoder: Encoder, files: Sequence[Path], work: Work, left_out: LeftOut
+    encoder: Encoder, files: Sequence[Path], work: Work, left_out: Exclusions
 ) -> list[Recording]:
     """Fingerprint references at the query hop, each content once; skip what is kept already."""
     recordings: dict[str, Recording] = {}
@@ -126,7 +126,7 @@ def fingerprint_files(
                 with write_whole(kept) as file:
                     np.savez(file, rows=rows, duration_s=len(audio) / SAMPLE_RATE)
         except AudioError as error:
-            left_out.file(path, error)
+            left_out.exclude_file(path, error)
             continue
         with np.load(kept) as arrays:
             recordings[digest] = Recording(path, digest, float(arrays["duration_s"]), kept)
@@ -166,7 +166,7 @@ class QuerySet:
         ]
 
 
-def make_queries(encoder: Encoder, queries: Sequence[Query], work: Work, left_out: LeftOut) -> QuerySet:
+def make_queries(encoder: Encoder, queries: Sequence[Query], work: Work, left_out: Exclusions) -> QuerySet:
     """Distort and fingerprint queries of one length; skip what is kept already."""
     length_s = queries[0].length_s
     # The conditions of an excerpt share its noise and room, so they come one after another.
@@ -176,7 +176,7 @@ def make_queries(encoder: Encoder, queries: Sequence[Query], work: Work, left_ou
     if not kept.exists():
         places = {query: place for place, query in enumerate(ordered)}
         numbers, made = [], []
-        for query, audio in render(ordered, left_out.query):
+        for query, audio in render(ordered, left_out.exclude_query):
             work.progress(f"making queries of {length_s:g} s", places[query], len(ordered))
             numbers.append(places[query])
             made.append(encoder.encode([audio], query=True))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from earprint.evaluation.outcomes import Outcome
 from earprint.evaluation.query import Query
-from earprint.evaluation.roc import rocs, thresholds
+from earprint.evaluation.roc import compute_rocs, suggest_thresholds
 
 
 def outcome_of(line: str) -> Outcome:
@@ -36,7 +36,7 @@ def main() -> None:
     for folder in options.results:
         with (folder / "queries.jsonl").open(encoding="utf-8") as lines:
             outcomes += map(outcome_of, lines)
-    for threshold in thresholds(rocs(outcomes)):
+    for threshold in suggest_thresholds(compute_rocs(outcomes)):
         print(threshold.describe())
 
 

@@ -76,7 +76,9 @@ def test_a_compact_library_with_it_finds(folder, learned, tmp_path):
     with Library(tmp_path / "library", model=str(folder / "mine.onnx"), storage="compact") as library:
         library.add(folder / "music")
         assert library.info().storage == "compact"
-        found = library.identify(add_noise(excerpt, pink_noise(len(excerpt), 1), 5.0)).candidates[0]
+        found = library.identify(
+            add_noise(excerpt, pink_noise(len(excerpt), 1), 5.0), sample_rate=16_000
+        ).candidates[0]
     assert found.track.title == "artist3__piece"
     assert found.start_s == pytest.approx(9.0, abs=0.1)
 

@@ -66,11 +66,11 @@ def test_a_noisy_excerpt_is_found_where_it_was_and_another_recording_is_not(name
     with Library(tmp_path / "library", model=name) as library:
         assert len(library.add(*sorted(tmp_path.glob("*.wav"))).added) == len(tracks)
         excerpt = add_noise(tracks[2][start : start + QUERY_S * SAMPLE_RATE], noise, 5.0)
-        first, *others = library.identify(excerpt).matches
+        first, *others = library.identify(excerpt, sample_rate=SAMPLE_RATE).matches
         assert (first.track.title, others) == ("track 2", [])
         assert first.start_s == pytest.approx(start_s, abs=0.1)
         stranger = compose(99, 16.0)[start : start + QUERY_S * SAMPLE_RATE]
-        assert library.identify(stranger).matches == []
+        assert library.identify(stranger, sample_rate=SAMPLE_RATE).matches == []
 
 
 @pytest.mark.parametrize("speed", [0.96, 0.97, 1.0, 1.03, 1.04])
@@ -81,7 +81,7 @@ def test_a_copy_at_another_speed_begins_where_it_does(speed, tmp_path):
     excerpt = np.interp(times, np.arange(len(track)), track).astype(np.float32)
     with Library(tmp_path / "library", model="dense") as library:
         library.add(tmp_path / "track.wav")
-        (match,) = library.identify(excerpt).matches
+        (match,) = library.identify(excerpt, sample_rate=SAMPLE_RATE).matches
     assert match.speed == pytest.approx(speed, abs=0.0051)
     assert match.start_s == pytest.approx(start_s, abs=0.01)
     assert match.end_s == pytest.approx(start_s + speed * length_s, abs=0.05)

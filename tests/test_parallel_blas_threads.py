@@ -83,7 +83,7 @@ def test_a_library_computes_in_one_thread(tmp_path, monkeypatch):
     write_wav(tmp_path / "a.wav", compose(1, 4.0))
     with Library(tmp_path / "library", encoder=encoder) as library:
         library.add(tmp_path / "a.wav")
-        library.add_audio(compose(2, 4.0), title="b")
+        library.add_audio(compose(2, 4.0), sample_rate=16_000, title="b")
         products = []
         searched = ExactIndex.search
 
@@ -92,7 +92,7 @@ def test_a_library_computes_in_one_thread(tmp_path, monkeypatch):
             return searched(*given)
 
         monkeypatch.setattr(ExactIndex, "search", search)
-        assert library.identify(np.asarray(compose(1, 4.0), np.float32)).candidates
+        assert library.identify(np.asarray(compose(1, 4.0), np.float32), sample_rate=16_000).candidates
     assert encoder.seen == set(products) == {1}
     assert threads() == before
 

@@ -1,6 +1,7 @@
-"""The exceptions that earprint raises.
+"""The exceptions of earprint, all derived from `EarprintError`.
 
-Every message is one line: what is at fault, the cause, and what to do next.
+Every message is one line that names the file or option, the cause, and the next step. Wrong arguments of a
+function raise `ValueError` or `TypeError`.
 """
 
 
@@ -25,7 +26,7 @@ class AudioError(EarprintError):
 
 
 class ModelError(EarprintError):
-    """A model is unknown, damaged, or does not fit the library."""
+    """A model is unknown, is damaged, or does not fit the library."""
 
 
 class LibraryError(EarprintError):
@@ -33,7 +34,7 @@ class LibraryError(EarprintError):
 
 
 class LibraryLockedError(LibraryError):
-    """Another process is writing to the library."""
+    """Another writer is changing the library."""
 
 
 class TrainingError(EarprintError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from earprint.cli import messages
-from earprint.cli.progress import quiet_progress, say
+from earprint.cli.progress import print_above, quiet_progress
 from earprint.constants import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class Progress:
         """Count a file, and name it if it was left out."""
         if problem is not None:
             self.failed += 1
-            say(self._bar, messages.failed_file(problem))
+            print_above(self._bar, messages.failed_file(problem))
         self.advance()
 
     def counted(self, what: str, items: Iterable[T], total: int) -> Iterator[T]:
@@ -181,4 +181,4 @@ class Progress:
         self._bar.advance(self._task, count)
         if self._bar.disable and time.monotonic() - self._told > LINE_EVERY_S:
             self._told = time.monotonic()
-            say(self._bar, f"{self._what}: {self._done}/{self._total}")
+            print_above(self._bar, f"{self._what}: {self._done}/{self._total}")

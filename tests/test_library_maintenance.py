@@ -6,11 +6,11 @@ import sqlite3
 import pytest
 
 from earprint.errors import LibraryError
-from earprint.library import Library
+from earprint.library import Library, Settings
 from earprint.quantization.storage import HalfStorage
 from earprint.store import compaction, segments
 from earprint.store.catalogue import Catalogue
-from helpers.fake_encoder import DIM, tune, write_wav
+from helpers.fake_encoder import DIM, RATE, tune, write_wav
 from helpers.libraries import (
     ROWS,
     SECONDS,
@@ -62,8 +62,8 @@ def test_adding_reads_no_tracks_where_there_is_nothing_to_merge(library, tmp_pat
 
 def test_what_is_in_use_is_what_a_snapshot_tells(library):
     library.remove("tune 2", "tune 5")
-    snapshot = library._catalogue.snapshot()
-    segments, live = library._catalogue.usage()
+    snapshot = library._store.catalogue.snapshot()
+    segments, live = library._store.catalogue.usage()
     assert segments == snapshot.segments
     expected = dict.fromkeys((track.segment_id for track in snapshot.tracks), 0)
     for track in snapshot.tracks:
@@ -72,14 +72,14 @@ def test_what_is_in_use_is_what_a_snapshot_tells(library):
     assert len(live) == len(segments) - 2
 
 
-def test_merged_segments_have_a_largest_size(library, monkeypatch):
-    monkeypatch.setattr(compaction, "SEGMENT_BYTES", 4 * ROWS * DIM * 2)
-    before = content(library)
-    assert library.compact().segments_after == 2
-    assert content(library) == before
-    library.remove("tune 2")
-    assert library.compact().rows_dropped == ROWS
-    assert library.verify().sound
+def test_merged_segments_have_a_largest_size(library, tmp_path):
+    with open_library(tmp_path / "lib", settings=Settings(segment_bytes=4 * ROWS * DIM * 2)) as opened:
+        before = content(opened)
+        assert opened.compact().segments_after == 2
+        assert content(opened) == before
+        opened.remove("tune 2")
+        assert opened.compact().rows_dropped == ROWS
+        assert opened.verify().sound
 
 
 def test_numbers_of_segments_and_tracks_are_never_used_again(library, tmp_path):
@@ -98,19 +98,19 @@ def test_numbers_of_segments_and_tracks_are_never_used_again(library, tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="mapped files stay there until they are let go")
 def test_readers_keep_what_they_have_mapped(library, tmp_path):
     with open_library(tmp_path / "lib") as reader:
-        old = reader._refresh()
+        old = reader._views.current()
         index = old.index(HalfStorage(DIM))
         rows = index.vectors(0, len(index))
         library.compact()
         assert not (tmp_path / "lib" / "segments" / "000001.f16").exists()
         assert (index.vectors(0, len(index)) == rows).all()
         assert all(finds(reader, i) for i in range(6))
-        assert reader._opened.rows.keys() == {7}  # the old files are let go
+        assert reader._views.current()._segments.keys() == {7}  # the old files are closed
 
 
 def test_a_reader_that_is_overtaken_by_compacting_looks_again(library, tmp_path, monkeypatch):
     with open_library(tmp_path / "lib") as reader:
-        snapshot = reader._catalogue.snapshot
+        snapshot = reader._store.catalogue.snapshot
 
         def overtaken():
             found = snapshot()
@@ -118,23 +118,22 @@ def test_a_reader_that_is_overtaken_by_compacting_looks_again(library, tmp_path,
             library.compact()
             return found
 
-        reader._opened.forget()
-        reader._forget_view()
-        monkeypatch.setattr(reader._catalogue, "snapshot", overtaken)
+        reader._views.release()
+        monkeypatch.setattr(reader._store.catalogue, "snapshot", overtaken)
         assert all(finds(reader, i) for i in range(6))
-        assert reader._refresh().damaged == []
+        assert reader._views.current().damaged == []
 
 
-def test_adding_many_small_pieces_compacts_by_itself(tmp_path, monkeypatch):
-    monkeypatch.setattr(compaction, "MANY_SMALL", 4)
-    with grown(tmp_path / "lib", tmp_path / "music", range(9)) as opened:
+def test_adding_many_small_pieces_compacts_by_itself(tmp_path):
+    with grown(tmp_path / "lib", tmp_path / "music", range(9), Settings(many_small=4)) as opened:
         assert opened.info().segments == 3
         assert all(finds(opened, i) for i in range(9))
         assert opened.verify().sound
 
 
 def test_adding_succeeds_even_if_compacting_cannot(library, tmp_path, monkeypatch):
-    monkeypatch.setattr(compaction, "MANY_SMALL", 4)
+    library.close()
+    library = open_library(tmp_path / "lib", settings=Settings(many_small=4))
 
     def full(*_):
         raise LibraryError("no room")
@@ -144,6 +143,7 @@ def test_adding_succeeds_even_if_compacting_cannot(library, tmp_path, monkeypatc
     assert len(report.added) == 1
     assert report.warnings == ["compacting was put off: no room"]
     assert finds(library, 8)
+    library.close()
 
 
 def test_compacting_does_not_whitewash_damage(library, tmp_path):
@@ -167,7 +167,7 @@ def test_verify_of_a_sound_library(library):
     assert report.to_dict()["sound"] is True
 
 
-def test_strays_are_told_and_deleted_by_the_next_writer(library, tmp_path):
+def test_strays_are_reported_and_deleted_by_the_next_writer(library, tmp_path):
     stray = tmp_path / "lib" / "segments" / "000099.f16.tmp"
     stray.write_bytes(b"x")
     report = library.verify()
@@ -223,7 +223,7 @@ def test_damage_that_is_gone_is_forgotten(library, tmp_path):
 def test_repair_makes_again_what_the_files_allow(tmp_path, damage):
     with open_library(tmp_path / "lib") as opened:
         opened.add(*write_music(tmp_path / "music", range(5)))
-        opened.add_audio(tune(9, SECONDS), title="tune 9")
+        opened.add_audio(tune(9, SECONDS), sample_rate=RATE, title="tune 9")
         before = content(opened)
         file = tmp_path / "lib" / "segments" / "000001.f16"
         data = bytearray(file.read_bytes())
@@ -303,11 +303,11 @@ def test_a_full_disk_loses_nothing(library, tmp_path, monkeypatch, call):
     }
     with monkeypatch.context() as patch:
         if call == "remove":
-            pages = library._catalogue._connection.execute("PRAGMA page_count").fetchone()[0]
-            library._catalogue._connection.execute(f"PRAGMA max_page_count = {pages}")
+            pages = library._store.catalogue._connection.execute("PRAGMA page_count").fetchone()[0]
+            library._store.catalogue._connection.execute(f"PRAGMA max_page_count = {pages}")
             with pytest.raises(LibraryError, match="full; check that the folder"):
-                library._catalogue.set_meta({f"filler {i}": "x" * 500 for i in range(200)})
-            library._catalogue._connection.execute("PRAGMA max_page_count = 100000")
+                library._store.catalogue.set_meta({f"filler {i}": "x" * 500 for i in range(200)})
+            library._store.catalogue._connection.execute("PRAGMA max_page_count = 100000")
         else:
             patch.setattr(segments.os, "fsync", full)
             with pytest.raises(LibraryError, match=r"No space left on device\); make room"):
@@ -326,7 +326,7 @@ SMALL_DISK = """
     added = 0
     try:
         for i in range(1000):
-            library.add_audio(tune(i, SECONDS), title=f"tune {i}")
+            library.add_audio(tune(i, SECONDS), sample_rate=RATE, title=f"tune {i}")
             added += 1
     except LibraryError as error:
         print(added, error)

@@ -1,6 +1,7 @@
-"""The verbs that look after a library: what they print, and how they end."""
+"""The verbs that maintain a library: what they print, and how they end."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ from typer.testing import CliRunner
 from earprint import encoders as encoder
 from earprint.audio import stream_audio
 from earprint.cli.main import app
-from earprint.library import FilesInProcesses
+from earprint.library import EncodingPool, Library
 from helpers.fake_encoder import FakeEncoder
-from helpers.libraries import OtherEncoder, finds, open_library, write_music
+from helpers.libraries import ONE_COMMIT, OtherEncoder, finds, open_library, write_music
 
 
 @pytest.fixture(autouse=True)
@@ -43,33 +44,34 @@ def test_compact(folder):
     assert run(folder, "compact").stdout == "nothing to do: 1 segment\n"
 
 
-def test_long_runs_go_on_in_processes_with_the_model_that_was_named(tmp_path, monkeypatch):
-    asked, made = [], []
+def test_long_runs_continue_in_processes_with_the_named_model(tmp_path, monkeypatch):
+    encoded, made = [], []
 
-    class Here(FilesInProcesses):
-        """Does in this process, with the encoders that stand in for networks, what is asked of others."""
+    class Here(EncodingPool):
+        """Encodes in this process, with the tests' encoders."""
 
-        def __init__(self, model, jobs=1, after_s=0.0):
+        def __init__(self, model, jobs=1, start_after_s=0.0):
             made.append(jobs)
-            super().__init__(model, jobs, after_s=0.0)
+            super().__init__(model, jobs, start_after_s=0.0)
 
         def encode_file(self, path, model_id):
-            asked.append((self._model, path.name))
+            encoded.append((self._model, path.name))
             return encoder.load_encoder(self._model).encode(stream_audio(path)), []
 
-    monkeypatch.setattr("earprint.library.FilesInProcesses", Here)
+    monkeypatch.setattr("earprint.library.EncodingPool", Here)
+    monkeypatch.setattr("earprint.library.Library", partial(Library, settings=ONE_COMMIT))
     write_music(tmp_path / "music", range(2))
     names = ["tune 0.wav", "tune 1.wav"]
     assert run(tmp_path / "lib", "add", tmp_path / "music").exit_code == 0
-    assert asked == [("dense", name) for name in names]
-    asked.clear()
+    assert encoded == [("dense", name) for name in names]
+    encoded.clear()
     assert run(tmp_path / "lib", "rebuild", "--model", "other").exit_code == 0
-    assert asked == [("other", name) for name in names]
-    asked.clear()
+    assert encoded == [("other", name) for name in names]
+    encoded.clear()
     (segment,) = (tmp_path / "lib" / "segments").iterdir()
     segment.write_bytes(segment.read_bytes()[:-1])
     assert run(tmp_path / "lib", "repair", "--model", "other").exit_code == 0
-    assert asked == [("other", "tune 1.wav")]
+    assert encoded == [("other", "tune 1.wav")]
     assert run(tmp_path / "lib", "verify").exit_code == 0
     for verb in (["add", tmp_path / "music"], ["rebuild"], ["repair"]):
         assert run(tmp_path / "lib", *verb, "--model", "other", "--jobs", "3").exit_code == 0
@@ -100,12 +102,12 @@ def test_verify_and_repair(folder, tmp_path):
     assert run(folder, "compact").exit_code == 2
     (tmp_path / "music" / "tune 1.wav").rename(tmp_path / "away.wav")
     result = run(folder, "repair")
-    assert (result.exit_code, result.stdout) == (2, "0 recordings made again, 1 still damaged\n")
+    assert (result.exit_code, result.stdout) == (2, "0 recordings repaired, 1 still damaged\n")
     path = tmp_path / "music" / "tune 1.wav"
     assert result.stderr == f"failed: 2: tune 1: {path}: no such file or folder; check the path\n"
     (tmp_path / "away.wav").rename(path)
     result = run(folder, "repair")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "1 recording made again\n", "")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "1 recording repaired\n", "")
     assert run(folder, "repair").stdout == "nothing is damaged\n"
 
 
@@ -113,7 +115,7 @@ def test_what_cannot_be_repaired_can_be_dropped(folder, tmp_path):
     (folder / "segments" / "000002.f16").unlink()
     (tmp_path / "music" / "tune 1.wav").unlink()
     result = run(folder, "repair", "--drop-lost")
-    assert (result.exit_code, result.stdout) == (0, "0 recordings made again, 1 removed\n")
+    assert (result.exit_code, result.stdout) == (0, "0 recordings repaired, 1 removed\n")
     assert len(run(folder, "list").stdout.splitlines()) == 2
 
 
@@ -123,7 +125,7 @@ def test_rebuild(folder, tmp_path):
     assert "run `earprint rebuild`" in refused.stderr
     result = run(folder, "rebuild", "--model", "other")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "3 recordings made again by model other-0002\n"
+    assert result.stdout == "3 recordings fingerprinted again by model other-0002\n"
     found = run(folder, "identify", tmp_path / "music" / "tune 0.wav", "--model", "other")
     assert found.stdout.split("\t")[1] == "tune 0"
 
@@ -135,14 +137,16 @@ def test_rebuild_without_a_file(folder, tmp_path):
     assert (result.exit_code, result.stdout) == (2, "")
     missing, refusal = result.stderr.splitlines()
     assert missing == f"failed: 2: tune 1: {path}: no such file or folder; check the path"
-    assert refusal.startswith("earprint: error: 1 recording could not be made again, so the library is as it")
+    assert refusal.startswith(
+        "earprint: error: 1 recording could not be fingerprinted again, so the library is unch"
+    )
     assert "unfinished rebuild\tother-0002" in run(folder, "info").stdout
-    assert run(folder, "rebuild", "--give-up").stdout.startswith("the unfinished rebuild is forgotten")
+    assert run(folder, "rebuild", "--discard").stdout.startswith("the unfinished rebuild is deleted")
     assert run(folder, "rebuild", "--give-up").stdout == "there is no unfinished rebuild\n"
     result = run(folder, "rebuild", "--model", "other", "--drop-missing")
     assert (result.exit_code, result.stdout) == (
         0,
-        "2 recordings made again by model other-0002, 1 removed\n",
+        "2 recordings fingerprinted again by model other-0002, 1 removed\n",
     )
 
 
@@ -153,7 +157,7 @@ def test_rebuild_interrupted(folder, monkeypatch):
     monkeypatch.setattr("earprint.library.Library.rebuild", interrupt)
     result = run(folder, "rebuild")
     assert (result.exit_code, result.stdout) == (130, "")
-    assert "as it was, run the same command again" in result.stderr
+    assert "unchanged, run the same command again" in result.stderr
 
 
 def test_export_import_and_merge(folder, tmp_path):
