@@ -89,9 +89,9 @@ class Library:
     ) -> None:
         if not os.fspath(path):
             raise LibraryError("the library has an empty path; name a folder")
-        self.path = Path(path)
         self._index = index
-        self._store = Store(self.path, create=create, on_wait=on_wait, settings=settings)
+        self._store = Store(Path(path), create=create, on_wait=on_wait, settings=settings)
+        self.path = self._store.path
         try:
             self._model = LibraryModel(self._store, model, encoder, storage)
             self._views = ViewCache(self._store)

@@ -53,8 +53,10 @@ class Database:
                 f"{folder}: is no earprint library; add recordings to it first, or check --library and "
                 "EARPRINT_LIBRARY"
             )
+        self._open_file: tuple[int, int] | None = None
         with self._reporting():
             self._connection = self._connect(create=create)
+            self._open_file = self._file_in_place()
             try:
                 self._prepare(schema if create else ())
             except BaseException:
@@ -158,6 +160,8 @@ class Database:
         self._connection.execute(f"BEGIN {kind}")
         try:
             yield
+            if kind == "IMMEDIATE":
+                self.check_in_place()
             self._connection.execute("COMMIT")
         except BaseException:
             # On a full disk SQLite may have rolled back by itself.
@@ -165,6 +169,29 @@ class Database:
                 with suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
             raise
+
+    def check_in_place(self) -> None:
+        """Check that the open file still lies in the folder.
+
+        SQLite keeps a deleted file open and reports no error for a change of it.
+
+        Raises
+        ------
+        LibraryError
+            If the file was deleted or replaced.
+        """
+        if self._open_file is not None and self._file_in_place() != self._open_file:
+            raise LibraryError(
+                f"{self._file.parent}: was deleted or replaced while open; open the library again"
+            )
+
+    def _file_in_place(self) -> tuple[int, int] | None:
+        """Return device and inode of the file that the folder holds now, or None."""
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     # Facts
 

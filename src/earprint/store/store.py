@@ -97,13 +97,13 @@ class Store:
         on_wait: Callable[[str], None] | None = None,
         settings: Settings | None = None,
     ) -> None:
-        self.path = path
-        self.segments_folder = path / SEGMENTS_FOLDER
+        self.path = path.absolute()  # as the program may change its working folder
+        self.segments_folder = self.path / SEGMENTS_FOLDER
         self.settings = settings or Settings()
         self.on_release: Callable[[], None] = lambda: None
         self._on_wait = on_wait
         check_folder(path, create=create)
-        self.catalogue = Catalogue(path, create=create)
+        self.catalogue = Catalogue(self.path, create=create)
 
     def close(self) -> None:
         """Close the catalogue."""
@@ -122,8 +122,9 @@ class Store:
         LibraryLockedError
             If another process is writing, or this thread is writing already.
         LibraryError
-            If the folder cannot be written.
+            If the folder cannot be written, or was deleted or replaced since the library was opened.
         """
+        self.catalogue.check_in_place()  # before the lock, whose file would make the folder again
         with writing(self.path, self._on_wait, self.settings.lock_wait_s):
             delete_strays(self.segments_folder, self.catalogue.segment_files())
             self.catalogue.upgrade()
@@ -140,6 +141,7 @@ class Store:
         number : int, optional
             Number of the segment; by default the catalogue's next one.
         """
+        self.catalogue.check_in_place()
         return write_segment(
             self.segments_folder, self.catalogue.next_segment_id() if number is None else number, parts
         )
