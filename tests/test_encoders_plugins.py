@@ -12,7 +12,20 @@ from earprint.encoders.registry import find_model, weights_folder
 from earprint.errors import ModelError
 from helpers.plugins import install
 
-NAMES = {"by-path", "by-function", "by-encoder", "by-class", "broken-import", "broken-call", "not-a-model"}
+BROKEN = [
+    ("broken-import", "No module named"),
+    ("broken-call", "no weights"),
+    ("several-lines", "first second"),
+    ("exits", "SystemExit 7"),
+    ("exits-at-import", "SystemExit 8"),
+    ("not-a-model", "it gives a int"),
+    ("none", "it is None"),
+    ("gives-none", "it gives a NoneType"),
+    ("no-file", "missing.onnx: no such model file"),
+    ("folder", "no such model file"),
+    ("unusable-encoder", "its dim is 0"),
+]
+NAMES = {"by-path", "by-function", "by-encoder", "by-class", *(name for name, _ in BROKEN)}
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +41,13 @@ def package(tmp_path, monkeypatch):
         def encoder(): return ENCODER
         def fails(): raise RuntimeError("no weights")
         def number(): return 7
+        def several_lines(): raise ValueError("first\\n  second")
+        def exits(): raise SystemExit(7)
+        def gives_none(): return None
+        def unusable(): return type("Unusable", (FakeEncoder,), {{"dim": 0}})()
+        NONE = None
+        NO_FILE = "missing.onnx"
+        FOLDER = {str(tmp_path)!r}
     """
     points = {
         "by-path": "other_package:PATH",
@@ -37,7 +57,16 @@ def package(tmp_path, monkeypatch):
         "broken-import": "other_package_without:PATH",
         "broken-call": "other_package:fails",
         "not-a-model": "other_package:number",
+        "several-lines": "other_package:several_lines",
+        "exits": "other_package:exits",
+        "exits-at-import": "exiting_package:PATH",
+        "none": "other_package:NONE",
+        "gives-none": "other_package:gives_none",
+        "no-file": "other_package:NO_FILE",
+        "folder": "other_package:FOLDER",
+        "unusable-encoder": "other_package:unusable",
     }
+    (tmp_path / "exiting_package.py").write_text("raise SystemExit(8)")
     install(tmp_path, monkeypatch, "other_package", code, {"earprint.models": points})
     load_encoder.__globals__["_load"].cache_clear()
     yield
@@ -70,10 +99,7 @@ def test_an_encoder_of_another_package(name, model_id, tmp_path):
         assert library.info().tracks == 0
 
 
-@pytest.mark.parametrize(
-    ("name", "cause"),
-    [("broken-import", "No module named"), ("broken-call", "no weights"), ("not-a-model", "it gives a int")],
-)
+@pytest.mark.parametrize(("name", "cause"), BROKEN)
 def test_a_broken_one_is_named_with_its_package_when_it_is_asked_for(name, cause):
     with pytest.raises(ModelError) as caught:
         load_encoder(name)

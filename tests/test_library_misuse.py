@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,6 +58,201 @@ def test_a_library_that_is_deleted_during_add_reports_no_success(tmp_path):
             shutil.rmtree(tmp_path / "lib")
             return super().encode(blocks, query=query)
 
-    with open_library(tmp_path / "lib", Deletes()) as library:
-        with pytest.raises(LibraryError, match="was deleted or replaced while open"):
+    with (
+        open_library(tmp_path / "lib", Deletes()) as library,
+        pytest.raises(LibraryError, match="was deleted or replaced while open"),
+    ):
+        add(library, 1)
+
+
+# Encoders
+
+
+def own(**attributes):
+    """A `FakeEncoder` with other attributes."""
+    return type("Own", (FakeEncoder,), attributes)()
+
+
+def returning(change, query=None):
+    """A `FakeEncoder` whose fingerprints are changed: those of references, of queries (``query``) or all."""
+
+    def encode(self, blocks, *, query=False):
+        made = FakeEncoder.encode(self, blocks, query=query)
+        return change(made) if wanted in (None, query) else made
+
+    wanted = query
+    return own(encode=encode)
+
+
+def with_(**values):
+    return lambda made: replace(made, **values)
+
+
+def of_vectors(change):
+    return lambda made: replace(made, vectors=change(made.vectors))
+
+
+ATTRIBUTES = [
+    ({"reference_hop_s": 0.1, "query_hop_s": 0.03}, "reference_hop_s is 0.1, not a whole multiple"),
+    ({"query_hop_s": 0}, "query_hop_s is 0, not a number of seconds above 0"),
+    ({"query_hop_s": 0.16}, "reference_hop_s is 0.08, not a whole multiple"),
+    ({"reference_hop_s": "x"}, "reference_hop_s is 'x'"),
+    ({"reference_hop_s": float("nan")}, "reference_hop_s is nan"),
+    ({"reference_hop_s": 10**400}, "reference_hop_s is 1000"),
+    ({"dim": -1}, "dim is -1, not a whole number"),
+    ({"dim": "32"}, "dim is '32'"),
+    ({"name": None}, "name is None"),
+    ({"name": "a\nb"}, "name is 'a.nb'"),
+    ({"codebook": 5}, "codebook is 5"),
+]
+
+
+@pytest.mark.parametrize(("attributes", "message"), ATTRIBUTES)
+def test_an_encoder_with_unusable_attributes_is_refused_where_it_is_bound(tmp_path, attributes, message):
+    encoder = own(**attributes)
+    with pytest.raises(ModelError, match=message):
+        open_library(tmp_path / "lib", encoder)
+    with open_library(tmp_path / "lib") as library, pytest.raises(ModelError, match=message):
+        library.rebuild(encoder=encoder)
+    if "codebook" not in attributes:
+        with pytest.raises(ModelError, match=message):
+            earprint.embed(tune(1), sample_rate=RATE, encoder=encoder)
+        with pytest.raises(ModelError, match=message):
+            earprint.embed_batch([tune(1)], sample_rate=RATE, encoder=encoder)
+
+
+class Half:
+    name = model_id = "half"
+    dim = 3
+
+    def encode(self, blocks, *, query=False):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ("dense", "type str, which has no name, model_id, dim"),
+        (Half(), "no reference_hop_s, query_hop_s, codebook, threshold; give an Encoder"),
+        (FakeEncoder, "is the class FakeEncoder"),
+    ],
+)
+def test_what_is_no_encoder_is_refused(tmp_path, encoder, message):
+    with pytest.raises(TypeError, match=message):
+        open_library(tmp_path / "lib", encoder)
+    with pytest.raises(TypeError, match=message):
+        earprint.embed(tune(1), sample_rate=RATE, encoder=encoder)
+
+
+def test_numpy_scalars_of_an_encoder_are_stored_as_plain_numbers(tmp_path):
+    encoder = own(dim=np.int64(32), reference_hop_s=np.float32(0.08), query_hop_s=np.float32(0.04))
+    encoder.threshold = lambda duration_s: np.float32(0.5)
+    with open_library(tmp_path / "lib", encoder) as library:
+        add(library, 1)
+        answer = library.identify(tune(1)[:40_000], sample_rate=RATE)
+        json.dumps([answer.to_dict(), library.info().to_dict()])
+    with open_library(tmp_path / "lib") as library:
+        assert found(library, 1) == "tune 1"
+
+
+@pytest.mark.parametrize("model", [None, 3, b"dense", ["dense"]])
+def test_a_model_that_is_neither_text_nor_a_path_is_refused(tmp_path, model):
+    for call in (
+        lambda: earprint.Library(tmp_path / "lib", model=model),
+        lambda: earprint.load_encoder(model),
+        lambda: earprint.describe_model(model),
+        lambda: earprint.embed(tune(1), sample_rate=RATE, model=model),
+    ):
+        with pytest.raises(TypeError, match="give the name of a model or the path of an"):
+            call()
+
+
+def test_a_model_may_be_a_path_object(tmp_path):
+    with pytest.raises(ModelError, match="no such model file"):
+        earprint.load_encoder(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize(("threads", "error"), [(-1, ValueError), ("2", TypeError), (2.5, TypeError)])
+def test_a_wrong_number_of_threads_is_refused(threads, error):
+    with pytest.raises(error, match="threads is"):
+        earprint.load_encoder("dense", threads)
+
+
+FAULTS = [
+    (lambda made: None, "of type NoneType, not Fingerprints"),
+    (lambda made: (made.vectors, made.hop_s), "of type tuple, not Fingerprints"),
+    (of_vectors(lambda v: v.tolist()), "of type list, not an array"),
+    (of_vectors(lambda v: v.astype(np.int32)), "array of int32, not an array of floating"),
+    (of_vectors(lambda v: v[:, :9]), r"\d+, 9\); those of fake-0001 have shape \(n, 32\)"),
+    (of_vectors(lambda v: v[0]), r"have shape \(32,\)"),
+    (of_vectors(lambda v: np.where(np.arange(len(v))[:, None] == 3, np.nan, v)), "row 3 holds NaN"),
+    (of_vectors(lambda v: v * np.float32(100)), "row 0 has length 100; rows are unit vectors"),
+    (of_vectors(lambda v: v * np.float32(1e30)), "row 0 has length 1e"),
+    (with_(hop_s=0.5), "a hop of 0.5 s; .* have one of 0.0"),
+    (with_(hop_s="x"), "a hop of 'x' s"),
+    (with_(duration_s=None), "duration_s is None"),
+    (with_(duration_s=float("nan")), "duration_s is nan"),
+    (with_(duration_s=-1.0), "duration_s is -1.0"),
+    (with_(margin_rows=10_000), "margin_rows is 10000"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), FAULTS)
+def test_unusable_fingerprints_are_refused_where_the_encoder_returns_them(tmp_path, change, message):
+    with open_library(tmp_path / "lib", returning(change, query=False)) as library:
+        with pytest.raises(ModelError, match=message):
             add(library, 1)
+        write_wav(tmp_path / "a.wav", tune(1))
+        with pytest.raises(ModelError, match=message):
+            library.add(tmp_path / "a.wav")
+        assert library.tracks() == []
+    encoder = returning(change, query=True)
+    with open_library(tmp_path / "lib", encoder) as library:
+        add(library, 1)
+        with pytest.raises(ModelError, match=message):
+            found(library, 1)
+    with pytest.raises(ModelError, match=message):
+        earprint.embed(tune(1), sample_rate=RATE, encoder=encoder, query=True)
+
+
+@pytest.mark.parametrize(("change", "message"), FAULTS[2:])
+def test_unusable_fingerprints_of_a_query_are_refused(tmp_path, change, message):
+    query = change(earprint.embed(tune(1), sample_rate=RATE, encoder=FakeEncoder(), query=True))
+    with open_library(tmp_path / "lib") as library:
+        add(library, 1)
+        with pytest.raises(ValueError, match=message):
+            library.identify(query)
+
+
+def test_references_have_no_margin(tmp_path):
+    with (
+        open_library(tmp_path / "lib", returning(with_(margin_rows=2), query=False)) as library,
+        pytest.raises(ModelError, match=r"margin_rows is 2; .* references have no margin"),
+    ):
+        add(library, 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_fingerprints_of_other_precisions_and_numpy_lengths_are_converted(tmp_path, dtype):
+    def change(made):
+        return replace(
+            made,
+            vectors=made.vectors.astype(dtype),
+            hop_s=np.float32(made.hop_s),
+            duration_s=np.float32(made.duration_s),
+        )
+
+    with open_library(tmp_path / "lib", returning(change)) as library:
+        assert type(add(library, 1).duration_s) is float
+        answer = library.identify(tune(1)[:40_000], sample_rate=RATE)
+        assert answer.match.track.title == "tune 1"
+        json.dumps([answer.to_dict(), library.info().to_dict()])
+
+
+@pytest.mark.parametrize("threshold", [None, "x", float("nan")])
+def test_an_unusable_threshold_is_refused(tmp_path, threshold):
+    encoder = own(threshold=lambda self, duration_s: threshold)
+    with open_library(tmp_path / "lib", encoder) as library:
+        add(library, 1)
+        with pytest.raises(ModelError, match="its threshold is"):
+            found(library, 1)

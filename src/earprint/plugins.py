@@ -40,13 +40,15 @@ def load_plugin(group: str, name: str, error_type: "type[EarprintError]") -> obj
     Raises
     ------
     EarprintError
-        Of type `error_type`, if the import fails.
+        Of type `error_type`, if the import fails or gives None.
     """
     for point in entry_points(group=group, name=name):
         try:
             found: object = point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise error_type(f"{name}: {broken_plugin(group, name, error)}") from error
+        if found is None:
+            raise error_type(f"{name}: {broken_plugin(group, name, 'it is None')}")
         return found
     return None
 
@@ -55,4 +57,7 @@ def broken_plugin(group: str, name: str, error: object) -> str:
     """Return the part of a message that says which package is at fault, why, and what to do."""
     point = next(iter(entry_points(group=group, name=name)))
     package = point.dist.name if point.dist is not None else "another package"
-    return f"entry point {point.value} of {package} failed ({error}); reinstall or remove {package}"
+    cause = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, SystemExit):
+        cause = f"it ended with SystemExit {cause}"
+    return f"entry point {point.value} of {package} failed ({cause}); reinstall or remove {package}"

@@ -16,6 +16,7 @@ from earprint.audio.sources import AudioSource, name_of
 from earprint.constants import SAMPLE_RATE
 from earprint.encoders.base import AudioBlocks, Encoder, Fingerprints
 from earprint.encoders.registry import DEFAULT_MODEL, load_encoder
+from earprint.encoders.validation import check_encoder, encode_checked
 from earprint.errors import AudioError
 from earprint.parallel.blas_threads import one_thread_for_products
 from earprint.parallel.cores import usable_cores
@@ -33,7 +34,7 @@ def embed(
     source: Source,
     *,
     sample_rate: int | None = None,
-    model: str = DEFAULT_MODEL,
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
     encoder: Encoder | None = None,
     query: bool = False,
     on_warning: OnWarning | None = None,
@@ -88,9 +89,9 @@ def embed(
     ValueError: array of shape (2, 44100): its sample rate is unknown; pass sample_rate=..., in Hz
     """
     blocks = audio_blocks(source, sample_rate, on_warning)
-    encoder = load_encoder(model) if encoder is None else encoder
+    encoder = load_encoder(model) if encoder is None else check_encoder(encoder, for_library=False)
     with one_thread_for_products():
-        return encoder.encode(blocks, query=query)
+        return encode_checked(encoder, blocks, query=query)
 
 
 @overload
@@ -98,7 +99,7 @@ def embed_batch(
     sources: Iterable[Source],
     *,
     sample_rate: int | None = ...,
-    model: str = ...,
+    model: str | os.PathLike[str] = ...,
     encoder: Encoder | None = ...,
     query: bool = ...,
     return_exceptions: Literal[False] = ...,
@@ -112,7 +113,7 @@ def embed_batch(
     sources: Iterable[Source],
     *,
     sample_rate: int | None = ...,
-    model: str = ...,
+    model: str | os.PathLike[str] = ...,
     encoder: Encoder | None = ...,
     query: bool = ...,
     return_exceptions: bool,
@@ -125,7 +126,7 @@ def embed_batch(
     sources: Iterable[Source],
     *,
     sample_rate: int | None = None,
-    model: str = DEFAULT_MODEL,
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
     encoder: Encoder | None = None,
     query: bool = False,
     return_exceptions: bool = False,
@@ -182,6 +183,7 @@ def embed_batch(
     jobs = jobs or usable_cores()
     if encoder is None:
         encoder = load_encoder(model, 1 if jobs > 1 else 0)
+    check_encoder(encoder, for_library=False)
     embed_one = partial(
         _embed_one, sample_rate=sample_rate, encoder=encoder, query=query, on_warning=on_warning
     )

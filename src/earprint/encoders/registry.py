@@ -11,8 +11,9 @@ from earprint import plugins
 from earprint.encoders.base import Encoder
 from earprint.encoders.dense import DenseEncoder
 from earprint.encoders.model_file import FINDS, QUERY_SUFFIX, ModelFile, NetworkSession, open_model
+from earprint.encoders.validation import check_encoder, model_name
 from earprint.encoders.windowed import WindowedEncoder
-from earprint.errors import EarprintError, ModelError
+from earprint.errors import ModelError
 
 DEFAULT_MODEL: Final = "dense"
 """The model used where none is named."""
@@ -101,22 +102,20 @@ def _from_plugin(name: str, found: Any) -> ModelFile | Encoder:
             found = found()
         if isinstance(found, (str, os.PathLike)):
             return open_model(Path(found))
-    except EarprintError:
-        raise
-    except Exception as error:
+        if isinstance(found, Encoder):
+            return check_encoder(found, for_library=False)
+    except (Exception, SystemExit) as error:
         raise ModelError(f"{name}: {plugins.broken_plugin(plugins.MODELS, name, error)}") from error
-    if isinstance(found, Encoder):
-        return found
     fault = f"it gives a {type(found).__name__}, not a path or an Encoder"
     raise ModelError(f"{name}: {plugins.broken_plugin(plugins.MODELS, name, fault)}")
 
 
-def load_encoder(name: str = DEFAULT_MODEL, threads: int = 0) -> Encoder:
+def load_encoder(name: str | os.PathLike[str] = DEFAULT_MODEL, threads: int = 0) -> Encoder:
     """Load an encoder; the same arguments give the same object.
 
     Parameters
     ----------
-    name : str
+    name : str or path
         An installed model (see `earprint.encoders.model_names`), or the path of an ONNX file with its model
         card, a JSON file of the same name, beside it.
     threads : int
@@ -130,6 +129,8 @@ def load_encoder(name: str = DEFAULT_MODEL, threads: int = 0) -> Encoder:
     ------
     ModelError
         If there is no such model, or it cannot be loaded.
+    TypeError, ValueError
+        If ``name`` is neither text nor a path, or ``threads`` is no whole number or is negative.
 
     Examples
     --------
@@ -140,7 +141,11 @@ def load_encoder(name: str = DEFAULT_MODEL, threads: int = 0) -> Encoder:
     >>> encoder.encode([block]).vectors.shape
     (7, 128)
     """
-    return _load(name, threads)
+    if isinstance(threads, bool) or not isinstance(threads, int):
+        raise TypeError(f"threads is {threads!r}; give a whole number, or 0 for one per core")
+    if threads < 0:
+        raise ValueError(f"threads is {threads}; give 0 for one per core, or their number")
+    return _load(model_name(name), threads)
 
 
 def use_sessions(factory: SessionFactory | None) -> None:
@@ -176,7 +181,7 @@ def _load(name: str, threads: int) -> Encoder:
     raise ModelError(f"{model.path}: {fault}; a newer earprint may know it")
 
 
-def describe_model(name: str = DEFAULT_MODEL) -> dict[str, object]:
+def describe_model(name: str | os.PathLike[str] = DEFAULT_MODEL) -> dict[str, object]:
     """Return what is known of a model: its card, identity, file, and size in bytes.
 
     Raises
@@ -191,7 +196,7 @@ def describe_model(name: str = DEFAULT_MODEL) -> dict[str, object]:
     >>> card["dim"], card["codebook"]["bytes_per_fingerprint"]
     (128, 25)
     """
-    model = _find(name)
+    model = _find(model_name(name))
     if not isinstance(model, ModelFile):
         return {
             "name": model.name,

@@ -109,7 +109,7 @@ def _from_plugin(name: str, rows: Rows) -> Index:
         index = cast("IndexFactory", factory)(rows)
     except EarprintError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise LibraryError(f"{name}: {plugins.broken_plugin(plugins.INDEXES, name, error)}") from error
     if not isinstance(index, Index):
         fault = f"it gives a {type(index).__name__}, not an Index"

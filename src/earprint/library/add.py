@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from earprint.encoders.validation import encode_checked
 from earprint.errors import AudioError, LibraryError
 from earprint.library.commit_buffer import Encoded
 from earprint.library.compatibility import LibraryModel
@@ -77,7 +78,7 @@ def add_samples(
         if known:
             return known[0]
         with one_thread_for_products():
-            fingerprints = encoder.encode([audio])
+            fingerprints = encode_checked(encoder, [audio])
             try:
                 rows = pack(fingerprints, storage)
             except AudioError as error:

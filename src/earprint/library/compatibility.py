@@ -1,11 +1,13 @@
 """Whether a model fits a library, and how the library stores its fingerprints."""
 
 import math
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from earprint.encoders.base import Encoder
+from earprint.encoders.validation import HOP_TOLERANCE, check_encoder, model_name
 from earprint.errors import LibraryError, ModelError
 from earprint.quantization.storage import CompactStorage, HalfStorage, Storage, StorageName
 from earprint.store.store import Store
@@ -27,15 +29,19 @@ class LibraryModel:
     Raises
     ------
     ModelError
-        If another model than ``encoder`` made the library.
+        If another model than ``encoder`` made the library, or ``encoder`` has unusable attributes.
+    TypeError
+        If ``encoder`` is no `Encoder`, or ``name`` is neither text nor a path.
     """
 
-    def __init__(self, store: Store, name: str, encoder: Encoder | None, storage: StorageName | None) -> None:
+    def __init__(
+        self, store: Store, name: str | os.PathLike[str], encoder: Encoder | None, storage: StorageName | None
+    ) -> None:
         self.wanted_storage = storage
         self._store = store
-        self._name = name
+        self._name = model_name(name)
         self._lock = threading.Lock()
-        self._encoder = encoder
+        self._encoder = None if encoder is None else check_encoder(encoder)
         if encoder is not None:
             self.storage(encoder, store.catalogue.meta())
 
@@ -85,8 +91,8 @@ def library_facts(encoder: Encoder, storage: Storage) -> dict[str, str]:
     """Return what a library records of its model and storage."""
     return {
         "model_id": encoder.model_id,
-        "dim": str(encoder.dim),
-        "reference_hop_s": repr(encoder.reference_hop_s),
+        "dim": str(int(encoder.dim)),
+        "reference_hop_s": repr(float(encoder.reference_hop_s)),
         "storage": storage.key,
     }
 
@@ -112,7 +118,7 @@ def new_storage(encoder: Encoder, wanted: StorageName | None) -> Storage:
             f"{encoder.model_id}: has no codebook, which a compact library needs; make one with `earprint "
             "train codebook`, or choose the storage 'half'"
         )
-    return HalfStorage(encoder.dim)
+    return HalfStorage(int(encoder.dim))
 
 
 def storage_of(
@@ -146,7 +152,9 @@ def storage_of(
             "or run `earprint rebuild` to make its fingerprints again from the files"
         )
     hop_s = float(meta["reference_hop_s"])
-    if int(meta["dim"]) != encoder.dim or not math.isclose(hop_s, encoder.reference_hop_s):
+    if int(meta["dim"]) != encoder.dim or not math.isclose(
+        hop_s, encoder.reference_hop_s, rel_tol=HOP_TOLERANCE
+    ):
         raise ModelError(
             f"{path}: stores {meta['dim']} numbers each {hop_s:g} s, and model {made_by} now makes "
             f"{encoder.dim} each {encoder.reference_hop_s:g} s; run `earprint rebuild` to make its "
@@ -160,7 +168,7 @@ def storage_of(
             "`earprint rebuild --storage` to change it"
         )
     if key == "half":
-        return HalfStorage(encoder.dim)
+        return HalfStorage(int(encoder.dim))
     if encoder.codebook is None or (storage := CompactStorage(encoder.codebook)).key != key:
         raise ModelError(
             f"{path}: was made with another codebook than model {made_by} has now; restore that one, or run "

@@ -13,6 +13,7 @@ from earprint.audio import array_to_mono, stream_audio
 from earprint.audio.sources import AudioSource, name_of
 from earprint.encoders.base import Encoder, Fingerprints, cohort_of
 from earprint.encoders.model_file import threshold_at
+from earprint.encoders.validation import check_threshold, encode_checked, fault_of
 from earprint.index import Index, IndexChoice
 from earprint.library.compatibility import LibraryModel
 from earprint.library.results import Identification, Match
@@ -133,9 +134,9 @@ def embed_query(
     with one_thread_for_products():
         if is_file(source):
             blocks = stream_audio(cast("AudioSource", source), on_warning=warnings.append)
-            return encoder.encode(blocks, query=True)
+            return encode_checked(encoder, blocks, query=True)
         samples = samples_at_16_khz(cast("NDArray[np.generic]", source), sample_rate)
-        return encoder.encode([samples], query=True)
+        return encode_checked(encoder, [samples], query=True)
 
 
 def is_file(source: Source) -> bool:
@@ -170,19 +171,12 @@ def threshold_of(encoder: Encoder, storage: Storage, duration_s: float) -> float
     """
     if isinstance(storage, CompactStorage) and storage.codebook.thresholds:
         return threshold_at(storage.codebook.thresholds, duration_s)
-    return encoder.threshold(duration_s)
+    return check_threshold(encoder.threshold(duration_s), encoder)
 
 
 def _checked(query: Fingerprints, encoder: Encoder) -> Fingerprints:
     """Return an embedded query if this encoder could have made it."""
-    if query.vectors.ndim != 2 or query.vectors.shape[1] != encoder.dim:
-        raise ValueError(
-            f"the fingerprints have shape {query.vectors.shape}; those of {encoder.model_id} have shape "
-            f"(n, {encoder.dim})"
-        )
-    if not math.isclose(query.hop_s, encoder.query_hop_s):
-        raise ValueError(
-            f"the fingerprints have a hop of {query.hop_s:g} s; queries of {encoder.model_id} have one of "
-            f"{encoder.query_hop_s:g} s, so embed the audio as a query"
-        )
+    fault = fault_of(query, encoder, query=True)
+    if fault is not None:
+        raise ValueError(f"the fingerprints do not fit: {fault}")
     return query

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from earprint.audio import content_hash, read_tags, stream_audio, survey
 from earprint.encoders.base import Encoder, Fingerprints
+from earprint.encoders.validation import check_fingerprints
 from earprint.errors import AudioError, EarprintError
 from earprint.library.commit_buffer import Commit, CommitBuffer, Encoded
 from earprint.library.encoding_pool import FileEncoder
@@ -231,6 +232,7 @@ class _Ingestion:
             fingerprints = self._encoder.encode(self._blocks(path, warnings))
         else:
             fingerprints, warnings = pool.encode_file(path, self._encoder.model_id)
+        fingerprints = check_fingerprints(fingerprints, self._encoder)
         rows = pack(fingerprints, self._storage)
         tags = read_tags(path)
         new = NewTrack(

@@ -80,7 +80,7 @@ class Library:
         path: str | os.PathLike[str],
         *,
         create: bool = True,
-        model: str = "dense",
+        model: str | os.PathLike[str] = "dense",
         encoder: Encoder | None = None,
         storage: StorageName | None = None,
         index: IndexChoice = "auto",

@@ -9,6 +9,7 @@ account.
 from collections.abc import Sequence
 
 from earprint.encoders.base import Encoder
+from earprint.encoders.validation import check_encoder
 from earprint.errors import LibraryError
 from earprint.library.compatibility import LibraryModel, library_facts, new_storage
 from earprint.library.encoding_pool import FileEncoder
@@ -48,7 +49,7 @@ def rebuild(
     LibraryError
         If the library cannot be written, or no track at all could be fingerprinted again.
     """
-    encoder = encoder or model.any_encoder()
+    encoder = model.any_encoder() if encoder is None else check_encoder(encoder)
     with store.writing():
         report = _rebuild(
             store, encoder, new_storage(encoder, model.wanted_storage), drop_missing, on_event, pool
