@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import earprint
-from earprint.errors import LibraryError, ModelError
+from earprint.errors import AudioError, LibraryError, ModelError
 from helpers.fake_encoder import RATE, FakeEncoder, tune, write_wav
 from helpers.libraries import open_library
 
@@ -256,3 +256,36 @@ def test_an_unusable_threshold_is_refused(tmp_path, threshold):
         add(library, 1)
         with pytest.raises(ModelError, match="its threshold is"):
             found(library, 1)
+
+
+# Audio
+
+
+def test_a_recording_shorter_than_a_frame_is_too_short(tmp_path):
+    with open_library(tmp_path / "lib") as library:
+        with pytest.raises(AudioError, match=r"x: is too short \(0\.6 ms; at least 10 ms are needed\)"):
+            library.add_audio(tune(1)[:10], RATE, title="x")
+        with pytest.raises(AudioError, match="x: is silent throughout"):
+            library.add_audio(np.zeros(1000), RATE, title="x")
+        add(library, 1)
+        answer = library.identify(tune(1)[:10], sample_rate=RATE)
+        assert answer.warnings == ["the query: is too short (0.6 ms; at least 10 ms are needed)"]
+
+
+def test_a_path_with_a_nul_character_or_of_bytes_is_refused(tmp_path):
+    write_wav(tmp_path / "a.wav", tune(1))
+    with open_library(tmp_path / "lib") as library:
+        report = library.add("a\0b", tmp_path / "a.wav")
+        assert len(report.added) == 1
+        assert "NUL character" in report.failed[0].cause
+        for source in ("a\0b", tmp_path / "a\0b"):
+            with pytest.raises(AudioError, match="NUL character"):
+                library.identify(source)
+            with pytest.raises(AudioError, match="NUL character"):
+                earprint.embed(source, encoder=FakeEncoder())
+        for call in (library.identify, lambda path: earprint.embed(path, encoder=FakeEncoder())):
+            with pytest.raises(TypeError, match="type bytes: are neither a path nor an array"):
+                call(b"a.wav")
+        for wrong in (b"a.wav", 5, None, ["a.wav"]):
+            with pytest.raises(TypeError, match="give a path as text"):
+                library.add(wrong)

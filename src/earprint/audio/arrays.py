@@ -24,6 +24,12 @@ MIN_SAMPLES: Final = 1_000
 SAMPLE_RATES_HZ: Final = (1_000, 1_000_000)
 """Lowest and highest sample rate accepted, in Hz."""
 
+MAX_PEAK: Final = 1e6
+"""Largest magnitude of floating point samples that are taken as they are; larger ones are scaled to it."""
+
+MIN_INTEGER_PEAK: Final = 2.0**-16
+"""Smallest peak of 32-bit and 64-bit integers, relative to full scale: below, they are 16-bit samples."""
+
 _BLOCK_SAMPLES: Final = 1 << 20
 """Samples converted at a time, which bounds the memory for temporary arrays."""
 
@@ -35,9 +41,10 @@ def array_to_mono(samples: Any, sample_rate: float) -> NDArray[np.float32]:
     ----------
     samples : ndarray, shape (n,), (n, channels) or (channels, n)
         Floating point samples, or integer PCM, which is scaled by its type's range (see
-        `earprint.audio.resampling.as_float32`). In two dimensions one axis must have at most 32 entries, the
-        channels, and the other at least 1000. Objects that NumPy converts, such as tensors in main memory,
-        are accepted too.
+        `earprint.audio.resampling.as_float32`). Magnitudes above 1e6 are divided by the peak, so that powers
+        stay finite in float32; fingerprints do not depend on the level. In two dimensions one axis must have
+        at most 32 entries, the channels, and the other at least 1000. Objects that NumPy converts, such as
+        tensors in main memory, are accepted too.
     sample_rate : int
         Sample rate of the array, in Hz, from 1000 to 1,000,000.
 
@@ -51,8 +58,9 @@ def array_to_mono(samples: Any, sample_rate: float) -> NDArray[np.float32]:
     TypeError
         If ``samples`` is no array or holds something else than real numbers, or ``sample_rate`` is no number.
     ValueError
-        If the shape is not one of the three above, a sample is NaN or infinite (in float32), or the sample
-        rate is not a whole number or out of range.
+        If the shape is not one of the three above, a sample is NaN, infinite (in float32) or masked, the
+        values of a wide integer type are those of 16-bit samples, or the sample rate is not a whole number or
+        out of range.
     AudioError
         If the array has no samples.
 
@@ -67,10 +75,13 @@ def array_to_mono(samples: Any, sample_rate: float) -> NDArray[np.float32]:
     rate = check_sample_rate(sample_rate)
     array = _as_array(samples)
     by_channel = _channels_last(array)
+    divisor = _divisor(array)
     resampler = MonoResampler(rate)
     parts = []
     for start in range(0, len(by_channel), _BLOCK_SAMPLES):
         block = as_float32(by_channel[start : start + _BLOCK_SAMPLES])
+        if divisor is not None:
+            block = block / divisor
         mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
         if not np.isfinite(mono).all():
             raise ValueError(
@@ -98,31 +109,72 @@ def check_sample_rate(sample_rate: float) -> int:
             "give the array's sample rate in Hz, such as 44100"
         )
     lowest, highest = SAMPLE_RATES_HZ
-    if not math.isfinite(sample_rate) or int(sample_rate) != sample_rate:
+    if not _is_finite(sample_rate) or int(sample_rate) != sample_rate:
         raise ValueError(
             f"sample_rate {sample_rate}: is not a whole number; "
             "give the array's sample rate in Hz, such as 44100"
         )
     if not lowest <= sample_rate <= highest:
+        shown = sample_rate if abs(sample_rate) < 1e20 else "of more than 20 digits"
         raise ValueError(
-            f"sample_rate {sample_rate}: is not between {lowest} and {highest} Hz; "
+            f"sample_rate {shown}: is not between {lowest} and {highest} Hz; "
             "give the array's sample rate in Hz, such as 44100"
         )
     return int(sample_rate)
 
 
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond float64
+        return True
+
+
+def _divisor(array: NDArray[Any]) -> np.float32 | None:
+    """Return the peak of floating point samples if they must be divided by it.
+
+    Raises
+    ------
+    ValueError
+        If a wide integer type holds the values of 16-bit samples.
+    """
+    if array.dtype.kind == "f" and array.dtype.itemsize > 2:
+        peak = max(-float(array.min()), float(array.max()))
+        return np.float32(peak) if MAX_PEAK < peak <= float(np.finfo(np.float32).max) else None
+    if array.dtype.kind in "iu" and array.dtype.itemsize >= 4:
+        lowest, highest = int(array.min()), int(array.max())
+        bits = 8 * array.dtype.itemsize - (array.dtype.kind == "i")
+        if 0 < max(-lowest, highest) <= MIN_INTEGER_PEAK * 2**bits:
+            raise ValueError(
+                f"array of type {array.dtype}: holds values from {lowest} to {highest}, but is scaled by the "
+                f"full range of {array.dtype}; pass 16-bit samples as int16, or floating point samples"
+            )
+    return None
+
+
 def _as_array(samples: Any) -> NDArray[Any]:
     """View an array-like object of real numbers as a NumPy array."""
+    if isinstance(samples, (bytes, bytearray)):
+        raise TypeError(
+            f"samples of type {type(samples).__name__}: are neither a path nor an array; give a path as "
+            "text, or samples as an array, for instance with numpy.frombuffer"
+        )
     if not hasattr(samples, "__array__"):
         raise TypeError(
             f"samples of type {type(samples).__name__}: are not an array; give a NumPy array, for instance "
-            "numpy.asarray(samples, dtype=numpy.float32), or numpy.frombuffer for bytes"
+            "numpy.asarray(samples, dtype=numpy.float32)"
+        )
+    if np.ma.is_masked(samples):
+        raise ValueError(
+            f"array of shape {samples.shape}: has masked samples; replace them first, for instance with "
+            "samples.filled(0)"
         )
     try:
         array = np.asarray(samples)
-    except (TypeError, RuntimeError) as error:  # a tensor on a graphics card, or one that needs a gradient
+    except Exception as error:  # a tensor on a graphics card, or one that needs a gradient
+        cause = " ".join(str(error).split()) or type(error).__name__
         raise TypeError(
-            f"samples of type {type(samples).__name__}: NumPy cannot convert them ({error}); "
+            f"samples of type {type(samples).__name__}: NumPy cannot convert them ({cause}); "
             "give a NumPy array"
         ) from error
     if array.dtype.kind not in "fiu":

@@ -32,6 +32,28 @@ def unreadable(path: str | os.PathLike[str], error: OSError) -> AudioError:
     return AudioError(f"{name}: cannot be read ({error.strerror or error}); check its permissions")
 
 
+def path_name(path: str | os.PathLike[str]) -> str:
+    """Return the text of a path.
+
+    Raises
+    ------
+    TypeError
+        If it is no path, or one of bytes.
+    AudioError
+        If it is empty, or holds a NUL character.
+    """
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(name, str):
+        raise TypeError(
+            f"{path!r:.100}: is of type {type(path).__name__}; give a path as text or pathlib.Path"
+        )
+    if not name:
+        raise AudioError("an empty path; name a file or folder")
+    if "\0" in name:
+        raise AudioError(f"{name!r}: no file or folder has a NUL character in its name; check the path")
+    return name
+
+
 def is_folder(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a folder (True) or a regular file (False).
 
@@ -40,9 +62,7 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
     AudioError
         If it is neither: an empty path, a missing or unreadable one, a pipe or a device.
     """
-    name = os.fspath(path)
-    if not name:
-        raise AudioError("an empty path; name a file or folder")
+    name = path_name(path)
     try:
         mode = Path(name).stat().st_mode
     except OSError as error:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import av
 
-from earprint.audio.files import unreadable
+from earprint.audio.files import path_name, unreadable
 from earprint.audio.frames import describe_error
 from earprint.errors import AudioError
 
@@ -62,9 +62,7 @@ def open_container(source: AudioSource, name: str, stack: ExitStack) -> Any:
         If the source is missing, a folder, unreadable, empty, or in a format unknown to FFmpeg.
     """
     if isinstance(source, (str, os.PathLike)):
-        if not name:
-            raise AudioError("an empty path; name a file or folder")
-        path = Path(source)
+        path = Path(path_name(source))
         try:
             if path.is_dir():
                 raise AudioError(f"{name}: is a folder; name the files in it")

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from earprint.audio import array_to_mono, stream_audio
 from earprint.audio.sources import AudioSource, name_of
+from earprint.constants import SAMPLE_RATE
 from earprint.encoders.base import Encoder, Fingerprints, cohort_of
 from earprint.encoders.model_file import threshold_at
 from earprint.encoders.validation import check_threshold, encode_checked, fault_of
 from earprint.index import Index, IndexChoice
 from earprint.library.compatibility import LibraryModel
+from earprint.library.ingest import no_sound
 from earprint.library.results import Identification, Match
 from earprint.library.view import ViewCache
 from earprint.matching import MIN_VOTE_SHARE, Method, leads, search
@@ -77,7 +79,7 @@ def identify(
     query = embed_query(source, encoder, sample_rate, warnings)
     if query.silent.all():
         name = name_of(cast("AudioSource", source)) if is_file(source) else "the query"
-        warnings.append(f"{name}: is silent throughout; there is nothing to recognise it by")
+        warnings.append(f"{name}: {no_sound(query)}")
     view = views.current()
     storage = model.storage(encoder, view.meta)  # a rebuild may have switched to another model meanwhile
     if view.damaged:
@@ -151,12 +153,14 @@ def samples_at_16_khz(samples: NDArray[np.generic], sample_rate: int | None) -> 
     ------
     ValueError
         If there is no sample rate.
+    TypeError
+        If ``samples`` is no array.
     """
-    if sample_rate is None:
+    if sample_rate is None and hasattr(samples, "__array__"):
         raise ValueError(
             "sample_rate is missing: an array needs the rate of its samples in Hz, such as sample_rate=44100"
         )
-    return array_to_mono(samples, sample_rate)
+    return array_to_mono(samples, SAMPLE_RATE if sample_rate is None else sample_rate)
 
 
 def threshold_of(encoder: Encoder, storage: Storage, duration_s: float) -> float:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio import content_hash, read_tags, stream_audio, survey
+from earprint.constants import FRAME_HOP, SAMPLE_RATE
 from earprint.encoders.base import Encoder, Fingerprints
 from earprint.encoders.validation import check_fingerprints
 from earprint.errors import AudioError, EarprintError
@@ -104,11 +105,19 @@ def pack(fingerprints: Fingerprints, storage: Storage) -> Stored:
     Raises
     ------
     AudioError
-        If all of it is silent.
+        If all of it is silent, or it is too short.
     """
     if fingerprints.silent.all():
-        raise AudioError("is silent throughout; there is nothing to recognise it by")
+        raise AudioError(no_sound(fingerprints))
     return storage.pack(fingerprints.vectors)
+
+
+def no_sound(fingerprints: Fingerprints) -> str:
+    """Return why a recording without a fingerprint has none: it is shorter than a frame, or silent."""
+    shortest_s = FRAME_HOP / SAMPLE_RATE
+    if fingerprints.duration_s < shortest_s:
+        return f"is too short ({1e3 * fingerprints.duration_s:.1f} ms; at least {1e3 * shortest_s:g} ms are needed)"
+    return "is silent throughout; there is nothing to recognise it by"
 
 
 class _Ingestion:
