@@ -262,7 +262,7 @@ def test_an_unusable_threshold_is_refused(tmp_path, threshold):
 
 
 def test_a_recording_shorter_than_a_frame_is_too_short(tmp_path):
-    with open_library(tmp_path / "lib") as library:
+    with earprint.Library(tmp_path / "lib") as library:
         with pytest.raises(AudioError, match=r"x: is too short \(0\.6 ms; at least 10 ms are needed\)"):
             library.add_audio(tune(1)[:10], RATE, title="x")
         with pytest.raises(AudioError, match="x: is silent throughout"):

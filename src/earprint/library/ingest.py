@@ -116,7 +116,8 @@ def no_sound(fingerprints: Fingerprints) -> str:
     """Return why a recording without a fingerprint has none: it is shorter than a frame, or silent."""
     shortest_s = FRAME_HOP / SAMPLE_RATE
     if fingerprints.duration_s < shortest_s:
-        return f"is too short ({1e3 * fingerprints.duration_s:.1f} ms; at least {1e3 * shortest_s:g} ms are needed)"
+        length_ms = 1e3 * fingerprints.duration_s
+        return f"is too short ({length_ms:.1f} ms; at least {1e3 * shortest_s:g} ms are needed)"
     return "is silent throughout; there is nothing to recognise it by"
 
 
