@@ -289,3 +289,106 @@ def test_a_path_with_a_nul_character_or_of_bytes_is_refused(tmp_path):
         for wrong in (b"a.wav", 5, None, ["a.wav"]):
             with pytest.raises(TypeError, match="give a path as text"):
                 library.add(wrong)
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"storage": "bogus"}, ValueError, "storage is 'bogus'; it must be one of 'half', 'compact'"),
+        ({"index": "nope"}, LibraryError, "nope: no index of this name is installed; use one of auto, "),
+        ({"index": 5}, TypeError, "index is 5; give one of auto"),
+        ({"index": None}, TypeError, "index is None"),
+    ],
+)
+def test_an_unknown_choice_is_refused_before_a_folder_is_made(tmp_path, options, error, message):
+    with pytest.raises(error, match=message):
+        open_library(tmp_path / "lib", **options)
+    assert not (tmp_path / "lib").exists()
+
+
+def test_a_failed_addition_does_not_bind_an_empty_library(tmp_path):
+    with open_library(tmp_path / "lib") as library:
+        with pytest.raises(AudioError):
+            library.add_audio(np.zeros(RATE), RATE, title="x")
+        assert library.add(tmp_path / "missing.wav").failed
+        assert library.info().model_id is None
+        add(library, 1)
+        assert library.info().model_id == "fake-0001"
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ({"title": None}, TypeError, "title is of type NoneType; give text"),
+        ({"title": 5}, TypeError, "title is of type int"),
+        ({"title": b"x"}, TypeError, "title is of type bytes"),
+        ({"title": " "}, ValueError, "title is empty"),
+        ({"title": "x", "artist": ["y"]}, TypeError, "artist is of type list"),
+    ],
+)
+def test_names_that_are_no_text_are_refused(tmp_path, values, error, message):
+    with open_library(tmp_path / "lib") as library:
+        with pytest.raises(error, match=message):
+            library.add_audio(tune(1), RATE, **values)
+        assert library.info().model_id is None
+        assert library.info().segments == 0
+        assert not list((tmp_path / "lib").glob("segments/*"))
+
+
+def test_names_that_are_not_unicode_are_escaped(tmp_path):
+    with open_library(tmp_path / "lib") as library:
+        track = library.add_audio(tune(1), RATE, title="a\udcff", artist="b\udcfe")
+        assert (track.title, track.artist) == ("a\\udcff", "b\\udcfe")
+        assert library.remove("a\udcff") == [track]
+
+
+@pytest.mark.parametrize("selector", [True, None, 1.5, b"x", ["x"]])
+def test_a_selector_of_another_type_is_refused(tmp_path, selector):
+    with open_library(tmp_path / "lib") as library:
+        add(library, 1)
+        with pytest.raises(TypeError, match="give a track's number, path or title"):
+            library.remove(1, selector)
+        assert len(library.tracks()) == 1
+
+
+def test_a_number_of_numpy_selects_a_track(tmp_path):
+    with open_library(tmp_path / "lib") as library:
+        assert library.remove(np.int64(add(library, 1).id))
+        assert library.tracks() == []
+
+
+def test_a_file_or_folder_without_a_usable_name_is_refused(tmp_path):
+    with open_library(tmp_path / "lib") as library:
+        add(library, 1)
+        calls = [(library.export, "file"), (library.import_file, "file"), (library.merge, "folder")]
+        for call, kind in [*calls, (open_library, "folder")]:
+            with pytest.raises(LibraryError, match=f"an empty path names no {kind}"):
+                call("")
+            with pytest.raises(LibraryError, match="NUL character"):
+                call("a\0b")
+            with pytest.raises(TypeError, match=f"the {kind} is of type bytes"):
+                call(b"x")
+
+
+def test_only_a_closed_library_is_said_to_be_closed(tmp_path):
+    library = open_library(tmp_path / "lib")
+    with pytest.raises(LibraryError) as caught:
+        library._store.catalogue.find("title", object())
+    assert "is closed" not in str(caught.value)
+    library.close()
+    with pytest.raises(LibraryError, match="is closed"):
+        library.tracks()
+
+
+def test_fingerprints_become_json_with_their_margin():
+    made = earprint.Fingerprints(np.eye(4, dtype=np.float32), np.float32(0.5), np.float64(2), np.int64(1))
+    assert json.loads(json.dumps(made.to_dict())) == {
+        "vectors": np.eye(4).tolist(),
+        "times_s": [-0.5, 0.0, 0.5, 1.0],
+        "hop_s": 0.5,
+        "duration_s": 2.0,
+        "margin_rows": 1,
+    }

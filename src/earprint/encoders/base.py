@@ -62,20 +62,21 @@ class Fingerprints:
         return np.asarray(~self.vectors.any(axis=1))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready data: ``vectors`` and ``times_s`` as lists, ``hop_s`` and ``duration_s``.
+        """Return JSON-ready data: the attributes and ``times_s``, with arrays as lists.
 
         Examples
         --------
         >>> import numpy as np
         >>> from earprint import Fingerprints
         >>> Fingerprints(np.ones((1, 1), dtype=np.float32), hop_s=0.32, duration_s=1.0).to_dict()
-        {'vectors': [[1.0]], 'times_s': [0.0], 'hop_s': 0.32, 'duration_s': 1.0}
+        {'vectors': [[1.0]], 'times_s': [0.0], 'hop_s': 0.32, 'duration_s': 1.0, 'margin_rows': 0}
         """
         return {
             "vectors": self.vectors.tolist(),
             "times_s": self.times_s.tolist(),
-            "hop_s": self.hop_s,
-            "duration_s": self.duration_s,
+            "hop_s": float(self.hop_s),
+            "duration_s": float(self.duration_s),
+            "margin_rows": int(self.margin_rows),
         }
 
 

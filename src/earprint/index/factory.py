@@ -43,6 +43,28 @@ def index_names() -> list[str]:
     return sorted({*NAMES, *plugins.plugin_names(plugins.INDEXES)})
 
 
+def check_choice(choice: object) -> None:
+    """Check that there is such an index, without importing another package's.
+
+    Raises
+    ------
+    LibraryError
+        If no index of this name is installed.
+    TypeError
+        If it is neither a name nor a callable.
+    """
+    if callable(choice) or choice in NAMES:
+        return
+    if not isinstance(choice, str):
+        raise TypeError(f"index is {choice!r}; give one of {', '.join(index_names())}, or a callable")
+    if choice not in index_names():
+        raise _unknown(choice)
+
+
+def _unknown(name: str) -> LibraryError:
+    return LibraryError(f"{name}: no index of this name is installed; use one of {', '.join(index_names())}")
+
+
 def make_index(
     choice: IndexChoice,
     rows: Rows,
@@ -102,9 +124,7 @@ def _from_plugin(name: str, rows: Rows) -> Index:
     """Make the index of another package."""
     factory = plugins.load_plugin(plugins.INDEXES, name, LibraryError)
     if factory is None:
-        raise LibraryError(
-            f"{name}: no index of this name is installed; use one of {', '.join(index_names())}"
-        )
+        raise _unknown(name)
     try:
         index = cast("IndexFactory", factory)(rows)
     except EarprintError:

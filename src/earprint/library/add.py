@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +44,14 @@ def add_files(
     encoder = model.encoder()
 
     def commit(batch: Sequence[Encoded]) -> tuple[list[Track], list[Track]]:
+        model.bind(encoder)
         return store.add(batch, encoder.model_id)
 
     with store.writing():
         report = ingest(
             paths,
             encoder=encoder,
-            storage=model.bind(encoder),
+            storage=model.current_storage(encoder),
             known=store.catalogue.holds,
             commit=commit,
             settings=store.settings,
@@ -69,11 +71,15 @@ def add_samples(
     artist: str | None,
 ) -> Track:
     """Add a recording from memory; see `earprint.Library.add_audio`."""
+    title = _text("title", title)
+    if not title.strip():
+        raise ValueError("title is empty; give the recording a title")
+    artist = None if artist is None else _text("artist", artist)
     encoder = model.encoder()
     audio = samples_at_16_khz(samples, sample_rate)
     digest = hashlib.blake2b(np.ascontiguousarray(audio).tobytes(), digest_size=16).hexdigest()
     with store.writing():
-        storage = model.bind(encoder)
+        storage = model.current_storage(encoder)
         known = store.catalogue.find("content_hash", digest)
         if known:
             return known[0]
@@ -82,7 +88,7 @@ def add_samples(
             try:
                 rows = pack(fingerprints, storage)
             except AudioError as error:
-                raise AudioError(f"{title}: {error}") from None
+                raise AudioError(f"{' '.join(title.split())}: {error}") from None
         new = NewTrack(
             path=None,
             title=title,
@@ -93,13 +99,22 @@ def add_samples(
             n_rows=len(rows),
             checksum=checksum_of(rows),
         )
+        model.bind(encoder)
         added, _ = store.add([(new, rows)], encoder.model_id)
         _compact_if_it_pays(store)
         return added[0]
 
 
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is of type {type(value).__name__}; give text")
+    return storable(value)
+
+
 def remove_tracks(store: Store, selectors: Sequence[Selector]) -> list[Track]:
     """Remove tracks; see `earprint.Library.remove`."""
+    for selector in selectors:
+        _check_selector(selector)
     with store.writing():
         found: dict[int, Track] = {}
         for selector in selectors:
@@ -114,14 +129,23 @@ def remove_tracks(store: Store, selectors: Sequence[Selector]) -> list[Track]:
         return list(found.values())
 
 
+def _check_selector(selector: object) -> None:
+    if isinstance(selector, os.PathLike):
+        selector = os.fspath(selector)
+    if isinstance(selector, bool) or not isinstance(selector, (Integral, str)):
+        raise TypeError(
+            f"{selector!r:.100}: is of type {type(selector).__name__}; give a track's number, path or title"
+        )
+
+
 def find_tracks(catalogue: Catalogue, selector: Selector) -> list[Track]:
     """Return the tracks that a selector names: by number, else by path, else by title; maybe none."""
     tracks: list[Track] = []
     text = storable(str(selector))
-    is_number = isinstance(selector, int) or (isinstance(selector, str) and text.isdecimal())
+    is_number = isinstance(selector, Integral) or (isinstance(selector, str) and text.isdecimal())
     if is_number and len(text) <= MAX_DIGITS:
         tracks = catalogue.find("id", int(text))
-    if not tracks and not isinstance(selector, int):
+    if not tracks and isinstance(selector, (str, os.PathLike)):
         tracks = catalogue.find("path", path_text(selector))
     if not tracks and isinstance(selector, str):
         # The text as it is: tracks added from memory or imported may have any path.

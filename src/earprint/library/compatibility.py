@@ -5,12 +5,16 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from earprint.encoders.base import Encoder
 from earprint.encoders.validation import HOP_TOLERANCE, check_encoder, model_name
 from earprint.errors import LibraryError, ModelError
 from earprint.quantization.storage import CompactStorage, HalfStorage, Storage, StorageName
 from earprint.store.store import Store
+
+STORAGES: tuple[str, ...] = get_args(StorageName)
+"""Names of the ways to store fingerprints."""
 
 
 class LibraryModel:
@@ -85,6 +89,23 @@ class LibraryModel:
         """Record the model and the storage in an empty library; the caller holds the writer lock."""
         self._store.catalogue.set_meta(library_facts(encoder, self.current_storage(encoder)))
         return self.current_storage(encoder)
+
+
+def check_choices(model: object, encoder: object, storage: object) -> None:
+    """Check the arguments of a library that do not depend on its files.
+
+    Raises
+    ------
+    TypeError, ValueError, ModelError
+        If one is of the wrong type, or has a value that it cannot have.
+    """
+    model_name(model)
+    if encoder is not None:
+        check_encoder(encoder)
+    if storage not in (None, *STORAGES):
+        raise ValueError(
+            f"storage is {storage!r}; it must be one of {', '.join(map(repr, STORAGES))}, or None"
+        )
 
 
 def library_facts(encoder: Encoder, storage: Storage) -> dict[str, str]:

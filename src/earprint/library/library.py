@@ -5,17 +5,16 @@ docs/library.md describes the folder, and what each method guarantees when it is
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earprint.encoders.base import Encoder
-from earprint.errors import LibraryError
 from earprint.index import Index, IndexChoice
+from earprint.index.factory import check_choice
 from earprint.library import add, identify, info, rebuild, repair, transfer
-from earprint.library.compatibility import LibraryModel
+from earprint.library.compatibility import LibraryModel, check_choices
 from earprint.library.encoding_pool import FileEncoder
 from earprint.library.progress import OnEvent
 from earprint.library.reports import ExportReport, ImportReport, RebuildReport, RepairReport
@@ -24,6 +23,7 @@ from earprint.library.view import ViewCache
 from earprint.matching import Method
 from earprint.quantization.storage import StorageName
 from earprint.store import compaction, rebuild_tables, verify
+from earprint.store.paths import named_path
 from earprint.store.portable import PortableFile
 from earprint.store.results import CompactReport, Track, VerifyReport
 from earprint.store.store import Settings, Store
@@ -60,9 +60,11 @@ class Library:
     Raises
     ------
     LibraryError
-        If there is no library, or its catalogue is damaged or cannot be read.
+        If there is no library, its catalogue is damaged or cannot be read, or no such index is installed.
+    ValueError, TypeError
+        If an argument has a value or type that is not listed above.
     ModelError
-        If another model than ``encoder`` made the library. For ``model``, methods that need the model raise
+        If ``encoder`` has unusable attributes, or another model than ``encoder`` made the library. For ``model``, methods that need the model raise
         it, and a `LibraryError` for another ``storage``.
 
     Examples
@@ -87,10 +89,11 @@ class Library:
         on_wait: Callable[[str], None] | None = None,
         settings: Settings | None = None,
     ) -> None:
-        if not os.fspath(path):
-            raise LibraryError("the library has an empty path; name a folder")
+        folder = named_path(path, "folder")
+        check_choices(model, encoder, storage)  # before a folder is made
+        check_choice(index)
         self._index = index
-        self._store = Store(Path(path), create=create, on_wait=on_wait, settings=settings)
+        self._store = Store(folder, create=create, on_wait=on_wait, settings=settings)
         self.path = self._store.path
         try:
             self._model = LibraryModel(self._store, model, encoder, storage)
@@ -184,7 +187,9 @@ class Library:
         Raises
         ------
         ValueError
-            If there is no ``sample_rate``.
+            If there is no ``sample_rate``, the samples are unsuitable, or the title is empty.
+        TypeError
+            If ``samples`` is no array, or ``title`` or ``artist`` is no text.
         AudioError
             If there are no samples, or only silence.
         LibraryLockedError, ModelError, LibraryError
@@ -219,6 +224,8 @@ class Library:
         ------
         LibraryError
             If a selector names no track, or as for `add`.
+        TypeError
+            If a selector is of another type.
 
         Examples
         --------
@@ -457,7 +464,7 @@ class Library:
         >>> library.export("music.npz").tracks
         2
         """
-        return transfer.export(self._store, Path(file), with_paths=with_paths)
+        return transfer.export(self._store, named_path(file, "file"), with_paths=with_paths)
 
     def import_file(self, file: str | os.PathLike[str]) -> ImportReport:
         """Add the recordings of an exported file that the library lacks: all of them, or none on an error.
@@ -472,7 +479,7 @@ class Library:
         LibraryError
             If the file is damaged, or as for `add`.
         """
-        return transfer.import_source(self._store, self._model, PortableFile(Path(file)))
+        return transfer.import_source(self._store, self._model, PortableFile(named_path(file, "file")))
 
     def merge(self, other: str | os.PathLike[str]) -> ImportReport:
         """Add the recordings of another library that this one lacks: all of them, or none on an error.
@@ -496,4 +503,4 @@ class Library:
         >>> len(earprint.Library("all-music").merge("my-library").added)
         2
         """
-        return transfer.merge(self._store, self._model, Path(other))
+        return transfer.merge(self._store, self._model, named_path(other, "folder"))

@@ -48,6 +48,7 @@ class Database:
     def __init__(self, folder: Path, *, create: bool, schema: Sequence[str]) -> None:
         self._file = folder / FILE_NAME
         self._lock = threading.RLock()
+        self._is_closed = False
         if not create and not self._file.exists():
             raise LibraryError(
                 f"{folder}: is no earprint library; add recordings to it first, or check --library and "
@@ -66,6 +67,7 @@ class Database:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
+            self._is_closed = True
             self._connection.close()
 
     # Opening
@@ -145,6 +147,8 @@ class Database:
             try:
                 yield
             except sqlite3.ProgrammingError as error:
+                if not self._is_closed:
+                    raise LibraryError(f"{self._file}: {error}") from error
                 raise LibraryError(f"{self._file}: is closed; open the library again") from error
             except sqlite3.OperationalError as error:
                 raise LibraryError(

@@ -4,6 +4,34 @@ import os
 import re
 from pathlib import Path
 
+from earprint.errors import LibraryError
+
+
+def named_path(path: str | os.PathLike[str], kind: str) -> Path:
+    """Return a path that a caller gives for a file or folder of a library.
+
+    Parameters
+    ----------
+    path : path
+    kind : str
+        "file" or "folder", for messages.
+
+    Raises
+    ------
+    TypeError
+        If it is no path, or one of bytes.
+    LibraryError
+        If it is empty, or holds a NUL character.
+    """
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(name, str):
+        raise TypeError(f"the {kind} is of type {type(path).__name__}; give its path as text or pathlib.Path")
+    if not name:
+        raise LibraryError(f"an empty path names no {kind}; give its path")
+    if "\0" in name:
+        raise LibraryError(f"{name!r}: no {kind} has a NUL character in its name; check the path")
+    return Path(name)
+
 
 def path_text(path: str | os.PathLike[str]) -> str:
     """Return the absolute path as `storable` text."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 
 class Result:
     """Base of all results: frozen dataclasses that become dictionaries."""
@@ -25,6 +27,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, np.generic):  # a number that another program's encoder or index gave
+        return value.item()
     return value
 
 
