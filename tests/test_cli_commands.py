@@ -299,11 +299,13 @@ def test_remove_by_id_path_and_title(tmp_path):
     by_title = {d["title"]: d["id"] for d in documents}
     paths[1].unlink()
     result = run(*library, "remove", by_title["piece 0"], paths[1], "piece 2", "nothing such")
-    assert result.exit_code == 2
-    assert result.stdout.splitlines() == [f"removed {by_title[f'piece {i}']}: piece {i}" for i in range(3)]
+    assert (result.exit_code, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith("earprint: error: ")
     assert "nothing such" in line
+    result = run(*library, "remove", by_title["piece 0"], paths[1], "piece 2", "piece 0")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [f"removed {by_title[f'piece {i}']}: piece {i}" for i in range(3)]
     left = json.loads(run(*library, "list", "--json").stdout)
     assert [d["title"] for d in left] == ["piece 3"]
     assert run(*library, "remove", "piece 3").exit_code == 0

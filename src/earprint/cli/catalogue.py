@@ -1,5 +1,6 @@
 """``earprint list``, ``remove`` and ``info``: the recordings of the library."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ from earprint.cli.output import track_name
 from earprint.errors import LibraryError, LibraryLockedError
 
 if TYPE_CHECKING:
-    from earprint.library import Library, Track
+    from earprint.library import Track
 
 
 def list_tracks(ctx: typer.Context, as_json: JsonOption = False, library: LibraryOption = None) -> None:
@@ -42,42 +43,34 @@ def remove(
     selectors: Annotated[list[str], typer.Argument(metavar="SELECTOR", help=messages.REMOVE_ARGUMENT)],
     library: LibraryOption = None,
 ) -> None:
-    """Remove recordings by id, path or title; exit code 2 if one is unknown."""
+    """Remove recordings by id, path or title: all of them, or none (exit code 2) if one is unknown."""
     from earprint.library import Library
 
-    unknown = 0
     with Library(library_path(ctx, library), create=False, on_wait=print_waiting) as opened:
-        for selector in selectors:
-            try:
-                removed = _remove(opened, selector)
-            except LibraryLockedError:
-                raise  # the other selectors would wait as long
-            except LibraryError as error:
-                unknown += 1
-                typer.echo(messages.error(output.one_line(error)), err=True)
-                continue
-            for track in removed:
-                typer.echo(messages.removed(track_name(track), track.id))
-    if unknown:
-        raise typer.Exit(2)
+        try:
+            removed = opened.remove(*selectors)
+        except LibraryLockedError:
+            raise
+        except LibraryError:
+            removed = opened.remove(*_as_listed(opened.tracks(), selectors))
+    for track in removed:
+        typer.echo(messages.removed(track_name(track), track.id))
 
 
-def _remove(library: "Library", selector: str) -> "list[Track]":
-    """Remove the tracks that a selector names, or else those that `list_tracks` shows under that text."""
-    try:
-        return library.remove(selector)
-    except LibraryLockedError:
-        raise
-    except LibraryError:
+def _as_listed(tracks: "list[Track]", selectors: list[str]) -> list[str | int]:
+    """Replace selectors that name no track by the ids of those that `list_tracks` shows under that text."""
+    found: list[str | int] = []
+    for selector in selectors:
+        path = str(Path(selector).absolute())
+        known = any(selector in (str(t.id), t.title, t.path) or path == t.path for t in tracks)
         shown = [
             track.id
-            for track in library.tracks()
+            for track in tracks
             if selector
             in (output.one_line(track.title), track_name(track), output.one_line(track.path or ""))
         ]
-        if not shown:
-            raise
-        return library.remove(*shown)
+        found += [selector] if known or not shown else shown
+    return found
 
 
 def info(ctx: typer.Context, as_json: JsonOption = False, library: LibraryOption = None) -> None:

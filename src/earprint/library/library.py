@@ -64,8 +64,8 @@ class Library:
     ValueError, TypeError
         If an argument has a value or type that is not listed above.
     ModelError
-        If ``encoder`` has unusable attributes, or another model than ``encoder`` made the library. For ``model``, methods that need the model raise
-        it, and a `LibraryError` for another ``storage``.
+        If ``encoder`` has unusable attributes, or another model made the library. For ``model``, methods
+        that need the model raise it, and a `LibraryError` for another ``storage``.
 
     Examples
     --------
