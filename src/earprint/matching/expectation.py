@@ -1,0 +1,108 @@
+"""How many false answers this good chance gives: the expectation of a segment.
+
+The best score that unrelated audio reaches follows an extreme-value (Gumbel) law, as in sequence search in biology
+(Karlin and Altschul 1990, "Methods for assessing the statistical significance of molecular sequence features").
+For a library of ``rows`` stored fingerprints, the expected number of unrelated segments that score ``s`` or more is
+
+    expected(s) = trials * rows / reference_rows * exp(-(s - location) / scale)
+
+``location`` and ``scale`` depend on how many stored fingerprints the segment spans, on the cohort level of the query
+and on how much the query resembles itself: a drone or a loop gives fewer independent fingerprints. ``trials``
+counts what was tried besides: positions of a part within the query, speeds and pitches. The law is fitted on
+recordings that were not in the library (`benchmarks/expectation.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+LEVEL_OF_LAW: Final = 0.35
+"""Cohort level at which the law's location needs no correction."""
+
+SHORT_SLOPE: Final = 0.15
+"""Added to the location for each e-fold by which a segment is shorter than the law's first knot."""
+
+
+@dataclass(frozen=True)
+class ExpectationLaw:
+    """The law of chance scores of one model.
+
+    Attributes
+    ----------
+    rows : ndarray of float64, shape (k,)
+        Knots: how many stored fingerprints a segment spans, ascending. The law is linear in their logarithm.
+    location, scale : ndarray of float64, shape (k,)
+        Of the Gumbel law at each knot, for a library of ``reference_rows``.
+    by_self_similarity, by_level : ndarray of float64, shape (k,)
+        How much the location changes with the query's self-similarity, and with its level above `LEVEL_OF_LAW`.
+    reference_rows : float
+        Stored fingerprints of the library that it was fitted with.
+    """
+
+    rows: Floats
+    location: Floats
+    scale: Floats
+    by_self_similarity: Floats
+    by_level: Floats
+    reference_rows: float
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> "ExpectationLaw":
+        """Read the law from a model card's ``expectation``; raises ValueError or KeyError if it is unusable."""
+        knots = [np.asarray(card[name], dtype=np.float64) for name in _KNOTS]
+        if len({knot.shape for knot in knots}) > 1 or knots[0].ndim != 1 or not len(knots[0]):
+            raise ValueError("the expectation's knots have different lengths")
+        if not (np.diff(knots[0]) > 0).all() or not (knots[2] > 0).all():
+            raise ValueError("the expectation's rows must ascend and its scales be above 0")
+        return cls(*knots, reference_rows=float(card["reference_rows"]))
+
+    def log_expected(
+        self,
+        scores: Floats,
+        rows: Floats,
+        *,
+        library_rows: int,
+        self_similarity: float = 0.0,
+        level: float = LEVEL_OF_LAW,
+        trials: Floats | float = 1.0,
+    ) -> Floats:
+        """Natural logarithm of the expected number of unrelated segments with such a score or a better one.
+
+        Parameters
+        ----------
+        scores : ndarray of float64
+            Mean score over each segment's rows, see `earprint.matching.score_normalisation`.
+        rows : ndarray of float64, same shape
+            How many stored fingerprints each segment spans, weighted as the query's rows are.
+        library_rows : int
+            Stored fingerprints of the library.
+        self_similarity, level : float
+            Of the query.
+        trials : ndarray of float64 or float
+            How many segments of this kind were tried.
+        """
+        x, knots = np.log(np.maximum(rows, 1e-3)), np.log(self.rows)
+        location = np.interp(x, knots, self.location) + SHORT_SLOPE * np.maximum(0.0, knots[0] - x)
+        location += np.interp(x, knots, self.by_self_similarity) * self_similarity
+        location += np.interp(x, knots, self.by_level) * (level - LEVEL_OF_LAW)
+        size = np.log(max(library_rows, 1) / self.reference_rows)
+        expected: Floats = (location - scores) / np.interp(x, knots, self.scale) + size + np.log(trials)
+        return expected
+
+
+_KNOTS: Sequence[str] = ("rows", "location", "scale", "by_self_similarity", "by_level")
+
+DEFAULT_LAW: Final = ExpectationLaw(
+    rows=np.array([1.3, 4.42, 7.55, 13.8, 29.4]),
+    location=np.array([0.155, 0.05, -0.04, -0.13, -0.215]),
+    scale=np.array([0.040, 0.040, 0.040, 0.042, 0.045]),
+    by_self_similarity=np.array([0.0, 0.05, 0.10, 0.25, 0.30]),
+    by_level=np.array([-0.4, -0.4, -0.4, -0.5, -0.5]),
+    reference_rows=168_203,
+)
+"""For models whose card gives none."""
