@@ -7,7 +7,7 @@ costs some evidence. A segment ends when some blocks in a row say nothing for it
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,6 +30,15 @@ SILENT_BLOCKS = 2
 NEAR_HOPS = 5.0
 """A piece within this distance of a segment's line is on it, in query hops."""
 
+JUMP_HOPS = 125.0
+"""Longest jump within a segment, in query hops: 5 s."""
+
+JUMP_COST = 8.0
+"""By so much a piece after a jump must be less expected than one on the line."""
+
+WINDOW_ROWS = 24.0
+"""Length of a fingerprint's window, in query hops."""
+
 FOLLOW_SHIFTS = np.array([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0])
 """Positions beside a followed line that are compared, in query hops."""
 
@@ -43,6 +52,7 @@ class OpenSegment:
     pieces: list[Piece] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
     silent: int = 0
+    since: int = 0
 
     def add(self, piece: Piece, first_row: float, centre: float) -> None:
         """Append a piece of the block that begins at ``first_row``."""
@@ -75,12 +85,10 @@ class OpenSegment:
         """Position and slope where the segment would go on at a query row."""
         last, centre = self.pieces[-1], self.starts[-1]
         slope = last.slope
-        if len(self.pieces) > 1:
+        some = slice(max(self.since, len(self.pieces) - 4), None)
+        if len(self.pieces[some]) > 1:
             # The rise over the last pieces tells the slope better than one piece does.
-            some = slice(-4, None)
-            x = np.array(self.starts[some])
-            y = np.array([piece.position for piece in self.pieces[some]])
-            slope = float(np.polyfit(x, y, 1)[0])
+            slope = _rise(self.starts[some], self.pieces[some])
         return last.position + slope * (row - centre), slope
 
 
@@ -174,8 +182,15 @@ class SegmentTracker:
                 piece = _shifted(compared[going.index(segment)], first_row)
                 if piece.score > GAINS and piece.rows > 0:
                     options.append(piece)
-            if options:
-                segment.add(min(options, key=lambda piece: piece.log_expected), first_row, block.centre)
+            jumps = [piece for piece in found if self._jumps(piece, segment, first_row, block)]
+            best = min(options, key=lambda piece: piece.log_expected, default=None)
+            jump = min(jumps, key=lambda piece: piece.log_expected, default=None)
+            if jump is not None and (best is None or jump.log_expected < best.log_expected - JUMP_COST):
+                best = jump
+            if best is not None:
+                if best is jump:
+                    segment.since = len(segment.pieces)
+                segment.add(best, first_row, block.centre)
                 still.append(segment)
                 continue
             segment.silent += 1
@@ -195,6 +210,13 @@ class SegmentTracker:
         away = abs(middle - segment.starts[-1])
         return abs(piece.position - position) < NEAR_HOPS + 0.03 * away
 
+    def _jumps(self, piece: Piece, segment: OpenSegment, first_row: float, block: QueryBlock) -> bool:
+        """Whether a piece goes on with a segment after dropped or repeated audio."""
+        if piece.track != segment.track or piece.log_expected > -JUMP_COST:
+            return False
+        position, _ = segment.line_at(first_row + block.centre)
+        return abs(piece.position - position) < JUMP_HOPS
+
     def _log_expected(self, segment: OpenSegment) -> float:
         own = min(piece.log_expected for piece in segment.pieces)
         whole = self.law.log_expected(
@@ -209,10 +231,10 @@ class SegmentTracker:
 
     def _end(self, segment: OpenSegment) -> None:
         knots = [(start, piece.position) for start, piece in zip(segment.starts, segment.pieces, strict=True)]
+        some = slice(segment.since, None)
         slope = segment.pieces[-1].slope
-        if len(knots) > 1:
-            x, y = np.array(knots).T
-            slope = float(np.polyfit(x, y, 1)[0])
+        if len(segment.pieces[some]) > 1:
+            slope = _rise(segment.starts[some], segment.pieces[some])
         self.done.append(
             FoundSegment(
                 segment.track, segment.first_row, segment.last_row, knots, slope, segment.pitch,
@@ -221,10 +243,13 @@ class SegmentTracker:
         )  # fmt: skip
 
 
+def _rise(rows: Sequence[float], pieces: Sequence[Piece]) -> float:
+    """Slope of the straight line nearest to the positions of some pieces."""
+    return float(np.polyfit(rows, [piece.position for piece in pieces], 1)[0])
+
+
 def _shifted(piece: Piece, first_row: float) -> Piece:
     """The piece with query rows counted from the query's first row."""
-    from dataclasses import replace
-
     return replace(piece, first=piece.first + first_row, last=piece.last + first_row)
 
 
@@ -244,8 +269,8 @@ def choose(segments: Sequence[FoundSegment], most_expected: float) -> list[list[
             continue
         for stretch in stretches:
             best = stretch[0]
-            shared = min(best.last, segment.last) - max(best.first, segment.first)
-            if shared > 0.5 * (segment.last - segment.first):
+            shared = min(best.last, segment.last) - max(best.first, segment.first) + WINDOW_ROWS
+            if shared > 0.5 * (segment.last - segment.first + WINDOW_ROWS):
                 stretch.append(segment)
                 break
         else:

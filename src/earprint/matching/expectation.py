@@ -61,23 +61,20 @@ class ExpectationLaw:
             raise ValueError("the expectation's rows must ascend and its scales be above 0")
         return cls(*knots, reference_rows=float(card["reference_rows"]))
 
-    def log_expected(
+    def line_in_score(
         self,
-        scores: Floats,
         rows: Floats,
         *,
         library_rows: int,
         self_similarity: float = 0.0,
         level: float = LEVEL_OF_LAW,
         trials: Floats | float = 1.0,
-    ) -> Floats:
-        """Natural logarithm of the expected number of unrelated segments with such a score or a better one.
+    ) -> tuple[Floats, Floats]:
+        """The log expectation as ``at_zero - per_score * score``, for segments of some spans.
 
         Parameters
         ----------
-        scores : ndarray of float64
-            Mean score over each segment's rows, see `earprint.matching.score_normalisation`.
-        rows : ndarray of float64, same shape
+        rows : ndarray of float64
             How many stored fingerprints each segment spans, weighted as the query's rows are.
         library_rows : int
             Stored fingerprints of the library.
@@ -85,24 +82,42 @@ class ExpectationLaw:
             Of the query.
         trials : ndarray of float64 or float
             How many segments of this kind were tried.
+
+        Returns
+        -------
+        at_zero, per_score : ndarray of float64, same shape as ``rows``
         """
         x, knots = np.log(np.maximum(rows, 1e-3)), np.log(self.rows)
         location = np.interp(x, knots, self.location) + SHORT_SLOPE * np.maximum(0.0, knots[0] - x)
         location += np.interp(x, knots, self.by_self_similarity) * self_similarity
         location += np.interp(x, knots, self.by_level) * (level - LEVEL_OF_LAW)
+        per_score = 1.0 / np.interp(x, knots, self.scale)
         size = np.log(max(library_rows, 1) / self.reference_rows)
-        expected: Floats = (location - scores) / np.interp(x, knots, self.scale) + size + np.log(trials)
-        return expected
+        return location * per_score + size + np.log(trials), per_score
+
+    def log_expected(self, scores: Floats, rows: Floats, **query: Any) -> Floats:
+        """Natural logarithm of the expected number of unrelated segments with such a score or a better one.
+
+        Parameters
+        ----------
+        scores : ndarray of float64
+            Mean score over each segment's rows, see `earprint.matching.score_normalisation`.
+        rows : ndarray of float64, same shape
+        **query
+            See `line_in_score`.
+        """
+        at_zero, per_score = self.line_in_score(rows, **query)
+        return at_zero - per_score * scores
 
 
 _KNOTS: Sequence[str] = ("rows", "location", "scale", "by_self_similarity", "by_level")
 
 DEFAULT_LAW: Final = ExpectationLaw(
-    rows=np.array([1.3, 4.42, 7.55, 13.8, 29.4]),
-    location=np.array([0.155, 0.05, -0.04, -0.13, -0.215]),
-    scale=np.array([0.040, 0.040, 0.040, 0.042, 0.045]),
-    by_self_similarity=np.array([0.0, 0.05, 0.10, 0.25, 0.30]),
-    by_level=np.array([-0.4, -0.4, -0.4, -0.5, -0.5]),
+    rows=np.array([1.3, 4.42, 7.55, 13.8, 29.4, 120.0]),
+    location=np.array([0.161, 0.031, -0.067, -0.157, -0.257, -0.40]),
+    scale=np.array([0.0515, 0.0526, 0.0485, 0.0484, 0.0493, 0.0493]),
+    by_self_similarity=np.array([0.03, 0.10, 0.22, 0.30, 0.47, 0.60]),
+    by_level=np.array([-0.68, -0.91, -1.27, -1.34, -1.49, -1.5]),
     reference_rows=168_203,
 )
 """For models whose card gives none."""

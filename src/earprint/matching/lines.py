@@ -21,6 +21,9 @@ Whole = NDArray[np.int64]
 LEAST_ROWS = 0.9
 """Stored fingerprints that a segment must span."""
 
+SPAN_STEPS = 16
+"""Steps per stored fingerprint of the table by which the law is looked up."""
+
 WHOLE_SHARE = 0.97
 """A window that weighs this share of the query is the whole query: no choice of its ends counts as a trial."""
 
@@ -191,22 +194,29 @@ def best_windows(
     """
     scores, weights, rows = row_scores(block, lines, index, table)
     m, k = scores.shape
-    sums = np.concatenate((np.zeros((m, 1)), np.cumsum(scores * weights, axis=1)), axis=1)
-    weighs = np.concatenate((np.zeros((m, 1)), np.cumsum(weights, axis=1)), axis=1)
+    sums, weighs = np.zeros((m, k + 1)), np.zeros((m, k + 1))
+    np.cumsum(scores * weights, axis=1, out=sums[:, 1:])
+    np.cumsum(weights, axis=1, out=weighs[:, 1:])
     begin, end = np.triu_indices(k + 1, 1)
     spans = weighs[:, end] - weighs[:, begin]
     means = (sums[:, end] - sums[:, begin]) / np.maximum(spans, 1e-6)
+    # The law of each span, looked up: spans are rounded to the steps of a table.
     full = max(block.full_rows, 1e-6)
-    parts = np.where(spans < WHOLE_SHARE * full, 2.0 * (1.0 + full / np.maximum(spans, 0.3)), 1.0)
-    expected = law.log_expected(
-        means,
-        spans,
+    table_spans = np.arange(int(full * SPAN_STEPS) + 2 * SPAN_STEPS) / SPAN_STEPS
+    parts = np.where(
+        table_spans < WHOLE_SHARE * full, 2.0 * (1.0 + full / np.maximum(table_spans, 0.3)), 1.0
+    )
+    at_zero, per_score = law.line_in_score(
+        table_spans,
         library_rows=library_rows,
         self_similarity=block.self_similarity,
         level=block.level,
         trials=trials * parts,
     )
-    expected = np.where(spans >= LEAST_ROWS, expected, NOTHING)
+    at_zero[table_spans < LEAST_ROWS] = NOTHING
+    per_score[table_spans < LEAST_ROWS] = 0.0
+    step = np.minimum(np.rint(spans * SPAN_STEPS).astype(np.int64), len(table_spans) - 1)
+    expected = at_zero[step] - per_score[step] * means
     best = np.argmin(expected, axis=1)
     line = np.arange(m)
     return Agreement(
