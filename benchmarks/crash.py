@@ -1,20 +1,23 @@
-"""Kills a library's writer at random moments, hundreds of times, and checks after each that nothing is lost.
-
-A child process adds, removes, compacts or rebuilds and is ended by SIGKILL somewhere in between: half of them
-at any moment, half just before or after something reaches the disk (a flush, renaming, deletion or commit),
-because the moments between two of those are short. Each time,
-
-- all that was there before, or was acknowledged by the child before it died, is there, with the very same
-  fingerprints; what the child had begun is there whole or not at all;
-- a removal has taken away all its tracks or none, a rebuild has switched all tracks or none;
-- `verify` finds nothing damaged, and no file is left over once the next writer has been at work;
-- a reader that looks while the child works sees whole tracks of one model only;
-- the next command works, and running the same one again completes it.
-
-The encoder is a toy, so that the time goes into writing. SIGKILL does not test what a power cut does to the
-disk; that rests on flushing before renaming and committing. Needs a system with `fork`.
+"""Crash safety: kills a process that writes a library, hundreds of times, and checks that nothing is lost.
 
     python benchmarks/crash.py --kills 300
+
+Needs no data, and a system with `fork`. Prints a line for each verb: processes started and killed, and the
+median time of an undisturbed one. Stops with an AssertionError if anything is lost.
+
+A child process adds, removes, compacts or rebuilds, and is ended by SIGKILL. Half of the kills come after a
+random time, half just before or after something reaches the disk (a flush, rename, deletion or commit),
+because random times rarely hit the moments between two of those. After each kill:
+
+- everything that was there before, or that the child acknowledged, is there with the same fingerprints;
+  what the child had begun is there whole or not at all;
+- a removal has removed all its tracks or none, a rebuild has switched all tracks or none;
+- `verify` finds no damage, and no file is left over once the next writer has worked;
+- a reader that looks while the child works sees whole tracks of one model only;
+- the next command works, and the same command completes what was interrupted.
+
+The encoder is small (`fault_injection.ToyEncoder`), so that most of the time goes into writing. SIGKILL
+does not test a loss of power; the library relies on flushing before it renames and commits.
 """
 
 import argparse
@@ -33,38 +36,43 @@ from pathlib import Path
 
 import numpy as np
 
-from dying import Place, ToyEncoder, die_at
+from common import machine, print_header, print_row
 from earprint.audio.wav import write_wav
 from earprint.constants import SAMPLE_RATE
-from earprint.library import Library, ingest
+from earprint.library import Library, Settings, Track
 from earprint.library.compatibility import new_storage
-from earprint.store import compaction
+from earprint.library.ingest import pack
 from earprint.store.segments import checksum_of
+from earprint.store.store import Batch
+from fault_injection import Place, ToyEncoder, kill_at
 
 FILES = 40
 """Recordings to add and remove."""
 
 SECONDS = 2.0
-"""Length of a recording."""
+"""Length of a recording, in seconds."""
+
+SETTINGS = Settings(first_commit_s=0.0, longest_commit_s=0.0, many_small=8)
+"""Every file is a commit, for many places to kill at."""
 
 VERBS = ("add", "remove", "compact", "rebuild")
 
 DONE = b"done\n"
-"""What a child says last."""
+"""Last line that a child writes."""
 
 
 @dataclass
 class Tally:
-    """What came of one verb.
+    """Results of one verb.
 
     Attributes
     ----------
     begun, killed : int
-        Children, and those that died on the way.
+        Children, and those that were killed before their end.
     places : dict of str to int
-        Places in the program where the disk changes, and how often a child passes them at most.
+        Places in the program where the disk changes, and how often a child passes each at most.
     took_s : list of float
-        Times of children that nobody disturbed.
+        Times of undisturbed children, in seconds.
     """
 
     begun: int = 0
@@ -73,15 +81,15 @@ class Tally:
     took_s: list[float] = field(default_factory=list)
 
 
-class Trial:
-    """A library that is tormented, and what must be in it.
+class CrashTest:
+    """A library whose writers are killed, and what it must contain.
 
     Parameters
     ----------
     folder : Path
-        Empty; gets recordings and library.
+        Empty; recordings and library are written there.
     seed : int
-        Decides what is done and when it is ended, as far as the machine's load allows.
+        Of the random choices; kills after a time also depend on the machine's load.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -101,36 +109,34 @@ class Trial:
         self._model = "one"
         self._live: set[str] = set()
         self.tallies = {verb: Tally() for verb in VERBS}
-        ingest.FIRST_COMMIT_S = ingest.COMMIT_SECONDS = 0.0  # every file is a commit: many moments to die at
-        compaction.MANY_SMALL = 8
 
     def step(self) -> None:
-        """Let a child do something, end it, check everything."""
+        """Start a child, kill it, and check everything."""
         verb = self._random.choice(VERBS)
         names: list[str] = []
         if verb == "add" or not self._live:
-            verb, names = "add", self._some({path.stem for path in self._files} - self._live)
+            verb, names = "add", self._sample({path.stem for path in self._files} - self._live)
         elif verb == "remove":
-            names = self._some(self._live)
+            names = self._sample(self._live)
         tally = self.tallies[verb]
         usual_s = max(tally.took_s[-5:], default=0.2)
         target = {"one": "two", "two": "one"}[self._model]
         self._log.unlink(missing_ok=True)
         began = time.monotonic()
         any_moment = self._random.random() < 0.5
-        # Every place in the program that changes the disk has the same chance, however often it is passed.
+        # Every place that changes the disk is equally likely, however often the child passes it.
         place = self._random.choice(sorted(tally.places) or [""])
         end = ("", 0) if any_moment else (place, self._random.randint(1, tally.places.get(place, 1)))
         child = self._fork(lambda: self._work(verb, names, target), end)
         try:
             wait_s = self._random.uniform(0, 1.05) * usual_s if any_moment else 60
-            self._wait_and_look(child, began + wait_s)
+            self._read_and_wait(child, began + wait_s)
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-        said = self._log.read_bytes() if self._log.exists() else b""
+        log_text = self._log.read_bytes() if self._log.exists() else b""
         tally.begun += 1
-        done = said.endswith(DONE)
+        done = log_text.endswith(DONE)
         tally.killed += not done
         if done:
             tally.took_s.append(time.monotonic() - began)
@@ -140,16 +146,16 @@ class Trial:
                 one: max(passed[one], tally.places.get(one, 0)) for one in {*passed, *tally.places}
             }
             self._points.unlink()
-        self._check(verb, names, target, said)
+        self._check(verb, names, target, log_text)
         if not done and self._random.random() < 0.5:
             began = time.monotonic()
             self._work(verb, names, target)
             tally.took_s.append(time.monotonic() - began)
-            said = self._log.read_bytes()
-            assert said.endswith(DONE)
-            self._check(verb, names, target, said)
+            log_text = self._log.read_bytes()
+            assert log_text.endswith(DONE)
+            self._check(verb, names, target, log_text)
 
-    def _some(self, names: Iterable[str]) -> list[str]:
+    def _sample(self, names: Iterable[str]) -> list[str]:
         pool = sorted(names)
         return self._random.sample(pool, min(len(pool), self._random.randint(1, 8)))
 
@@ -159,29 +165,29 @@ class Trial:
         if child:
             return child
         try:
-            die_at(end, self._points)
+            kill_at(end, self._points)
             work()
         except BaseException:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
 
-    def _say(self, line: bytes) -> None:
-        """Acknowledge something; a kill loses nothing that was written to a file."""
+    def _acknowledge(self, line: bytes) -> None:
+        """Write a line to the log; a kill does not lose what was written."""
         with self._log.open("ab") as log:
             log.write(line)
 
     def _work(self, verb: str, names: list[str], target: str) -> None:
-        """Do what the child does."""
-        trial = self
+        """Run a verb, in the child."""
 
-        class Acknowledging(Library):
-            def _commit(self, batch):  # type: ignore[no-untyped-def]
-                entered = super()._commit(batch)
-                trial._say(b"".join(f"{track.title}\n".encode() for track in entered[0]))
-                return entered
+        def acknowledging(batch: Batch, model_id: str) -> tuple[list[Track], list[Track]]:
+            added, replaced = add(batch, model_id)
+            self._acknowledge(b"".join(f"{track.title}\n".encode() for track in added))
+            return added, replaced
 
-        with Acknowledging(self._library, encoder=ToyEncoder(self._model)) as library:
+        with Library(self._library, encoder=ToyEncoder(self._model), settings=SETTINGS) as library:
+            add = library._store.add
+            library._store.add = acknowledging  # type: ignore[method-assign]
             if verb == "add":
                 library.add(*[path for path in self._files if path.stem in names])
             elif verb == "remove":
@@ -191,47 +197,47 @@ class Trial:
                 library.compact()
             else:
                 assert library.rebuild(encoder=ToyEncoder(target)).switched
-        self._say(DONE)
+        self._acknowledge(DONE)
 
-    def _wait_and_look(self, child: int, until: float) -> None:
-        """Read while the child works, until it is time to end it."""
+    def _read_and_wait(self, child: int, until: float) -> None:
+        """Read the library while the child works, until it is time to kill it."""
         now = time.monotonic()
         time.sleep(self._random.uniform(0, min(until - now, 0.2)) if until > now else 0)
         if (self._library / "catalogue.sqlite").exists():
-            with suppress_beginning(), Library(self._library, create=False) as reader:
-                self._whole(reader)
+            with suppress_empty_catalogue(), Library(self._library, create=False) as reader:
+                self._check_tracks(reader)
         while (
             time.monotonic() < until
             and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
         ):
             time.sleep(0.001)
 
-    def _whole(self, library: Library) -> tuple[str | None, set[str]]:
-        """See that every track is whole and of one model; return the model and the tracks' titles."""
-        view = library._refresh()
+    def _check_tracks(self, library: Library) -> tuple[str | None, set[str]]:
+        """Check that every track is whole and of one model; return the model and the tracks' titles."""
+        view = library._views.current()
         assert not view.damaged, view.damaged
         model = view.meta.get("model_id", "").removeprefix("toy-") or None
         for entry, track in enumerate(view.tracks):
             assert checksum_of(view.stored_rows(entry)) == self._expected[str(model), track.title], (
-                f"{track.title} is not itself"
+                f"{track.title} has other fingerprints"
             )
         titles = [track.title for track in view.tracks]
-        assert len(set(titles)) == len(titles), "a recording is there twice"
+        assert len(set(titles)) == len(titles), "a recording is in the library twice"
         return model, set(titles)
 
-    def _check(self, verb: str, names: list[str], target: str, said: bytes) -> None:
-        """Check all that must hold after a child is dead; take over what it did."""
-        done = said.endswith(DONE)
+    def _check(self, verb: str, names: list[str], target: str, log_text: bytes) -> None:
+        """Check everything that must hold after a child ended; remember what it did."""
+        done = log_text.endswith(DONE)
         with Library(self._library) as library:
-            model, live = self._whole(library)
+            model, live = self._check_tracks(library)
             report = library.verify()
             assert report.sound, report
             assert report.tracks == len(live)
-            library.remove()  # removes nothing, but is a writer
+            library.remove()  # removes no track, but opens the library as a writer
             stored = {file.name for file in (self._library / "segments").glob("*")}
-            assert stored == library._catalogue.segment_files(), "files are left over or missing"
+            assert stored == library._store.catalogue.segment_files(), "files are left over or missing"
         if verb == "add":
-            acknowledged = set(said.decode().split()) - {"done"}
+            acknowledged = set(log_text.decode().split()) - {"done"}
             least, most = self._live | acknowledged, self._live | set(names)
             assert least <= live <= most, f"lost {least - live}, extra {live - most}"
             assert not done or live == most
@@ -246,8 +252,8 @@ class Trial:
         self._live, self._model = live, model or self._model
 
 
-class suppress_beginning(suppress):  # noqa: N801 - reads like `suppress`
-    """Passes over the error of a library whose catalogue is just being made, and no other."""
+class suppress_empty_catalogue(suppress):  # noqa: N801 - named like `suppress`
+    """Suppresses the error of a library whose catalogue is just being created, and no other."""
 
     def __init__(self) -> None:
         super().__init__(Exception)
@@ -257,33 +263,33 @@ class suppress_beginning(suppress):  # noqa: N801 - reads like `suppress`
 
 
 def digest_of(model: str, path: Path) -> str:
-    """Checksum of a recording's stored fingerprints."""
+    """Return the checksum of a recording's stored fingerprints."""
     from earprint.audio import stream_audio
 
     encoder = ToyEncoder(model)
-    return checksum_of(ingest.pack(encoder.encode(stream_audio(path)), new_storage(encoder, None)))
+    return checksum_of(pack(encoder.encode(stream_audio(path)), new_storage(encoder, None)))
 
 
-def torment(
+def run_crash_test(
     folder: Path, kills: int, seed: int, on_step: Callable[[int], None] = lambda killed: None
 ) -> dict[str, Tally]:
-    """Go on until so many children were killed on the way; raises AssertionError if anything is lost."""
-    trial = Trial(folder, seed)
-    while (killed := sum(tally.killed for tally in trial.tallies.values())) < kills:
+    """Run until this many children were killed; raise AssertionError if anything is lost."""
+    test = CrashTest(folder, seed)
+    while (killed := sum(tally.killed for tally in test.tallies.values())) < kills:
         on_step(killed)
-        trial.step()
-    return trial.tallies
+        test.step()
+    return test.tallies
 
 
 def main() -> None:
-    """Run and print the table."""
+    """Run the test and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--kills", type=int, default=300, help="children to end on the way")
+    parser.add_argument("--kills", type=int, default=300, help="children to kill")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        tallies = torment(
+        tallies = run_crash_test(
             Path(folder),
             options.kills,
             options.seed,
@@ -291,14 +297,13 @@ def main() -> None:
         )
     print(file=sys.stderr)
     print(
-        f"{options.kills} kills in {time.monotonic() - began:.0f} s, seed {options.seed}, "
-        f"{time.strftime('%Y-%m-%d')}; after each, all invariants held\n"
+        f"{options.kills} kills in {time.monotonic() - began:.0f} s, seed {options.seed}; {machine()}; "
+        "everything held after each\n"
     )
-    print("| verb | children | killed on the way | undisturbed, median ms |")
-    print("|---|---|---|---|")
+    print_header("verb", "children", "killed", "undisturbed, median ms")
     for verb, tally in tallies.items():
-        middle = 1000 * float(np.median(tally.took_s)) if tally.took_s else float("nan")
-        print(f"| {verb} | {tally.begun} | {tally.killed} | {middle:.0f} |")
+        median_ms = 1000 * float(np.median(tally.took_s)) if tally.took_s else float("nan")
+        print_row(verb, tally.begun, tally.killed, f"{median_ms:.0f}")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,20 @@
-"""How fast earprint, audfprint and Olaf index the same recordings, from the file to the finished index.
-
-Each run is a fresh process with its start counted, as a user would have it; the systems take turns for some
-rounds, and the median counts. All get both times and sizes of the files on the disk. Of peers, the program
-alone is timed: they are handed copies in the format that they read (see `earprint.evaluation.peers`), and
-the CPU time of decoding those stands in a column of its own, while earprint's is in its sum.
+"""Speed, memory and index size of adding recordings: earprint, audfprint and Olaf, on the same files.
 
     python benchmarks/ingest.py MUSIC [--peer audfprint=DIR] [--peer olaf=BINARY] [--minutes 60] [--rounds 3]
 
-Memory is the peak of the largest process, at a quarter of the files and at all of them: flat memory shows
-the same twice. Last, each system gets a few good files with bad ones among them (empty, text under the name
-of music, cut off in the middle), and it is told whether the batch went on: which of the good ones can be
-found afterwards, and whether the bad ones were named.
+Needs a folder of music and, to compare, the peers' programs (docs/peers.md). Prints a line for each system.
+
+Each run is a fresh process and includes its start; systems take turns, and the median of the rounds counts.
+Peers get decoded copies in the format that they read. Their own times exclude decoding; its CPU time has a
+column. earprint's times include decoding. Memory is the peak of the largest process, with a quarter of the
+files and with all of them: equal peaks mean flat memory. Last, each system gets good files mixed with bad
+ones (empty, text named as music, cut off in the middle). The last column says which good files can be found
+afterwards, and whether the bad ones were named.
 """
 
 import argparse
 import json
 import os
-import platform
 import resource
 import shutil
 import signal
@@ -34,48 +32,47 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import numpy as np
-
+from common import machine, print_header, print_row
 from earprint import Library
 from earprint.audio import find_audio_files, stream_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import AudioError, EarprintError
 from earprint.evaluation.peers import parse_peer
-from earprint.library import FilesInProcesses
+from earprint.library import EncodingPool
 
 EARPRINT = "earprint"
-"""Takes part always; the others are named as for `parse_peer`."""
+"""Always takes part; other systems are named as in `parse_peer`."""
 
 GOOD_AMONG_BAD = 4
-"""Good files of the last test."""
+"""Good files of the test with bad files."""
 
-PATIENCE_S = 120.0
-"""A system that has not ended the last test by then is killed, in seconds."""
+TIMEOUT_S = 120.0
+"""A system that takes longer for the test with bad files is killed, in seconds."""
 
 MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
-"""Bytes in which the system counts memory."""
+"""Unit of `ru_maxrss`, in bytes."""
 
-HEADER = (
-    "| system | wall, s | x real time | CPU, s per hour of audio | decoding beside it | MB per hour "
-    "| peak MB, a quarter | peak MB, all | failed | with bad files among them |"
-)
-"""Of the table."""
+COLUMNS = (
+    "system", "wall, s", "x real time", "CPU, s per hour of audio", "decoding besides", "MB per hour",
+    "peak MB, a quarter", "peak MB, all", "failed", "with bad files among them",
+)  # fmt: skip
+"""Columns of the table."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one fresh process does.
+    """The work of one fresh process.
 
     Attributes
     ----------
     system : str
         `EARPRINT` or a peer, such as ``olaf=FILE``.
     model : str
-        Of earprint.
+        Model of earprint.
     files : list of str
-        What is indexed.
+        Files to index.
     ask : list of str
-        Files that are looked for afterwards.
+        Files to identify afterwards.
     """
 
     system: str
@@ -85,8 +82,8 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Done:
-    """What it came to.
+class JobResult:
+    """Its result.
 
     Attributes
     ----------
@@ -97,13 +94,13 @@ class Done:
     size : int
         Of the index, in bytes.
     peak : int
-        Most memory of a process, in bytes.
+        Peak memory of the largest process, in bytes.
     failed : int or None
-        Files that were named as bad; None of a peer, whose words are not read.
+        Files that were named as bad; None for a peer, whose messages are not read.
     found : int
-        Files of ``Job.ask`` that were found.
+        Files of ``Job.ask`` that were identified.
     error : str
-        Why nothing was indexed; empty if all went well.
+        Why indexing failed; empty if it did not.
     """
 
     wall_s: float = 0.0
@@ -116,14 +113,14 @@ class Done:
     error: str = ""
 
 
-def index_with_earprint(job: Job, folder: Path) -> Done:
+def index_with_earprint(job: Job, folder: Path) -> JobResult:
     """Add the files to a new library, as the command line does."""
-    with Library(folder / "library", model=job.model) as library, FilesInProcesses(job.model) as processes:
-        report = library.add(*job.files, elsewhere=processes)
+    with Library(folder / "library", model=job.model) as library, EncodingPool(job.model) as processes:
+        report = library.add(*job.files, pool=processes)
     used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     size = sum(file.stat().st_size for file in (folder / "library").rglob("*") if file.is_file())
     paths = {track.path for track in report.added}
-    return Done(
+    return JobResult(
         cpu_s=sum(part.ru_utime + part.ru_stime for part in used),
         size=size,
         peak=max(part.ru_maxrss for part in used) * MEMORY_UNIT,
@@ -132,16 +129,16 @@ def index_with_earprint(job: Job, folder: Path) -> Done:
     )
 
 
-def index_with_peer(job: Job, folder: Path) -> Done:
-    """Have a peer store the files."""
+def index_with_peer(job: Job, folder: Path) -> JobResult:
+    """Index the files with a peer."""
     peer: Any = parse_peer(job.system, cores=os.cpu_count() or 1)(folder)
-    peer._convert = copied_anyway(peer._convert)
+    peer._convert = copy_unreadable(peer._convert)
     start = time.process_time()
     peer.add([Path(file) for file in job.files])
     decode_s = time.process_time() - start
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * MEMORY_UNIT
     answers = peer.identify([Path(file) for file in job.ask]) if job.ask else []
-    return Done(
+    return JobResult(
         wall_s=peer.add_seconds,
         cpu_s=peer.add_cpu_seconds,
         decode_s=decode_s,
@@ -151,8 +148,8 @@ def index_with_peer(job: Job, folder: Path) -> Done:
     )
 
 
-def copied_anyway(convert: Callable[[Path, Path], float]) -> Callable[[Path, Path], float]:
-    """Let a peer see the bytes of what earprint's decoder cannot read."""
+def copy_unreadable(convert: Callable[[Path, Path], float]) -> Callable[[Path, Path], float]:
+    """Return a conversion that copies the bytes of files that earprint's decoder cannot read."""
 
     def copy(source: Path, target: Path) -> float:
         try:
@@ -164,16 +161,16 @@ def copied_anyway(convert: Callable[[Path, Path], float]) -> Callable[[Path, Pat
     return copy
 
 
-def work(job: Job, folder: Path) -> Done:
-    """Do a job in this process; the index is left in the folder."""
+def work(job: Job, folder: Path) -> JobResult:
+    """Do a job in this process; write the index to the folder."""
     try:
         return (index_with_earprint if job.system == EARPRINT else index_with_peer)(job, folder)
     except EarprintError as error:
-        return Done(error=str(error))
+        return JobResult(error=str(error))
 
 
-def in_fresh_process(job: Job, patience_s: float | None = None) -> Done:
-    """Do a job in a process of its own, which is killed if it takes longer than it may."""
+def in_fresh_process(job: Job, timeout_s: float | None = None) -> JobResult:
+    """Do a job in a fresh process, which is killed after the timeout."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -185,20 +182,20 @@ def in_fresh_process(job: Job, patience_s: float | None = None) -> Done:
             start_new_session=True,  # so that the programs that it starts can be killed with it
         )
         try:
-            printed, complaint = process.communicate(json.dumps(asdict(job)), timeout=patience_s)
+            printed, complaint = process.communicate(json.dumps(asdict(job)), timeout=timeout_s)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            return Done(error=f"had not ended after {patience_s:.0f} s")
+            return JobResult(error=f"had not ended after {timeout_s:.0f} s")
         wall_s = time.perf_counter() - start
     if process.returncode != 0:
         sys.exit(f"{job.system}: the benchmark failed: {complaint.strip()[-500:]}")
-    done = Done(**json.loads(printed.splitlines()[-1]))
+    done = JobResult(**json.loads(printed.splitlines()[-1]))
     return replace(done, wall_s=wall_s) if job.system == EARPRINT else done
 
 
 def choose(folder: Path, minutes: float) -> tuple[list[str], list[float]]:
-    """Take files until there are enough minutes; give their lengths in seconds, too."""
+    """Return files that last this many minutes, and their lengths in seconds."""
     files, lengths = [], []
     for path in find_audio_files([folder]):
         try:
@@ -216,7 +213,7 @@ def choose(folder: Path, minutes: float) -> tuple[list[str], list[float]]:
 
 
 def bad_files(good: str, folder: Path) -> list[str]:
-    """Write the files that somebody's collection has, too; `good` is cut off for one of them."""
+    """Write bad files as they occur in collections; one is a part of ``good``."""
     data = Path(good).read_bytes()
     made = {
         "empty.mp3": b"",
@@ -228,24 +225,26 @@ def bad_files(good: str, folder: Path) -> list[str]:
     return [str(folder / name) for name in made]
 
 
-def among_bad(done: Done) -> str:
-    """Say in a few words what became of the batch with bad files."""
+def among_bad(done: JobResult) -> str:
+    """Describe the result with bad files."""
     if done.error:
         return f"stopped ({' '.join(done.error.split())[:120]})"
     named = "" if done.failed is None else f", {done.failed} bad ones named"
     return f"{done.found} of {GOOD_AMONG_BAD} good ones found{named}"
 
 
-def row(name: str, runs: Sequence[Done], quarters: Sequence[Done], last: Done, audio_s: float) -> str:
-    """Make a system's line of the table."""
+def row(
+    name: str, runs: Sequence[JobResult], quarters: Sequence[JobResult], last: JobResult, audio_s: float
+) -> list[str]:
+    """Return the cells of a system's line."""
     errors = {done.error for done in (*runs, *quarters) if done.error}
     if errors:
-        return f"| {name} | {errors.pop()} " + "| " * 8 + "|"
+        return [name, errors.pop(), *[""] * (len(COLUMNS) - 2)]
     hours = audio_s / 3600
     wall_s = statistics.median(done.wall_s for done in runs)
     cpu_s = statistics.median(done.cpu_s for done in runs)
     decode_s = statistics.median(done.decode_s for done in runs)
-    cells = [
+    return [
         name,
         f"{wall_s:.1f}",
         f"{audio_s / wall_s:.0f}",
@@ -257,11 +256,10 @@ def row(name: str, runs: Sequence[Done], quarters: Sequence[Done], last: Done, a
         "" if runs[0].failed is None else str(runs[0].failed),
         among_bad(last),
     ]
-    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
-    """Let the systems take turns and print the table."""
+    """Run the systems in turns and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument(
@@ -283,8 +281,8 @@ def main() -> None:
         parse_peer(peer)
     files, lengths = choose(options.folder, options.minutes)
     quarter = files[: -(-len(files) // 4)]
-    whole: dict[str, list[Done]] = defaultdict(list)
-    parts: dict[str, list[Done]] = defaultdict(list)
+    whole: dict[str, list[JobResult]] = defaultdict(list)
+    parts: dict[str, list[JobResult]] = defaultdict(list)
     for turn in range(options.rounds):
         for place in range(len(systems)):
             system = systems[(turn + place) % len(systems)]
@@ -294,19 +292,16 @@ def main() -> None:
         good, bad = files[:GOOD_AMONG_BAD], bad_files(files[0], Path(folder))
         mixed = [*good[:2], *bad, *good[2:]]
         last = {
-            system: in_fresh_process(Job(system, options.model, mixed, good), PATIENCE_S)
-            for system in systems
+            system: in_fresh_process(Job(system, options.model, mixed, good), TIMEOUT_S) for system in systems
         }
 
     audio_s = sum(lengths)
     print(f"{len(files)} files, {audio_s / 3600:.2f} h ({sum(map(os.path.getsize, files)) / 1e6:.0f} MB),")
-    print(f"{options.rounds} rounds; {platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__},")
-    print(f"{time.strftime('%Y-%m-%d')}\n")
-    print(HEADER)
-    print("|---" * (HEADER.count("|") - 1) + "|")
+    print(f"{options.rounds} rounds; {machine()}\n")
+    print_header(*COLUMNS)
     for system in systems:
         name = system.partition("=")[0]
-        print(row(name, whole[system], parts[system], last[system], audio_s))
+        print_row(*row(name, whole[system], parts[system], last[system], audio_s))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ import pytest
 
 from earprint.audio import codec
 from earprint.audio.codec import CODECS, available_codec, can_encode, round_trip
-from earprint.demo import composer
 from earprint.errors import AudioError
+from earprint.synth import composer
 
 RATE = 16_000
 HERE = [name for name in CODECS if can_encode(name)]

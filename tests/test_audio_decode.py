@@ -350,7 +350,7 @@ def test_missing_packets_become_silence_of_their_length(tmp_path, codec, lost):
 
 def test_undecodable_packets_become_silence(tmp_path):
     signal = af.sine(1000, 5, 48_000)
-    path = af.encode(tmp_path / "a.mkv", signal, 48_000, "aac", spoil=lambda i: 100 <= i < 110)
+    path = af.encode(tmp_path / "a.mkv", signal, 48_000, "aac", corrupt=lambda i: 100 <= i < 110)
     samples, warning = load_damaged(path)
     assert "10 damaged pieces skipped (" in warning
     assert "0.21 s of missing audio" in warning
@@ -359,7 +359,7 @@ def test_undecodable_packets_become_silence(tmp_path):
 
 def test_damage_at_the_beginning_keeps_the_time_of_the_rest(tmp_path):
     signal = af.click(4, 5, 48_000)
-    path = af.encode(tmp_path / "a.mkv", signal, 48_000, "aac", spoil=lambda i: 0 < i < 60)
+    path = af.encode(tmp_path / "a.mkv", signal, 48_000, "aac", corrupt=lambda i: 0 < i < 60)
     samples, _ = load_damaged(path)
     assert np.argmax(np.abs(samples)) / RATE == pytest.approx(4, abs=0.025)  # AAC's priming
 

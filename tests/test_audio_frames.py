@@ -134,7 +134,7 @@ def test_garbage_silences_its_frame_only():
     chunks = [c for f in frames for c in joiner.push(f)] + list(joiner.flush())
     samples = np.concatenate([c.samples for c in chunks])
     np.testing.assert_array_equal(samples, [1] * 20 + [0] * 40 + [-1.5] * 20)
-    assert (damage.wild_frames, damage.frames) == (2, 4)
+    assert (damage.garbage_frames, damage.frames) == (2, 4)
 
 
 def test_change_of_rate_begins_a_new_chunk():

@@ -43,7 +43,7 @@ def test_misuse_is_an_error(words):
 
 
 @pytest.mark.usefixtures("tiny_recipes")
-def test_a_whole_set_is_checked_divided_and_resumed(tmp_path):
+def test_a_whole_set_is_checked_split_and_resumed(tmp_path):
     tinysets.make("fma", tmp_path / "fma")
     result = data("fma", tmp_path / "fma", "--check", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
@@ -81,7 +81,7 @@ def test_an_archive_is_compared_with_its_sum(tmp_path, monkeypatch):
     monkeypatch.setitem(RECIPES, "openslr28", recipe)
     result = data("openslr28", tmp_path / "set", "--archives", tmp_path)
     assert result.exit_code == 1
-    assert "corrupt: rirs_noises.zip: its MD5 sum is wrong; fetch it again\n" in result.stdout
+    assert "corrupt: rirs_noises.zip: its MD5 checksum is wrong; download it again\n" in result.stdout
     right = replace(recipe.archives[0], digest=hashlib.md5(b"archive").hexdigest())
     monkeypatch.setitem(RECIPES, "openslr28", replace(recipe, archives=(right,)))
     assert data("openslr28", tmp_path / "set", "--archives", tmp_path).exit_code == 0

@@ -9,13 +9,13 @@ from typer.testing import CliRunner
 
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
-from earprint.demo import composer
-from earprint.dsp.reverberation import rir
+from earprint.dsp.reverberation import synthetic_rir
 from earprint.dsp.synthetic_noise import pink_noise
 from earprint.evaluation import runner as asking
 from earprint.evaluation.query import read_manifest
 from earprint.evaluation.rendering import render
 from earprint.library import Library
+from earprint.synth import composer
 from helpers.tinyencoder import TinyEncoder
 
 RATE = 16_000
@@ -46,7 +46,7 @@ def world(tmp_path_factory):
     (base / "noise").mkdir()
     write_wav(base / "noise" / "pink.wav", 0.2 * pink_noise(2 * RATE, 0))
     (base / "rooms").mkdir()
-    write_wav(base / "rooms" / "room.wav", 0.9 * rir(0.5, 0))
+    write_wav(base / "rooms" / "room.wav", 0.9 * synthetic_rir(0.5, 0))
     return base
 
 
@@ -67,7 +67,7 @@ def test_end_to_end(world, tmp_path):
     assert lines == []  # not a terminal: no bar, and nothing was left out
     results = json.loads((out / "results.json").read_text())
     conditions = ["clean", "noise 20 dB", "room", "room + noise 20 dB", "phone"]
-    present = [row for row in results["rows"] if "answered" in row and "T60" not in row["condition"]]
+    present = [row for row in results["rows"] if "answered" in row and "RT60" not in row["condition"]]
     absent = [row for row in results["rows"] if "false_accept" in row]
     assert [(row["length_s"], row["condition"]) for row in present] == [
         (length_s, condition) for length_s in (2.0, 4.0) for condition in conditions
@@ -86,8 +86,8 @@ def test_end_to_end(world, tmp_path):
     for one in system["seconds_per_query"]:
         assert one["queries"] == 3
         assert 0 < one["embed_ms"]["median"] <= one["total_ms"]["p95"]
-    by_time = [row["condition"] for row in results["rows"] if "T60" in row["condition"]]
-    assert by_time == ["room, T60 0.45-0.6 s"] * 2  # one room of 0.5 s, and two lengths
+    by_time = [row["condition"] for row in results["rows"] if "RT60" in row["condition"]]
+    assert by_time == ["room, RT60 0.45-0.6 s"] * 2  # one room of 0.5 s, and two lengths
     assert results["left_out"] == {"files": [], "recordings_too_short": {}, "excerpts": []}
     table = (out / "table.md").read_text()
     assert table.startswith(result.stdout.split("\n\n")[0])

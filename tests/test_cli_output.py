@@ -103,15 +103,15 @@ def test_summaries():
         added=0, replaced=0, skipped=3, failed=2, length="0:00:00.0", seconds=1.0, rate=0.0
     )
     assert nothing == "added 0 recordings, 3 already there, 2 failed"
-    assert messages.missed(0.41234, 0.5, "X") == "no match (best guess X, score 0.412, threshold 0.500)"
-    assert messages.missed(None, 0.5, None) == "no match (nothing to compare with)"
+    assert messages.missed(0.41234, 0.5, "X") == "no match (best candidate X, score 0.412, threshold 0.500)"
+    assert messages.missed(None, 0.5, None) == "no match (no candidates)"
 
 
 @pytest.mark.parametrize(
     ("right", "located", "absent", "answered", "text"),
     [
         (True, True, False, True, "right"),
-        (True, False, False, True, "right, elsewhere in it"),
+        (True, False, False, True, "right, wrong position"),
         (False, False, False, True, "WRONG"),
         (False, False, False, False, "missed"),
         (True, False, True, False, "right"),

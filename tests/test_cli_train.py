@@ -12,9 +12,9 @@ from earprint.audio.codec import available_codec
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
 from earprint.constants import SAMPLE_RATE
-from earprint.demo.composer import compose
-from earprint.dsp.reverberation import rir
-from earprint.dsp.synthetic_noise import crowd_noise, pink_noise
+from earprint.dsp.reverberation import synthetic_rir
+from earprint.dsp.synthetic_noise import babble_noise, pink_noise
+from earprint.synth.composer import compose
 from earprint.training.store import open_pack
 
 runner = CliRunner()
@@ -33,8 +33,11 @@ def folders(tmp_path_factory):
     for seed in range(8):
         write_wav(root / "music" / f"artist{seed}__piece.wav", compose(seed, 8.0))
     write_wav(root / "noise/pink" / "a__pink.wav", 0.1 * pink_noise(3 * SAMPLE_RATE, 1))
-    write_wav(root / "noise/crowd" / "b__crowd.wav", 0.1 * crowd_noise(3 * SAMPLE_RATE, 2))
-    write_wav(root / "rooms/room" / "hall__rir.wav", 0.5 * rir(0.4, 3) / np.abs(rir(0.4, 3)).max())
+    write_wav(root / "noise/crowd" / "b__crowd.wav", 0.1 * babble_noise(3 * SAMPLE_RATE, 2))
+    write_wav(
+        root / "rooms/room" / "hall__rir.wav",
+        0.5 * synthetic_rir(0.4, 3) / np.abs(synthetic_rir(0.4, 3)).max(),
+    )
     (root / "music" / "broken.wav").write_bytes(b"not audio at all")
     return root
 
@@ -99,13 +102,13 @@ def test_simulated_rooms_of_the_range_asked(folders, tmp_path):
         "--noise",
         folders / "noise",
     )
-    result = earprint(*words, "--simulate", 3, "--t60", 0.2, 0.3)
+    result = earprint(*words, "--simulate", 3, "--rt60", 0.2, 0.3)
     assert result.exit_code == 0, result.output
     assert "rooms: 3 items" in result.stdout
-    from earprint.dsp.room_simulation import decay_time_s
+    from earprint.dsp.rt60 import T20_TO_DB, estimate_rt60
 
     packed = open_pack(tmp_path / "store", "rooms")
-    assert all(0.14 < decay_time_s(packed.audio(item)) < 0.4 for item in packed.items)
+    assert all(0.14 < estimate_rt60(packed.audio(item), [T20_TO_DB]) < 0.4 for item in packed.items)
     refused = earprint(*words, "--simulate", 3, "--t60", 0.3, 0.2)
     assert refused.exit_code == 2
     assert "not a range of seconds" in refused.output

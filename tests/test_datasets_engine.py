@@ -11,9 +11,9 @@ from earprint.audio import load_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.datasets import split_writer as place
 from earprint.datasets.checksums import digest_of, read_listing
-from earprint.datasets.convert import first_channel, is_plain, write_float_wav
-from earprint.datasets.hash_split import TEST_PERCENT, side
-from earprint.datasets.recipe import Division, Placed, side_of
+from earprint.datasets.convert import first_channel, is_plain, write_response
+from earprint.datasets.hash_split import TEST_PERCENT, hash_split
+from earprint.datasets.recipe import Placement, Split, split_of_folder
 from earprint.datasets.survey import survey
 from earprint.errors import TrainingError
 from helpers import audiofiles, tinysets
@@ -22,9 +22,9 @@ from helpers import audiofiles, tinysets
 def test_held_out_shares():
     groups = [f"recording-{number}" for number in range(2000)]
     for salt in ("mit", "musan"):
-        share = sum(side(group, salt) == "test" for group in groups) / len(groups)
+        share = sum(hash_split(group, salt) == "test" for group in groups) / len(groups)
         assert share == pytest.approx(TEST_PERCENT / 100, abs=0.025)
-    assert {group for group in groups if side(group, "mit") != side(group, "musan")}
+    assert {group for group in groups if hash_split(group, "mit") != hash_split(group, "musan")}
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256"])
@@ -47,10 +47,10 @@ def test_a_listing_in_every_form_that_sha1sum_writes(tmp_path):
         read_listing(tmp_path / "checksums")
 
 
-def decay(t60_s, rate=SAMPLE_RATE, seconds=1.2, seed=3):
+def decay(rt60_s, rate=SAMPLE_RATE, seconds=1.2, seed=3):
     t = np.arange(round(seconds * rate)) / rate
     noise = np.random.default_rng(seed).standard_normal(len(t))
-    return (noise * 10 ** (-3 * t / t60_s)).astype(np.float32)
+    return (noise * 10 ** (-3 * t / rt60_s)).astype(np.float32)
 
 
 def test_the_first_channel_is_taken_and_not_the_mean(tmp_path):
@@ -84,7 +84,7 @@ def test_a_mat_file_without_scipy(tmp_path, monkeypatch):
 
 def test_a_float_wav_keeps_a_tail_far_below_its_peak(tmp_path):
     samples = decay(0.3)
-    write_float_wav(tmp_path / "x.wav", samples)
+    write_response(tmp_path / "x.wav", samples)
     assert is_plain(tmp_path / "x.wav")
     np.testing.assert_array_equal(load_audio(tmp_path / "x.wav"), samples)
     assert [path.name for path in tmp_path.iterdir()] == ["x.wav"]
@@ -121,41 +121,41 @@ def test_links_fall_back_to_hard_links_and_copies(tmp_path, monkeypatch):
     ],
 )  # fmt: skip
 def test_sides(folder, side):
-    assert side_of(folder) == side
+    assert split_of_folder(folder) == side
 
 
 def test_a_group_on_both_sides_is_refused():
-    room = Placed("a.wav", "rir/train/room", "hall")
+    room = Placement("a.wav", "rir/train/room", "hall")
     place.check_disjoint(
-        [room, Placed("b.wav", "noise/test/hall", "hall")]
+        [room, Placement("b.wav", "noise/test/hall", "hall")]
     )  # noises and rooms do not compare
-    with pytest.raises(TrainingError, match="hall: in training and in tests"):
-        place.check_disjoint([room, Placed("b.wav", "rir/test/room", "hall")])
+    with pytest.raises(TrainingError, match="hall: is in training and in test data"):
+        place.check_disjoint([room, Placement("b.wav", "rir/test/room", "hall")])
 
 
-def tiny_rirs(tmp_path, divide):
+def tiny_rirs(tmp_path, make_split):
     folder = tmp_path / "set"
     tinysets.make("mit-ir", folder)
-    recipe = replace(tinysets.tiny_recipe("mit-ir"), divide=divide)
+    recipe = replace(tinysets.tiny_recipe("mit-ir"), make_split=make_split)
     return recipe, survey(recipe, folder)
 
 
 def test_two_files_never_become_one(tmp_path):
-    def divide(_root, files):
-        return Division(
-            [Placed(path, "rir/train/room", "g", convert=True) for path in files["responses"] * 2]
+    def make_split(_root, files):
+        return Split(
+            [Placement(path, "rir/train/room", "g", convert=True) for path in files["responses"] * 2]
         )
 
-    recipe, found = tiny_rirs(tmp_path, divide)
-    with pytest.raises(TrainingError, match="would be written over"):
-        place.write_division(recipe, found, tmp_path / "out")
+    recipe, found = tiny_rirs(tmp_path, make_split)
+    with pytest.raises(TrainingError, match="has the same output path"):
+        place.write_split(recipe, found, tmp_path / "out")
 
 
 def test_a_file_that_cannot_be_converted_is_named_and_the_rest_goes_on(tmp_path):
     recipe = tinysets.tiny_recipe("mit-ir")
     tinysets.make("mit-ir", tmp_path / "set")
     (tmp_path / "set" / tinysets.FILES["mit-ir"][3]).write_bytes(b"no audio")
-    counts, _, faults = place.write_division(recipe, survey(recipe, tmp_path / "set"), tmp_path / "out")
+    counts, _, faults = place.write_split(recipe, survey(recipe, tmp_path / "set"), tmp_path / "out")
     assert sum(counts.values()) == 7
     assert len(faults) == 1
     assert "h013" in faults[0]
@@ -166,7 +166,7 @@ def test_an_output_that_cannot_be_written(tmp_path):
     tinysets.make("mit-ir", tmp_path / "set")
     (tmp_path / "out").write_bytes(b"a file, no folder")
     with pytest.raises(TrainingError, match="name another --out"):
-        place.write_division(recipe, survey(recipe, tmp_path / "set"), tmp_path / "out")
+        place.write_split(recipe, survey(recipe, tmp_path / "set"), tmp_path / "out")
 
 
 def test_folders_that_link_to_each_other_end(tmp_path):

@@ -1,4 +1,4 @@
-"""The paper's division of FMA: what is a reference, what is for training, and what is left out."""
+"""The paper's split of FMA: what is a reference, what is for training, and what is left out."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import pytest
 
 from earprint.datasets.sets import RECIPES
 from earprint.datasets.sets.fma import SHORT_CLIPS, read_tracks
-from earprint.datasets.split_writer import write_division
+from earprint.datasets.split_writer import write_split
 from earprint.datasets.survey import survey
 from earprint.errors import TrainingError
 from helpers import tinysets
@@ -24,8 +24,8 @@ def folder(tmp_path):
     return tmp_path / "fma"
 
 
-def divide(folder, out):
-    return write_division(RECIPE, survey(RECIPE, folder), out)
+def make_split(folder, out):
+    return write_split(RECIPE, survey(RECIPE, folder), out)
 
 
 def test_published_counts():
@@ -36,7 +36,7 @@ def test_published_counts():
 
 
 def test_the_papers_split_with_shared_artists_apart(folder, tmp_path):
-    counts, notes, _ = divide(folder, tmp_path / "out")
+    counts, notes, _ = make_split(folder, tmp_path / "out")
     assert tracks_in(tmp_path / "out", "music/references") == {2, 3, 1004}
     assert tracks_in(tmp_path / "out", "music/train") == {7, 8}
     assert tracks_in(tmp_path / "out", "music/train-same-artist") == {5, 1006}
@@ -49,7 +49,7 @@ def test_medium_is_known_from_the_metadata_alone(folder, tmp_path):
         path.unlink()
     found = survey(RECIPE, folder)
     assert found.complete
-    write_division(RECIPE, found, tmp_path / "out")
+    write_split(RECIPE, found, tmp_path / "out")
     assert tracks_in(tmp_path / "out", "music/references") == {2, 3, 1004}
 
 
@@ -57,17 +57,17 @@ def test_without_metadata_it_is_the_papers_split_and_says_so(folder, tmp_path):
     (folder / "fma_metadata/tracks.csv").unlink()
     found = survey(RECIPE, folder)
     assert found.complete
-    _, notes, _ = write_division(RECIPE, found, tmp_path / "out")
+    _, notes, _ = write_split(RECIPE, found, tmp_path / "out")
     assert tracks_in(tmp_path / "out", "music/train") == {5, 7, 8, 1006}
-    assert any("artists may be on both sides" in note for note in notes)
+    assert any("artists may be in both training and test data" in note for note in notes)
 
 
 def test_metadata_that_comes_later_moves_tracks(folder, tmp_path):
     metadata = (folder / "fma_metadata/tracks.csv").read_bytes()
     (folder / "fma_metadata/tracks.csv").unlink()
-    divide(folder, tmp_path / "out")
+    make_split(folder, tmp_path / "out")
     (folder / "fma_metadata/tracks.csv").write_bytes(metadata)
-    divide(folder, tmp_path / "out")
+    make_split(folder, tmp_path / "out")
     assert tracks_in(tmp_path / "out", "music/train") == {7, 8}
     assert {path.name for path in (tmp_path / "out/music/train").iterdir()} == {
         "fma-artist-4__000007.mp3",
@@ -79,7 +79,7 @@ def test_copies_of_references_are_not_for_training(folder, tmp_path):
     same = hashlib.sha1(b"clip 2").hexdigest()
     listing = folder / "fma_large/checksums"
     listing.write_text(listing.read_text().replace(hashlib.sha1(b"clip 7").hexdigest(), same))
-    _, notes, _ = divide(folder, tmp_path / "out")
+    _, notes, _ = make_split(folder, tmp_path / "out")
     assert tracks_in(tmp_path / "out", "music/train") == {8}
     assert any("copies of references" in note for note in notes)
 
@@ -87,15 +87,15 @@ def test_copies_of_references_are_not_for_training(folder, tmp_path):
 def test_queries_are_ten_thousand_different_references(tmp_path):
     tracks = {track: ("medium", str(track), str(track)) for track in range(300, 340)}
     tinysets.make_fma(tmp_path / "fma", tracks)
-    from earprint.datasets.hash_split import draw
+    from earprint.datasets.hash_split import hash_sample
 
-    divide(tmp_path / "fma", tmp_path / "out")
+    make_split(tmp_path / "fma", tmp_path / "out")
     lines = (tmp_path / "out/lists/fma/queries.txt").read_text().splitlines()
     assert len(lines) == len(set(lines)) == 40  # there are no more
     assert all((tmp_path / "out" / line).is_file() for line in lines)
-    some = draw(lines, 10, "fma queries")
+    some = hash_sample(lines, 10, "fma queries")
     assert len(set(some)) == 10
-    assert some == draw(reversed(lines), 10, "fma queries") != sorted(lines)[:10]
+    assert some == hash_sample(reversed(lines), 10, "fma queries") != sorted(lines)[:10]
 
 
 def test_a_wrong_sum_is_corrupt_and_only_when_checked(folder):
@@ -103,7 +103,7 @@ def test_a_wrong_sum_is_corrupt_and_only_when_checked(folder):
     assert survey(RECIPE, folder).complete
     found = survey(RECIPE, folder, deep=True)
     (line,) = [line for finding in found.findings for line in finding.corrupt]
-    assert line == "fma_large/000/000007.mp3: its SHA-1 sum is wrong; unpack the archive again"
+    assert line == "fma_large/000/000007.mp3: its SHA-1 checksum is wrong; unpack the archive again"
 
 
 def test_a_clip_that_is_empty_as_published_is_whole(folder):
@@ -148,7 +148,7 @@ def test_archives_are_compared_with_the_published_sums(folder, tmp_path):
     found = survey(RECIPE, folder, archives=zips)
     by_name = {finding.name: finding for finding in found.findings}
     assert by_name["archive fma_large.zip"].corrupt == [
-        "fma_large.zip: its SHA1 sum is wrong; fetch it again"
+        "fma_large.zip: its SHA1 checksum is wrong; download it again"
     ]
     assert by_name["archive fma_medium.zip"].n_missing == 1
     assert "archive fma_full.zip" not in by_name  # neither it nor its part is there

@@ -1,15 +1,15 @@
-"""Every recipe on a tiny folder laid out as its set is: whole, with faults, divided, and divided again."""
+"""Every recipe on a tiny folder laid out as its set is: complete, with faults, split, and split again."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from earprint.datasets.recipe import side_of
+from earprint.datasets.recipe import split_of_folder
 from earprint.datasets.sets import RECIPES
 from earprint.datasets.sets.air import room_of as aachen_room_of
 from earprint.datasets.sets.openslr28 import point_names, room_of, simulated_names
-from earprint.datasets.split_writer import write_division
+from earprint.datasets.split_writer import write_split
 from earprint.datasets.survey import survey
 from earprint.errors import TrainingError
 from helpers import tinysets
@@ -92,29 +92,29 @@ def test_the_folder_may_be_the_root_or_above_it(tiny):
         assert sum(len(finding.found) for finding in found.findings) == len(files)
 
 
-def test_the_division_is_disjoint_and_the_same_again(tiny, tmp_path):
+def test_the_split_is_disjoint_and_the_same_again(tiny, tmp_path):
     recipe, folder, _ = tiny
     found = survey(recipe, folder)
-    counts, _, faults = write_division(recipe, found, tmp_path / "one")
+    counts, _, faults = write_split(recipe, found, tmp_path / "one")
     assert faults == []
     assert sum(counts.values()) == sum(1 for path in (tmp_path / "one").rglob("*__*") if path.is_file())
     groups = {"train": set(), "test": set()}
     for folder_name in counts:
-        side = side_of(folder_name)
+        side = split_of_folder(folder_name)
         if side is not None and folder_name != "rir/paper":
             kind = folder_name.partition("/")[0]
             names = [path.name for path in (tmp_path / "one" / folder_name).iterdir()]
             groups[side] |= {(kind, name.partition("__")[0]) for name in names}
     assert not groups["train"] & groups["test"]
-    write_division(recipe, found, tmp_path / "two")
+    write_split(recipe, found, tmp_path / "two")
     assert snapshot(tmp_path / "one") == snapshot(tmp_path / "two")
 
 
-def test_an_interrupted_division_is_resumed(tiny, tmp_path):
+def test_an_interrupted_split_is_resumed(tiny, tmp_path):
     recipe, folder, _ = tiny
     found = survey(recipe, folder)
     out = tmp_path / "out"
-    counts, _, _ = write_division(recipe, found, out)
+    counts, _, _ = write_split(recipe, found, out)
     whole = snapshot(out)
     victims = sorted(path for path in out.rglob("*__*") if path.is_file() and "paper" not in path.parts)[::2]
     for victim in victims:
@@ -122,7 +122,7 @@ def test_an_interrupted_division_is_resumed(tiny, tmp_path):
     for extra in (out / "lists" / recipe.name).glob("r*.txt"):
         extra.unlink()
     written = []
-    again, _, _ = write_division(recipe, found, out, on_file=written.append)
+    again, _, _ = write_split(recipe, found, out, on_file=written.append)
     assert again == counts
     assert sorted(written) == sorted(victim.relative_to(out).as_posix() for victim in victims)
     assert snapshot(out) == whole
@@ -130,7 +130,7 @@ def test_an_interrupted_division_is_resumed(tiny, tmp_path):
 
 def test_lists_name_what_lies_there(tiny, tmp_path):
     recipe, folder, _ = tiny
-    counts, _, _ = write_division(recipe, survey(recipe, folder), tmp_path / "out")
+    counts, _, _ = write_split(recipe, survey(recipe, folder), tmp_path / "out")
     for written, count in counts.items():
         lines = (
             (tmp_path / "out/lists" / recipe.name / f"{written.replace('/', '-')}.txt")
@@ -197,7 +197,7 @@ def placed(name, tmp_path):
     folder = tmp_path / "set"
     tinysets.make(name, folder)
     recipe = tinysets.tiny_recipe(name)
-    counts, notes, _ = write_division(recipe, survey(recipe, folder), tmp_path / "out")
+    counts, notes, _ = write_split(recipe, survey(recipe, folder), tmp_path / "out")
     return dict(counts), notes, tmp_path / "out"
 
 
@@ -232,13 +232,13 @@ def test_aachen_lists_times_and_picks_those_of_the_paper(tmp_path):
     counts, _, out = placed("air", tmp_path)
     assert counts == {"rir/test/room": 3, "rir/test/device": 1, "rir/paper": 6}
     lines = (out / "lists/air/rooms.tsv").read_text().splitlines()
-    assert lines[0] == "file\troom\tT60_s"
+    assert lines[0] == "file\troom\tRT60_s"
     for line in lines[1:]:
-        path, room, t60_s = line.split("\t")
+        path, room, rt60_s = line.split("\t")
         assert (out / path).is_file()
         assert room in {"air-booth", "air-aula_carolina"}
-        assert float(t60_s) == pytest.approx(0.4, abs=0.06)  # as the tiny files decay
-    assert len(list((out / "rir/paper").glob("t60-0.5s__air-*"))) == 1
+        assert float(rt60_s) == pytest.approx(0.4, abs=0.06)  # as the tiny files decay
+    assert len(list((out / "rir/paper").glob("rt60-0.5s__air-*"))) == 1
 
 
 def test_aachen_takes_wav_files_where_there_are_no_others(tmp_path):
@@ -246,7 +246,7 @@ def test_aachen_takes_wav_files_where_there_are_no_others(tmp_path):
     tinysets.write(tmp_path / "set/air_binaural_office_0_2.wav", 48_000, 2, 1)
     found = survey(RECIPES["air"], tmp_path / "set", deep=True)
     assert found.complete
-    counts, _, _ = write_division(RECIPES["air"], found, tmp_path / "out")
+    counts, _, _ = write_split(RECIPES["air"], found, tmp_path / "out")
     assert counts["rir/test/room"] == 1
 
 
@@ -262,7 +262,7 @@ def test_musan_and_mit_hold_some_groups_out(tmp_path):
     assert sum(counts.values()) == 8
 
 
-def test_nafp_keeps_its_own_division(tmp_path):
+def test_nafp_keeps_its_own_split(tmp_path):
     counts, _, _ = placed("nafp", tmp_path)
     assert counts == {
         "music/train": 2, "music/references": 1, "music/queries": 1, "music/absent": 1,
@@ -272,7 +272,7 @@ def test_nafp_keeps_its_own_division(tmp_path):
     }  # fmt: skip
 
 
-def test_names_in_the_output_carry_the_group_that_training_divides_by(tmp_path):
+def test_names_in_the_output_carry_the_group_that_training_splits_by(tmp_path):
     from earprint.training.packing import group_of
 
     _, _, out = placed("openslr28", tmp_path)

@@ -1,4 +1,7 @@
-"""The demonstration: its questions are what they say, and its counts are right."""
+"""The demonstration: its queries are what they say, and its counts are right."""
+
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,24 +10,18 @@ from typer.testing import CliRunner
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
 from earprint.constants import SAMPLE_RATE
-from earprint.demo import composer, excerpts
-from earprint.demo import run as demo_run
-from earprint.demo.results import Row, count
+from earprint.demo import DemoQuery, DemoSettings, excerpts, run_demo
+from earprint.demo.results import summarise
 from earprint.errors import AudioError
+from earprint.synth import composer
 from helpers.tinyencoder import TinyEncoder
+
+SMALL = DemoSettings(composed=4, composed_absent=2, composed_s=10.0, long_queries=4, short_queries=2)
 
 
 @pytest.fixture(autouse=True)
-def _small(monkeypatch):
+def _tiny_encoder(monkeypatch):
     monkeypatch.setattr("earprint.encoders.load_encoder", lambda name="dense": TinyEncoder())
-    for name, value in {
-        "COMPOSED": 4,
-        "COMPOSED_ABSENT": 2,
-        "COMPOSED_S": 10.0,
-        "QUESTIONS": 4,
-        "SHORT_QUESTIONS": 2,
-    }.items():
-        monkeypatch.setattr(demo_run, name, value)
 
 
 @pytest.fixture
@@ -49,7 +46,7 @@ def test_cut_takes_the_right_samples(tmp_path):
     assert excerpts.duration_s(path) == 30.0
 
 
-def test_silence_is_no_question():
+def test_silent_excerpts_are_not_audible():
     nothing = np.zeros(0, dtype=np.float32)
     assert not excerpts.Excerpt(np.zeros(100, dtype=np.float32), nothing, 0.0).audible
     assert not excerpts.Excerpt(nothing, nothing, 0.0).audible
@@ -57,53 +54,57 @@ def test_silence_is_no_question():
 
 
 @pytest.mark.parametrize("condition", excerpts.CONDITIONS)
-def test_spoiled_excerpts_differ_by_seed_and_fit(condition):
+def test_distorted_excerpts_differ_by_seed_and_fit(condition):
     piece = composer.compose(3, 4.0)
     excerpt = excerpts.Excerpt(piece[16_000:48_000], piece[:16_000], 1.0)
-    spoiled = excerpts.spoil(excerpt, condition, 5)
-    assert spoiled.shape == excerpt.samples.shape
-    assert np.abs(spoiled).max() <= 1.0
-    np.testing.assert_array_equal(spoiled, excerpts.spoil(excerpt, condition, 5))
-    assert not np.array_equal(spoiled, excerpts.spoil(excerpt, condition, 6))
+    distorted = excerpts.distort(excerpt, condition, 5)
+    assert distorted.shape == excerpt.samples.shape
+    assert np.abs(distorted).max() <= 1.0
+    np.testing.assert_array_equal(distorted, excerpts.distort(excerpt, condition, 5))
+    assert not np.array_equal(distorted, excerpts.distort(excerpt, condition, 6))
 
 
+@pytest.mark.slow
 def test_composed_demonstration_and_its_seed():
     stages = []
-    first = demo_run.demonstrate(seed=3, on_progress=lambda *now: stages.append(now))
-    second = demo_run.demonstrate(seed=3)
-    other = demo_run.demonstrate(seed=4)
+    first = run_demo(seed=3, settings=SMALL, on_progress=lambda *now: stages.append(now))
+    second = run_demo(seed=3, settings=SMALL)
+    other = run_demo(seed=4, settings=SMALL)
 
     def questions(result):
-        return [(r.asked, r.asked_s, r.length_s, r.condition, r.answered) for r in result.rows]
+        return [(q.title, q.start_s, q.length_s, q.condition, q.answer) for q in result.queries]
 
     assert questions(first) == questions(second)
     assert questions(first) != questions(other)
-    assert len(first.rows) == 4 + 2 + 2
-    assert [row.length_s for row in first.rows] == [5.0] * 4 + [2.0] * 2 + [5.0] * 2
-    assert {row.condition for row in first.rows} == set(excerpts.CONDITIONS)
-    assert [row.absent for row in first.rows] == [False] * 6 + [True] * 2
-    tally = first.tally
-    assert (tally.tracks, tally.audio_s, tally.failed) == (4, 40.0, [])
-    assert (tally.present, tally.absent) == (6, 2)
-    assert tally.times_real_time > 0
-    assert {stage for stage, _, _ in stages} == {"compose", "add", "ask"}
-    assert stages[-1] == ("ask", 8, 8)
-    assert first.to_dict()["rows"][0]["asked"] == first.rows[0].asked
+    assert len(first.queries) == 4 + 2 + 2
+    assert [query.length_s for query in first.queries] == [5.0] * 4 + [2.0] * 2 + [5.0] * 2
+    assert {query.condition for query in first.queries} == set(excerpts.CONDITIONS)
+    assert [query.absent for query in first.queries] == [False] * 6 + [True] * 2
+    summary = first.summary
+    assert (summary.n_tracks, summary.audio_s, summary.failed) == (4, 40.0, [])
+    assert (summary.present, summary.absent) == (6, 2)
+    assert summary.times_real_time > 0
+    assert {stage for stage, _, _ in stages} == {"compose", "add", "identify"}
+    assert stages[-1] == ("identify", 8, 8)
+    assert first.to_dict()["queries"][0]["title"] == first.queries[0].title
 
 
-def test_clean_excerpts_are_found(monkeypatch):
-    # The tiny encoder knows nothing of noise; unspoiled, every answer must be right and in place.
-    monkeypatch.setattr(demo_run, "spoil", lambda excerpt, condition, seed: excerpt.samples)
-    tally = demo_run.demonstrate(seed=1).tally
-    assert (tally.found, tally.located, tally.refused) == (6, 6, 2)
+def test_clean_excerpts_are_found():
+    # The tiny encoder is not robust to noise; without it every answer must be correct and located.
+    stages = []
+    settings = replace(SMALL, conditions=(excerpts.CLEAN,))
+    result = run_demo(seed=1, settings=settings, on_progress=lambda *now: stages.append(now))
+    assert (result.summary.found, result.summary.located, result.summary.rejected) == (6, 6, 2)
+    assert [query.length_s for query in result.queries] == [5.0] * 4 + [2.0] * 2 + [5.0] * 2
+    assert stages[-1] == ("identify", 8, 8)
 
 
 def test_folder_holds_out_every_fifth_file(music):
-    result = demo_run.demonstrate(music, seed=1)
-    assert result.tally.tracks == 4
-    assert result.tally.absent == 1
-    (absent,) = [row for row in result.rows if row.absent]
-    assert absent.asked not in {row.asked for row in result.rows if not row.absent}
+    result = run_demo(music, seed=1, settings=SMALL)
+    assert result.summary.n_tracks == 4
+    assert result.summary.absent == 1
+    (absent,) = [query for query in result.queries if query.absent]
+    assert absent.title not in {query.title for query in result.queries if not query.absent}
 
 
 def test_small_folder_with_a_copy_and_a_bad_file(music):
@@ -111,46 +112,46 @@ def test_small_folder_with_a_copy_and_a_bad_file(music):
         (music / f"piece {seed}.wav").unlink()
     (music / "copy.wav").write_bytes((music / "piece 0.wav").read_bytes())
     (music / "bad.mp3").write_text("no audio")
-    result = demo_run.demonstrate(music)
-    assert result.tally.tracks == 3
-    assert result.tally.absent == 0
-    (line,) = result.tally.failed
+    result = run_demo(music, settings=SMALL)
+    assert result.summary.n_tracks == 3
+    assert result.summary.absent == 0
+    (line,) = result.summary.failed
     assert "bad.mp3" in line
 
 
-def test_large_folder_is_drawn_from(music, monkeypatch):
-    monkeypatch.setattr(demo_run, "MOST_FILES", 2)
-    tally = demo_run.demonstrate(music).tally
-    assert (tally.tracks, tally.files_left_out) == (2, 3)
+def test_large_folder_is_drawn_from(music):
+    summary = run_demo(music, settings=replace(SMALL, max_files=2)).summary
+    assert (summary.n_tracks, summary.files_left_out) == (2, 3)
 
 
 def test_folder_without_audio(tmp_path):
     with pytest.raises(AudioError, match="no audio files"):
-        demo_run.demonstrate(tmp_path)
+        run_demo(tmp_path)
     (tmp_path / "bad.mp3").write_text("no audio")
     with pytest.raises(AudioError, match="could be added"):
-        demo_run.demonstrate(tmp_path)
+        run_demo(tmp_path)
 
 
 def test_counts():
-    def row(absent, right, located, seconds):
-        return Row("a", 1.0, 5.0, "phone", absent, None, None, None, right, located, seconds)
+    def query(absent, correct, located, seconds):
+        return DemoQuery("a", 1.0, 5.0, "phone", absent, None, None, None, correct, located, seconds)
 
-    rows = [
-        row(False, True, True, 0.1),
-        row(False, True, False, 0.2),
-        row(False, False, False, 0.3),
-        row(True, True, False, 0.4),
-        row(True, False, False, 9.0),
+    queries = [
+        query(False, True, True, 0.1),
+        query(False, True, False, 0.2),
+        query(False, False, False, 0.3),
+        query(True, True, False, 0.4),
+        query(True, False, False, 9.0),
     ]
-    tally = count(rows, 3, 120.0, 2.0, [], 0)
-    assert (tally.present, tally.found, tally.located) == (3, 2, 1)
-    assert (tally.absent, tally.refused) == (2, 1)
-    assert tally.median_answer_s == 0.3
-    assert tally.times_real_time == 60.0
+    summary = summarise(queries, n_tracks=3, audio_s=120.0, add_seconds=2.0, failed=[], files_left_out=0)
+    assert (summary.present, summary.found, summary.located) == (3, 2, 1)
+    assert (summary.absent, summary.rejected) == (2, 1)
+    assert summary.median_answer_s == 0.3
+    assert summary.times_real_time == 60.0
 
 
-def test_command_prints_rows_and_a_tally(music):
+def test_command_prints_rows_and_a_summary(music, monkeypatch):
+    monkeypatch.setattr("earprint.demo.run_demo", partial(run_demo, settings=SMALL))
     result = CliRunner().invoke(app, ["demo", str(music), "--seed", "2"])
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()

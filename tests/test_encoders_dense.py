@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from earprint.demo.composer import compose
 from earprint.encoders import load_encoder
 from earprint.encoders.dense import DenseEncoder
 from earprint.encoders.model_file import open_model
 from earprint.encoders.registry import find_model
 from earprint.errors import ModelError
+from earprint.synth.composer import compose
 
 
 def variant(folder, name, *, query=False, **changes):
@@ -182,7 +182,7 @@ def test_windows_beyond_the_query(tmp_path, music):
     )
     samples = music[:48_000]
     plain, more = (one.encode([samples], query=True) for one in (encoder, reaching))
-    assert (plain.beyond, more.beyond) == (0, 12)
+    assert (plain.margin_rows, more.margin_rows) == (0, 12)
     assert len(more.vectors) == len(plain.vectors) + 24
     np.testing.assert_allclose(more.vectors[12:-12], plain.vectors, atol=2e-5)
     np.testing.assert_allclose(more.times_s[[0, 12]], [-0.48, 0.0], atol=1e-9)
@@ -224,4 +224,4 @@ def test_a_card_with_an_impossible_grid(tmp_path, value):
 def test_the_shipped_model_has_both_grids():
     shipped = load_encoder("dense")
     assert (shipped.query_hop_s, shipped.reference_hop_s) == (0.04, 0.32)
-    assert shipped.encode([np.ones(16_000, np.float32)], query=True).beyond == 12
+    assert shipped.encode([np.ones(16_000, np.float32)], query=True).margin_rows == 12

@@ -146,7 +146,7 @@ def test_corrupt_weights_are_named(copy, content):
 
 
 def test_an_unknown_network_is_refused(copy):
-    path = copy(network="quantum")
+    path = copy(network="quantum", encoder=None)
     message = refused(path)
     assert message.startswith(f"{path}: unknown network 'quantum'")
     assert "newer" in message

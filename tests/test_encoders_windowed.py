@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from earprint.demo.composer import compose
 from earprint.encoders.windowed import DECIBELS_PER_NEPER, FRONT_END, decibels_of_full_scale
 from earprint.features import PAPER_FRONT_END
+from earprint.synth.composer import compose
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from earprint.audio import load_audio
-from earprint.dsp.reverberation import rir
-from earprint.dsp.synthetic_noise import crowd_noise
+from earprint.dsp.reverberation import synthetic_rir
+from earprint.dsp.synthetic_noise import babble_noise
 from earprint.errors import AudioError, EvaluationError
 from earprint.evaluation import conditions as q
 from earprint.evaluation import rendering as r
@@ -30,9 +30,9 @@ def material(tmp_path):
     rng = np.random.default_rng(0)
     music = 0.2 * rng.standard_normal(20 * RATE)
     float_wave(tmp_path / "music.wav", music)
-    noise = crowd_noise(3 * RATE, 1)
+    noise = babble_noise(3 * RATE, 1)
     float_wave(tmp_path / "noise.wav", 0.3 * noise)
-    response = np.concatenate([np.zeros(400), 0.5 * rir(0.4, 2)])
+    response = np.concatenate([np.zeros(400), 0.5 * synthetic_rir(0.4, 2)])
     float_wave(tmp_path / "room.wav", response)
     return tmp_path
 
@@ -174,7 +174,7 @@ def test_the_past_is_heard(tmp_path):
     music = np.full(10 * RATE, 0.003)
     music[round(4.8 * RATE) : 5 * RATE] += 0.5 * np.sin(np.arange(round(0.2 * RATE)))
     float_wave(tmp_path / "music.wav", music)
-    float_wave(tmp_path / "room.wav", rir(0.6, 1))
+    float_wave(tmp_path / "room.wav", synthetic_rir(0.6, 1))
     dry = query(tmp_path, start_s=5.0, noise=None)
     wet = replace(dry, room=tmp_path / "room.wav")
     first = slice(0, RATE // 10)
@@ -254,7 +254,7 @@ def test_conditions_that_are_wanted():
     for name in names(speeds_percent=[3.0]):
         kind = q.kind_of(name)
         assert names(wanted=[kind], speeds_percent=[3.0]) == [name]
-    assert q.kind_of("room, T60 0.3-0.45 s") == Kind.room
+    assert q.kind_of("room, RT60 0.3-0.45 s") == Kind.room
 
 
 def test_devices_do_not_move_the_places():

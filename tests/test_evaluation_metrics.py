@@ -164,9 +164,9 @@ def test_rooms_are_counted_together_and_by_reverberation_time():
     rows = summarise(asked)
     assert [(row.condition, row.queries, row.top_1) for row in rows] == [
         ("room", 4, 3),
-        ("room, T60 0.1-0.3 s", 1, 1),
-        ("room, T60 0.45-0.6 s", 2, 1),
-        ("room, T60 unknown", 1, 1),
+        ("room, RT60 0.1-0.3 s", 1, 1),
+        ("room, RT60 0.45-0.6 s", 2, 1),
+        ("room, RT60 unknown", 1, 1),
         ("room + noise 0 dB", 1, 1),
     ]
 

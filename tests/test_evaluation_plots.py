@@ -141,9 +141,9 @@ def test_papers_tables():
     assert noise[8].endswith("| 85.8 | 94.7 |")
     share = next(row for row in rows if row.condition == "noise 0 dB" and row.length_s == 1).to_dict()
     assert f"| {share['top_1_and_50_ms']['percent']:.1f} (" in noise[2]
-    rooms = lines_of(text, "Table 4: reverberation by T60")
+    rooms = lines_of(text, "Table 4: reverberation by RT60")
     columns = [cell.strip() for cell in rooms[0].split("|")[1:-1]]
-    assert columns == ["length", "system", "T60 0.1-0.3 s", "T60 0.45-0.6 s", "T60 unknown", "all rooms"]
+    assert columns == ["length", "system", "RT60 0.1-0.3 s", "RT60 0.45-0.6 s", "RT60 unknown", "all rooms"]
     assert rooms[2].endswith("n 16 |")
     five = lines_of(text, "Table 5")
     assert five[0].endswith("| 0 dB | 10 dB | 20 dB |")

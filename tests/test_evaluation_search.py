@@ -8,13 +8,13 @@ from threadpoolctl import threadpool_limits
 
 from earprint import Library
 from earprint.audio.wav import write_wav
-from earprint.demo import composer
 from earprint.evaluation import runner as asking
 from earprint.evaluation import search
 from earprint.evaluation.query import Query
 from earprint.evaluation.systems import Reader, System, systems_of
 from earprint.index import ExactIndex, Rows
 from earprint.quantization.storage import HalfStorage
+from earprint.synth import composer
 from helpers.tinyencoder import TinyEncoder
 
 RATE = 16_000
@@ -90,7 +90,7 @@ def test_a_reader_answers_as_the_library_does(music, tmp_path, monkeypatch, meth
         questions += [(excerpt(music[0], 1.0), np.zeros(RATE, np.float32))]  # silent
         outcomes = Reader(System("tiny", "tiny", "tiny-0000", tmp_path), tracks, method).answer(questions)
         for (query, audio), outcome in zip(questions, outcomes, strict=True):
-            answer = library.identify(audio, method=method)
+            answer = library.identify(audio, sample_rate=RATE, method=method)
             best = answer.candidates[0] if answer.candidates else None
             assert outcome.query == query
             assert outcome.accepted == (answer.match is not None)

@@ -9,12 +9,12 @@ from typer.testing import CliRunner
 
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
-from earprint.demo import composer
 from earprint.dsp.synthetic_noise import pink_noise
 from earprint.evaluation import search
 from earprint.features import PAPER_FRONT_END
 from earprint.index import ExactIndex, Rows
 from earprint.quantization.storage import HalfStorage
+from earprint.synth import composer
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'earprint[train]'")
 pytest.importorskip("onnx", reason="export needs onnx: pip install 'earprint[train]'")
@@ -28,7 +28,8 @@ from earprint.evaluation import torch_backend as accelerated  # noqa: E402
 from earprint.evaluation.workers import FilesByWorkers, Workers  # noqa: E402
 from earprint.training.checkpoint import load_weights, save_weights  # noqa: E402
 from earprint.training.export import export_network  # noqa: E402
-from earprint.training.networks import NETWORKS, NafpNetwork, PlainNetwork  # noqa: E402
+from earprint.training.networks import NafpNetwork, PlainNetwork  # noqa: E402
+from helpers.thin_networks import use_network  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own
 
@@ -45,7 +46,7 @@ class ThinNafp(NafpNetwork):
 @pytest.fixture(scope="module", autouse=True)
 def _thin():
     patch = pytest.MonkeyPatch()
-    patch.setitem(NETWORKS, "nafp", ThinNafp)
+    use_network(patch, "nafp", ThinNafp)
     yield
     patch.undo()
 

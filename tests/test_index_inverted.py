@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 from earprint.encoders import load_encoder
 from earprint.errors import LibraryError
 from earprint.index import ExactIndex, InvertedIndex, Rows, SegmentLists, Span, make_index
-from earprint.index import factory as choice
-from earprint.index.inverted import FEWEST_COMPARED
-from earprint.index.rows import let_go
+from earprint.index.inverted import MIN_RERANKED
+from earprint.index.rows import release_pages
 from earprint.quantization.storage import CompactStorage, HalfStorage
 from helpers.codebooks import random_codebook, unit_rows
 
@@ -30,7 +29,7 @@ def libraries(draw):
     storage = draw(st.sampled_from([STORAGE, STORAGE_1]))
     segments, spans = {}, []
     for number in range(draw(st.integers(1, 3))):
-        n = draw(st.integers(0, FEWEST_COMPARED // 3))
+        n = draw(st.integers(0, MIN_RERANKED // 3))
         segments[number] = storage.pack(unit_rows(rng, n, silent=0.2))
         cuts = sorted(draw(st.lists(st.integers(0, n), max_size=5)))
         bounds = [0, *cuts, n]
@@ -90,13 +89,13 @@ def test_few_probes_find_the_rows_of_the_nearest_lists_and_no_others(library, pr
     book = storage.codebook
     rows, index = make(segments, spans, probes, storage)
     codes = [segments[span.segment][span.first : span.stop] for span in spans]
-    mine = book.lists_of(np.concatenate([np.zeros((0, storage.width), np.uint8), *codes]))
+    mine = book.list_numbers(np.concatenate([np.zeros((0, storage.width), np.uint8), *codes]))
     _, found = index.search(queries, 200)
     for query, hits in zip(queries, found, strict=True):
         if not query.any():
             assert (hits == -1).all()
             continue
-        nearness = book.rotate(query[None])[0] @ book.lists.T
+        nearness = book.rotate(query[None])[0] @ book.coarse_centroids.T
         read = np.argsort(-nearness)[:probes]
         products = rows.vectors(0, len(rows)) @ query if len(rows) else np.zeros(0)
         expected = np.flatnonzero(np.isin(mine, read) & (products > 1e-5))
@@ -113,19 +112,19 @@ def test_codes_of_a_damaged_file_that_name_no_list_are_passed_over():
     assert {*range(10)} - {4} <= set(found[:, 0].tolist()) | {4}
 
 
-def test_choice_by_size_and_name(monkeypatch):
+def test_choice_by_size_and_name():
     rng = np.random.default_rng(0)
     vectors = unit_rows(rng, 30)
     packed = STORAGE.pack(vectors)
     spans, lists = [Span(7, 0, 30)], {}
 
-    def chosen(name, storage, part):
-        return type(make_index(name, Rows([part], storage), spans, {7: part}, lists)).__name__
+    def chosen(name, storage, part, exact_rows=None):
+        rows = Rows([part], storage)
+        return type(make_index(name, rows, spans, {7: part}, lists, exact_rows=exact_rows)).__name__
 
     assert chosen("auto", STORAGE, packed) == "ExactIndex"
     assert not lists
-    monkeypatch.setattr(choice, "EXACT_ROWS", 29)
-    assert chosen("auto", STORAGE, packed) == "InvertedIndex"
+    assert chosen("auto", STORAGE, packed, exact_rows=29) == "InvertedIndex"
     assert list(lists) == [7]
     kept = lists[7]
     assert chosen("inverted", STORAGE, packed) == "InvertedIndex"
@@ -143,18 +142,18 @@ def test_rows_refuse_parts_of_another_kind():
         Rows([np.zeros((3, 16), np.float16)], STORAGE)
     rows = Rows([STORAGE.pack(unit_rows(np.random.default_rng(0), 3))], STORAGE)
     for wrong in ([3], [-1]):
-        with pytest.raises(IndexError, match="leave the row space"):
+        with pytest.raises(IndexError, match="out of bounds"):
             rows.take(np.array(wrong))
 
 
-def test_a_map_that_was_let_go_reads_the_same(tmp_path):
+def test_a_map_whose_pages_were_released_reads_the_same(tmp_path):
     packed = STORAGE.pack(unit_rows(np.random.default_rng(0), 5000))
     (tmp_path / "rows").write_bytes(packed.tobytes())
     mapped = np.asarray(np.memmap(tmp_path / "rows", np.uint8, "r", shape=packed.shape))
     assert np.array_equal(mapped, packed)
-    let_go(mapped)
+    release_pages(mapped)
     assert np.array_equal(mapped, packed)
-    let_go(packed)  # no map: nothing happens
+    release_pages(packed)  # no map: nothing happens
     assert np.array_equal(mapped, packed)
 
 
@@ -164,8 +163,8 @@ def test_lists_are_no_longer_than_their_codes_in_blocks_of_rows():
     )
     index = lists._index
     blocks = [-(-index.get_list_size(number) // index.bbs) for number in range(index.nlist)]
-    assert lists._codes.size == sum(blocks) * index.bbs * STORAGE.codebook.pieces
-    assert lists._codes.ctypes.data % 32 == index.bbs * STORAGE.codebook.pieces % 32 == 0
+    assert lists._codes.size == sum(blocks) * index.bbs * STORAGE.codebook.n_subquantizers
+    assert lists._codes.ctypes.data % 32 == index.bbs * STORAGE.codebook.n_subquantizers % 32 == 0
     assert sum(index.get_list_size(number) for number in range(index.nlist)) == index.ntotal
 
 

@@ -1,25 +1,16 @@
-import os
-import signal
-import subprocess
-import sys
 import time
-from concurrent.futures import BrokenExecutor
-from pathlib import Path
 
 import pytest
 
 from earprint import Library
 from earprint.encoders import load_encoder
 from earprint.errors import AudioError, ModelError
-from earprint.library import FilesInProcesses
-from earprint.library import encoding_pool as elsewhere
-from earprint.parallel.process_pool import Workers, given_up
+from earprint.library import EncodingPool, encoding_pool
 from helpers import fragile
 from helpers.fake_encoder import FakeEncoder, tune, write_tunes, write_wav
+from helpers.libraries import ONE_COMMIT
 
 DENSE = load_encoder("dense", 1).model_id
-
-on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
 @pytest.fixture
@@ -27,20 +18,20 @@ def folder(tmp_path):
     return write_tunes(tmp_path / "music", 5, 4.0)
 
 
-class Here(FilesInProcesses):
-    """Does in this process what is asked of others, and notes it."""
+class Here(EncodingPool):
+    """Encodes in this process, and notes the files."""
 
-    def __init__(self, after_s):
-        super().__init__("dense", 1, after_s)
-        self.asked = []
+    def __init__(self, start_after_s):
+        super().__init__("dense", 1, start_after_s)
+        self.encoded = []
 
     def encode_file(self, path, model_id):
-        self.asked.append(path.name)
-        return elsewhere.encode_here("dense", path, model_id)
+        self.encoded.append(path.name)
+        return encoding_pool.encode_file("dense", path, model_id)
 
 
 def rows_of(library):
-    view = library._refresh()
+    view = library._views.current()
     return {track.title: view.stored_rows(entry) for entry, track in enumerate(view.tracks)}
 
 
@@ -51,8 +42,8 @@ def test_processes_store_what_threads_store_and_name_the_same_bad_files(folder, 
     (folder / "cut.wav").write_bytes(whole[: len(whole) // 2])
     with Library(tmp_path / "here") as here, Library(tmp_path / "there") as there:
         by_threads = here.add(folder)
-        with FilesInProcesses("dense", 2, after_s=0) as processes:
-            by_processes = there.add(folder, elsewhere=processes)
+        with EncodingPool("dense", 2, start_after_s=0) as processes:
+            by_processes = there.add(folder, pool=processes)
         assert by_processes.failed == by_threads.failed
         assert len(by_processes.failed) == 2
         assert by_processes.warnings == by_threads.warnings
@@ -63,33 +54,36 @@ def test_processes_store_what_threads_store_and_name_the_same_bad_files(folder, 
 
 
 def test_a_rebuild_and_a_repair_use_processes(folder, tmp_path, monkeypatch):
-    asked = []
+    encoded = []
 
-    class Noting(FilesInProcesses):
+    class Noting(EncodingPool):
         def encode_file(self, path, model_id):
-            asked.append(path.name)
+            encoded.append(path.name)
             return super().encode_file(path, model_id)
 
-    with Library(tmp_path / "library", storage="half") as library, Noting("dense", 1, after_s=0) as processes:
+    with (
+        Library(tmp_path / "library", storage="half", settings=ONE_COMMIT) as library,
+        Noting("dense", 1, start_after_s=0) as processes,
+    ):
         library.add(folder / "0.wav", folder / "1.wav")
-        assert library.rebuild(elsewhere=processes).switched
-        assert asked == ["0.wav", "1.wav"]
+        assert library.rebuild(pool=processes).switched
+        assert encoded == ["0.wav", "1.wav"]
         (segment,) = (tmp_path / "library/segments").iterdir()
         damaged = bytearray(segment.read_bytes())
         damaged[-1] ^= 1
         segment.chmod(0o644)
         segment.write_bytes(damaged)
         assert not library.verify().sound
-        assert [track.title for track in library.repair(elsewhere=processes).recomputed] == ["1"]
-        assert asked == ["0.wav", "1.wav", "1.wav"]
+        assert [track.title for track in library.repair(pool=processes).recomputed] == ["1"]
+        assert encoded == ["0.wav", "1.wav", "1.wav"]
         assert library.verify().sound
 
 
-@pytest.mark.parametrize(("after_s", "moved"), [(0.0, 5), (3600.0, 0)])
-def test_a_run_goes_on_elsewhere_once_it_is_long(folder, tmp_path, after_s, moved):
-    with Library(tmp_path / "library") as library, Here(after_s) as processes:
-        assert len(library.add(folder, elsewhere=processes).added) == 5
-    assert len(processes.asked) == moved
+@pytest.mark.parametrize(("start_after_s", "moved"), [(0.0, 5), (3600.0, 0)])
+def test_a_run_continues_in_the_pool_once_it_is_long(folder, tmp_path, start_after_s, moved):
+    with Library(tmp_path / "library") as library, Here(start_after_s) as processes:
+        assert len(library.add(folder, pool=processes).added) == 5
+    assert len(processes.encoded) == moved
 
 
 def test_a_run_near_its_end_stays_where_it_is(folder, tmp_path):
@@ -97,12 +91,12 @@ def test_a_run_near_its_end_stays_where_it_is(folder, tmp_path):
 
         def wait(event):
             # Time passes only once most is done.
-            processes.after_s = 0.0 if event.files_done >= 4 else 3600.0
+            processes.start_after_s = 0.0 if event.files_done >= 4 else 3600.0
 
         for i in range(5, 20):
             write_wav(folder / f"short {i}.wav", tune(i, 0.5))
-        library.add(folder, elsewhere=processes, on_event=wait)
-    assert processes.asked == []
+        library.add(folder, pool=processes, on_event=wait)
+    assert processes.encoded == []
 
 
 def test_files_that_are_there_already_do_not_count_as_most_of_a_run(folder, tmp_path):
@@ -113,22 +107,23 @@ def test_files_that_are_there_already_do_not_count_as_most_of_a_run(folder, tmp_
 
         def wait(event):
             # Time passes once all that is there was passed over.
-            processes.after_s = 0.0 if event.files_done >= 5 else 3600.0
+            processes.start_after_s = 0.0 if event.files_done >= 5 else 3600.0
 
-        report = library.add(folder, elsewhere=processes, on_event=wait)
+        report = library.add(folder, pool=processes, on_event=wait)
         assert len(report.skipped) == 5
-    assert processes.asked[-1] == "short 20.wav"
+    assert processes.encoded[-1] == "short 20.wav"
 
 
+@pytest.mark.slow
 def test_a_file_that_ends_its_process_has_failed_and_the_others_go_on(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(elsewhere, "encode_here", fragile.encode_or_die)
+    monkeypatch.setattr(encoding_pool, "encode_file", fragile.encode_or_die)
     for name in ("1 crash.wav", "3 crash.wav"):
         write_wav(folder / name, tune(9, 2.0 + len(name) + int(name[0])))
     with (
         Library(tmp_path / "library") as library,
-        FilesInProcesses("dense", 2, after_s=0) as processes,
+        EncodingPool("dense", 2, start_after_s=0) as processes,
     ):
-        report = library.add(folder, elsewhere=processes)
+        report = library.add(folder, pool=processes)
         assert [track.title for track in report.added] == ["0", "1", "2", "3", "4"]
         assert [failure.path.name for failure in report.failed] == ["1 crash.wav", "3 crash.wav"]
         assert all("ended the process that read it" in failure.cause for failure in report.failed)
@@ -137,21 +132,21 @@ def test_a_file_that_ends_its_process_has_failed_and_the_others_go_on(folder, tm
 def test_no_fingerprints_of_another_model_get_in(folder, tmp_path):
     with Library(tmp_path / "library", encoder=FakeEncoder()) as library:
         with (
-            FilesInProcesses("dense", 1, after_s=0) as processes,
+            EncodingPool("dense", 1, start_after_s=0) as processes,
             pytest.raises(ModelError, match="fake-0001"),
         ):
-            library.add(folder, elsewhere=processes)
+            library.add(folder, pool=processes)
         assert library.tracks() == []
 
 
 def test_an_unforeseen_error_is_the_file_s(folder, monkeypatch):
-    monkeypatch.setattr(elsewhere, "stream_audio", lambda *_a, **_k: 1 / 0)
+    monkeypatch.setattr(encoding_pool, "stream_audio", lambda *_a, **_k: 1 / 0)
     with pytest.raises(AudioError, match=r"0\.wav: ZeroDivisionError: division by zero"):
-        elsewhere.encode_here("dense", folder / "0.wav", DENSE)
+        encoding_pool.encode_file("dense", folder / "0.wav", DENSE)
 
 
 def test_an_interruption_does_not_wait_for_a_long_file(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(elsewhere, "encode_here", fragile.encode_for_ever)
+    monkeypatch.setattr(encoding_pool, "encode_file", fragile.encode_for_ever)
     write_wav(folder / "2 long.wav", tune(9, 3.0))
 
     def interrupt(event):
@@ -164,78 +159,14 @@ def test_an_interruption_does_not_wait_for_a_long_file(folder, tmp_path, monkeyp
         began = time.monotonic()
         with (
             pytest.raises(KeyboardInterrupt),
-            FilesInProcesses("dense", 2, after_s=0) as processes,
+            EncodingPool("dense", 2, start_after_s=0) as processes,
         ):
-            library.add(folder, elsewhere=processes, on_event=interrupt)
+            library.add(folder, pool=processes, on_event=interrupt)
         assert time.monotonic() - began < 30  # it would take for ever
         assert sorted(track.title for track in library.tracks()) == ["0", "1"]
 
 
-def test_reading_ends_when_nobody_wants_it(folder, monkeypatch):
-    monkeypatch.setattr(elsewhere, "given_up", lambda: True)
-    with pytest.raises(AudioError, match="was given up"):
-        elsewhere.encode_here("dense", folder / "0.wav", DENSE)
-
-
-def test_workers_compute_in_one_thread_and_leave_interruptions_to_the_parent():
-    before = dict(os.environ)
-    with Workers(1) as workers:
-        assert workers.submit(fragile.threads_and_interrupts).result() == ("1", True)
-    assert dict(os.environ) == before
-    assert not given_up()
-
-
-@on_linux
-def test_no_interruption_reaches_a_worker_that_is_just_beginning():
-    with Workers(1) as workers:
-        number = workers.submit(fragile.own_number).result()
-        status = dict(
-            line.split(":\t", 1) for line in Path(f"/proc/{number}/status").read_text().splitlines()
-        )
-    assert int(status["SigBlk"], 16) >> (signal.SIGINT - 1) & 1
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-
-
-def test_there_are_new_workers_after_one_has_ended():
-    with Workers(1) as workers:
-        first = workers.submit(fragile.own_number).result()
-        with pytest.raises(BrokenExecutor):
-            workers.submit(fragile.leave).result()
-        second = workers.submit(fragile.own_number).result()
-        with pytest.raises(BrokenExecutor):
-            workers.call_alone(fragile.leave)
-        assert workers.submit(fragile.own_number).result() == second != first
-        assert workers.call_alone(fragile.own_number) not in (first, second)
-
-
-@on_linux
-def test_no_worker_is_left_behind_by_a_parent_that_was_killed():
-    program = (
-        "import time\n"
-        "from helpers import fragile\n"
-        "from earprint.parallel.process_pool import Workers\n"
-        "if __name__ == '__main__':\n"
-        "    with Workers(1) as workers:\n"
-        "        print(workers.submit(fragile.own_number).result(), flush=True)\n"
-        "        time.sleep(60)\n"
-    )
-    here = Path(__file__).parent
-    parent = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd=here,
-        text=True,
-    )
-    number = int(parent.stdout.readline())
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
-    until = time.monotonic() + 20
-    while Path(f"/proc/{number}").exists() and not _is_a_zombie(number):
-        assert time.monotonic() < until, "the worker lives on"
-        time.sleep(0.05)
-
-
-def _is_a_zombie(number):
-    return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+def test_decoding_ends_when_the_pool_is_cancelled(folder, monkeypatch):
+    monkeypatch.setattr(encoding_pool, "is_cancelled", lambda: True)
+    with pytest.raises(AudioError, match="was cancelled"):
+        encoding_pool.encode_file("dense", folder / "0.wav", DENSE)

@@ -1,15 +1,15 @@
 import os
 import threading
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from earprint.errors import AudioError, ModelError
-from earprint.library import Track, ingest
+from earprint.library import Settings, Track, ingest
 from earprint.quantization.storage import HalfStorage
 from helpers.fake_encoder import FakeEncoder, tune, write_tunes, write_wav
+from helpers.libraries import COMMIT_EACH, ONE_COMMIT
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ class Store:
         return tracks, []
 
 
-def run(paths, store, *, encoder=None, known=(), on_event=None):
+def run(paths, store, *, encoder=None, known=(), on_event=None, settings=ONE_COMMIT):
     encoder = encoder or FakeEncoder()
     return ingest.ingest(
         paths,
@@ -40,6 +40,7 @@ def run(paths, store, *, encoder=None, known=(), on_event=None):
         storage=HalfStorage(encoder.dim),
         known=lambda digest: digest in known,
         commit=store,
+        settings=settings,
         on_event=on_event,
     )
 
@@ -98,7 +99,7 @@ def test_an_unforeseen_error_is_the_file_s(folder):
     assert [f.cause for f in report.failed] == ["ZeroDivisionError: odd file"]
 
 
-def test_trouble_with_the_model_is_not_the_file_s(folder):
+def test_an_error_of_the_model_ends_the_call(folder):
     class Broken(FakeEncoder):
         def encode(self, blocks, *, query=False):
             raise ModelError("broken")
@@ -118,11 +119,10 @@ def test_known_and_repeated_content_is_skipped(folder, tmp_path):
 
 
 @pytest.mark.parametrize(("rows", "seconds"), [(40, 1e9), (10**9, 0.0)])
-def test_batches_are_cut_by_rows_or_by_time(folder, monkeypatch, rows, seconds):
-    monkeypatch.setattr(ingest, "COMMIT_ROWS", rows)
-    monkeypatch.setattr(ingest, "COMMIT_SECONDS", seconds)
+def test_batches_are_cut_by_rows_or_by_time(folder, rows, seconds):
     store = Store()
-    run([folder], store)
+    settings = Settings(commit_rows=rows, first_commit_s=seconds, longest_commit_s=seconds)
+    run([folder], store, settings=settings)
     assert [len(batch) for batch in store.batches] == ([2, 2, 2] if rows == 40 else [1] * 6)
 
 
@@ -152,8 +152,7 @@ def test_an_interruption_keeps_what_is_finished_and_ends_soon(folder):
     assert not [t for t in threading.enumerate() if t.name.startswith("earprint-add")]
 
 
-def test_few_files_are_held_at_a_time(folder, monkeypatch):
-    monkeypatch.setattr(ingest, "COMMIT_SECONDS", 0.0)
+def test_few_files_are_held_at_a_time(folder):
     held = []
     lock = threading.Lock()
 
@@ -173,7 +172,7 @@ def test_few_files_are_held_at_a_time(folder, monkeypatch):
 
     for i in range(6, 16):
         write_wav(folder / f"{i}.wav", tune(i, 1.0))
-    run([folder], SlowStore(), encoder=Counting())
+    run([folder], SlowStore(), encoder=Counting(), settings=COMMIT_EACH)
     assert max(committed) <= ingest.QUEUED_FILES + 1
 
 
@@ -215,7 +214,7 @@ def test_an_empty_path_is_refused_before_anything_is_added(folder):
     assert store.batches == []
 
 
-def test_commits_come_soon_and_then_at_growing_intervals(folder, monkeypatch):
+def test_commits_come_soon_and_then_at_growing_intervals(folder):
     for i in range(6, 16):
         write_wav(folder / f"{i:03d}.wav", tune(i, 1.0))
     clock = [0.0]
@@ -223,14 +222,13 @@ def test_commits_come_soon_and_then_at_growing_intervals(folder, monkeypatch):
     def second(event):
         clock[0] += event.kind == "done"
 
-    monkeypatch.setattr(ingest, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    monkeypatch.setattr(ingest, "COMMIT_SECONDS", 5.0)
     store = Store()
-    run([folder], store, on_event=second)
+    settings = Settings(longest_commit_s=5.0, clock=lambda: clock[0])
+    run([folder], store, on_event=second, settings=settings)
     assert [len(batch) for batch in store.batches] == [2, 4, 5, 5]
 
 
-def test_a_long_file_does_not_hold_up_what_is_finished(folder, monkeypatch):
+def test_a_long_file_does_not_delay_the_commit_of_the_others(folder):
     committed = threading.Event()
     in_time = []
 
@@ -241,13 +239,12 @@ def test_a_long_file_does_not_hold_up_what_is_finished(folder, monkeypatch):
                 in_time.append(committed.wait(10))
             return found
 
-    class Telling(Store):
+    class Signalling(Store):
         def __call__(self, batch):
             committed.set()
             return super().__call__(batch)
 
     write_wav(folder / "1 long.wav", tune(9, 5.0))
-    monkeypatch.setattr(ingest, "FIRST_COMMIT_S", 0.05)
-    report = run([folder], Telling(), encoder=Waiting())
+    report = run([folder], Signalling(), encoder=Waiting(), settings=Settings(first_commit_s=0.05))
     assert in_time == [True]
     assert len(report.added) == 7

@@ -1,9 +1,11 @@
 """The library against a plain dictionary, under random additions, removals, compactings and reopenings."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -13,10 +15,11 @@ from earprint.library.compatibility import new_storage
 from earprint.store import compaction
 from earprint.store.segments import checksum_of
 from helpers.fake_encoder import FakeEncoder, tune, write_wav
-from helpers.libraries import CompactEncoder, OtherEncoder, content, open_library
+from helpers.libraries import ONE_COMMIT, CompactEncoder, OtherEncoder, content, open_library
 
 TUNES = 8
 LENGTH_S = 1.2
+SETTINGS = replace(ONE_COMMIT, many_small=3)
 
 
 class LibraryMachine(RuleBasedStateMachine):
@@ -35,12 +38,9 @@ class LibraryMachine(RuleBasedStateMachine):
         self._encoder = self.new_encoder()
         self._plain = {}  # number: (title, date)
         self._largest = 0
-        self._library = open_library(self._path / "lib", self._encoder)
-        self._kept = compaction.MANY_SMALL
-        compaction.MANY_SMALL = 3
+        self._library = open_library(self._path / "lib", self._encoder, SETTINGS)
 
     def teardown(self):
-        compaction.MANY_SMALL = self._kept
         self._library.close()
         self._folder.cleanup()
 
@@ -53,8 +53,8 @@ class LibraryMachine(RuleBasedStateMachine):
             self._largest = track.id
             self._plain[track.id] = (track.title, track.added_at)
         if report.added:  # what tells at once whether compacting pays has missed nothing
-            usage = self._library._catalogue.usage()
-            assert compaction._next_group(*usage, (), thorough=False) == []
+            usage = self._library._store.catalogue.usage()
+            assert compaction.next_group(*usage, (), SETTINGS, thorough=False) == []
 
     @precondition(lambda self: self._plain)
     @rule(data=st.data())
@@ -75,7 +75,7 @@ class LibraryMachine(RuleBasedStateMachine):
     @rule()
     def reopen(self):
         self._library.close()
-        self._library = open_library(self._path / "lib", self._encoder)
+        self._library = open_library(self._path / "lib", self._encoder, SETTINGS)
 
     @rule()
     def rebuild(self):
@@ -136,4 +136,4 @@ class CompactLibraryMachine(LibraryMachine):
 
 
 CompactLibraryMachine.TestCase.settings = LibraryMachine.TestCase.settings
-TestCompactLibrary = CompactLibraryMachine.TestCase
+TestCompactLibrary = pytest.mark.slow(CompactLibraryMachine.TestCase)

@@ -5,9 +5,10 @@ import sqlite3
 import pytest
 
 from earprint.errors import LibraryError, LibraryLockedError, ModelError
-from earprint.library import Library, ingest
-from helpers.fake_encoder import FakeEncoder, tune, write_wav
+from earprint.library import Library
+from helpers.fake_encoder import RATE, FakeEncoder, tune, write_wav
 from helpers.libraries import (
+    COMMIT_EACH,
     SECONDS,
     OtherEncoder,
     content,
@@ -55,7 +56,7 @@ def test_a_model_that_is_not_the_library_s_can_be_opened_by_name_to_rebuild(libr
     monkeypatch.setattr("earprint.encoders.load_encoder", lambda name: OtherEncoder())
     with Library(tmp_path / "lib", model="other") as opened:
         with pytest.raises(ModelError, match="earprint rebuild"):
-            opened.identify(tune(0))
+            opened.identify(tune(0), sample_rate=RATE)
         assert opened.rebuild().switched
         assert finds(opened, 2)
 
@@ -72,11 +73,11 @@ def test_a_model_on_another_grid_is_refused(library, tmp_path):
 def test_files_gone_or_changed_are_named_and_nothing_is_lost(library, tmp_path):
     (tmp_path / "music" / "tune 0.wav").unlink()
     write_wav(tmp_path / "music" / "tune 2.wav", tune(50, SECONDS))
-    library.add_audio(tune(9, SECONDS), title="tune 9")
+    library.add_audio(tune(9, SECONDS), sample_rate=RATE, title="tune 9")
     before = content(library)
     report = library.rebuild(encoder=OtherEncoder())
     assert not report.switched
-    causes = {trouble.track.title: trouble.cause for trouble in report.missing}
+    causes = {problem.track.title: problem.cause for problem in report.missing}
     assert causes.keys() == {"tune 0", "tune 2", "tune 9"}
     assert causes["tune 0"].startswith("no such file")
     assert causes["tune 2"] == "has other content than when it was added"
@@ -101,7 +102,7 @@ def test_nothing_is_dropped_when_no_file_is_there(library, tmp_path):
     assert finds(library, 0)
 
 
-def test_an_unfinished_rebuild_can_be_given_up_or_replaced(library, tmp_path):
+def test_an_unfinished_rebuild_can_be_discarded_or_replaced(library, tmp_path):
     (tmp_path / "music" / "tune 0.wav").unlink()
     library.rebuild(encoder=OtherEncoder())
     assert len(segment_names(tmp_path / "lib")) == 5
@@ -110,8 +111,8 @@ def test_an_unfinished_rebuild_can_be_given_up_or_replaced(library, tmp_path):
     assert (report.switched, report.resumed, report.model_id) == (True, 0, "third-0003")
     (tmp_path / "music" / "tune 0.wav").unlink()
     library.rebuild(encoder=OtherEncoder())
-    assert library.give_up_rebuild()
-    assert not library.give_up_rebuild()
+    assert library.discard_rebuild()
+    assert not library.discard_rebuild()
     assert library.info().unfinished_rebuild is None
     assert library.info().model_id == "third-0003"
     assert finds(library, 0)
@@ -120,17 +121,15 @@ def test_an_unfinished_rebuild_can_be_given_up_or_replaced(library, tmp_path):
 def test_a_killed_rebuild_goes_on_and_sees_what_happened_since(library, tmp_path):
     script = """
         from helpers.libraries import *
-        from earprint.library import ingest
-        from earprint.library import rebuild as rebuilding
-        ingest.COMMIT_SECONDS = 0.0
-        keep, calls = rebuilding._keep, []
+        from earprint.store import rebuild_tables
+        keep, calls = rebuild_tables.keep, []
         def killing(*arguments):
             keep(*arguments)
             calls.append(1)
             if len(calls) == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
-        rebuilding._keep = killing
-        with open_library(sys.argv[1]) as library:
+        rebuild_tables.keep = killing
+        with open_library(sys.argv[1], settings=COMMIT_EACH) as library:
             library.rebuild(encoder=OtherEncoder())
     """
     if os.name == "nt":
@@ -166,7 +165,7 @@ def test_a_reader_with_the_old_model_is_refused_after_the_switch(library, tmp_pa
         assert finds(reader, 0)
         library.rebuild(encoder=OtherEncoder())
         with pytest.raises(ModelError, match="made by model other-0002"):
-            reader.identify(tune(0))
+            reader.identify(tune(0), sample_rate=RATE)
         assert len(reader.tracks()) == 3
 
 
@@ -181,11 +180,10 @@ def test_a_switch_while_a_query_is_encoded_does_not_mix_models(library, tmp_path
         open_library(tmp_path / "lib", Switching()) as reader,
         pytest.raises(ModelError, match="made by model other-0002"),
     ):
-        reader.identify(tune(0))
+        reader.identify(tune(0), sample_rate=RATE)
 
 
-def test_only_one_writer_at_a_time(library, tmp_path, monkeypatch):
-    monkeypatch.setattr("earprint.store.writer_lock.LOCK_WAIT_S", 0.1)
+def test_only_one_writer_at_a_time(library, tmp_path):
     refused = []
 
     def meanwhile(event):
@@ -208,7 +206,7 @@ def test_a_switch_that_fails_changes_nothing(library, monkeypatch):
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("earprint.library.rebuild.remember_last_segment", full)
+        patch.setattr("earprint.store.rebuild_tables.remember_last_segment", full)
         with pytest.raises(LibraryError, match="disk is full; check that"):
             library.rebuild(encoder=OtherEncoder())
     assert content(library) == before
@@ -217,12 +215,13 @@ def test_a_switch_that_fails_changes_nothing(library, monkeypatch):
     assert (report.switched, report.resumed) == (True, 3)
 
 
-def test_batches_of_a_rebuild_are_kept_as_they_come(library, monkeypatch):
-    monkeypatch.setattr(ingest, "COMMIT_SECONDS", 0.0)
-    assert library.rebuild(encoder=OtherEncoder()).switched
-    assert library.info().segments == 3
-    assert library.compact().segments_after == 1
-    assert all(finds(library, i) for i in (0, 2, 3))
+def test_batches_of_a_rebuild_are_kept_as_they_come(library, tmp_path):
+    library.close()
+    with open_library(tmp_path / "lib", settings=COMMIT_EACH) as opened:
+        assert opened.rebuild(encoder=OtherEncoder()).switched
+        assert opened.info().segments == 3
+        assert opened.compact().segments_after == 1
+        assert all(finds(opened, i) for i in (0, 2, 3))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="other names there")

@@ -12,7 +12,7 @@ from earprint.index import factory as choice
 from earprint.library import Library
 from earprint.quantization.storage import CompactStorage
 from helpers.codebooks import random_codebook
-from helpers.fake_encoder import DIM, FakeEncoder
+from helpers.fake_encoder import DIM, RATE, FakeEncoder
 from helpers.libraries import (
     CompactEncoder,
     content,
@@ -35,6 +35,11 @@ def compact(tmp_path):
         yield library
 
 
+def lists_of(library):
+    """Inverted lists of a library's segments, by number."""
+    return {number: segment.lists for number, segment in library._views.current()._segments.items()}
+
+
 def half(tmp_path, name="half"):
     library = open_library(tmp_path / name, CompactEncoder(), storage="half")
     library.add(*write_music(tmp_path / "music", SEEDS))
@@ -53,14 +58,14 @@ def test_a_model_with_a_codebook_makes_compact_libraries(compact, tmp_path):
 
 def test_what_is_stored_is_what_the_codebook_makes(compact, tmp_path):
     encoder = CompactEncoder()
-    view = compact._refresh()
+    view = compact._views.current()
     for entry, track in enumerate(view.tracks):
         expected = encoder.codebook.encode(encoder.encode([load_audio(track.path)]).vectors)
         assert np.array_equal(view.stored_rows(entry), expected)
     assert view.meta["storage"] == CompactStorage(encoder.codebook).key
 
 
-def test_half_precision_is_there_for_the_asking_and_stays_format_1(tmp_path):
+def test_half_precision_can_be_chosen_and_stays_format_1(tmp_path):
     with half(tmp_path) as library:
         assert (library.info().storage, library.info().format_version) == ("half", 1)
         assert finds(library, 2)
@@ -90,9 +95,9 @@ def test_another_codebook_is_refused(compact, tmp_path):
 @pytest.mark.parametrize("index", ["auto", "exact", "inverted", "lsh"])
 def test_every_index_gives_the_same_answer(compact, tmp_path, index, monkeypatch):
     monkeypatch.setattr(choice, "EXACT_ROWS", 10)
-    expected = compact.identify(excerpt(3))
+    expected = compact.identify(excerpt(3), sample_rate=RATE)
     with Library(tmp_path / "lib", encoder=CompactEncoder(), index=index) as library:
-        found = library.identify(excerpt(3))
+        found = library.identify(excerpt(3), sample_rate=RATE)
         assert found.match.track.title == "tune 3"
         assert found.match.score == pytest.approx(expected.match.score, abs=1e-5)
         library.remove("tune 3")
@@ -104,16 +109,20 @@ def test_every_index_gives_the_same_answer(compact, tmp_path, index, monkeypatch
 def test_lists_of_segments_that_stay_are_kept(compact, tmp_path, monkeypatch):
     monkeypatch.setattr(choice, "EXACT_ROWS", 10)
     assert finds(compact, 0)
-    kept = dict(compact._opened.lists)
+    kept = lists_of(compact)
     assert sorted(kept) == [1, 2, 3, 4]
     with open_library(tmp_path / "lib", CompactEncoder()) as other:
         other.add(*write_music(tmp_path / "music", [8]))
     assert finds(compact, 8)
-    assert sorted(compact._opened.lists) == [1, 2, 3, 4, 5]
-    assert all(compact._opened.lists[number] is lists for number, lists in kept.items())
+    assert sorted(lists_of(compact)) == [1, 2, 3, 4, 5]
+    assert all(lists_of(compact)[number] is lists for number, lists in kept.items())
+    compact.add(*write_music(tmp_path / "music", [9]))  # a change of its own keeps them too
+    assert finds(compact, 9)
+    assert sorted(lists_of(compact)) == [1, 2, 3, 4, 5, 6]
+    assert all(lists_of(compact)[number] is lists for number, lists in kept.items())
     compact.compact()
     assert finds(compact, 8)
-    assert sorted(compact._opened.lists) == [6]
+    assert sorted(lists_of(compact)) == [7]
 
 
 def test_the_inverted_index_needs_compact_rows(tmp_path):
@@ -122,16 +131,16 @@ def test_the_inverted_index_needs_compact_rows(tmp_path):
         Library(tmp_path / "half", encoder=CompactEncoder(), index="inverted") as library,
         pytest.raises(LibraryError, match="needs a compact library"),
     ):
-        library.identify(excerpt(0))
+        library.identify(excerpt(0), sample_rate=RATE)
 
 
 def test_thresholds_are_the_codebooks(compact, tmp_path):
-    assert compact.identify(excerpt(0)).threshold == FakeEncoder().threshold(1.8)
+    assert compact.identify(excerpt(0), sample_rate=RATE).threshold == FakeEncoder().threshold(1.8)
     with open_library(tmp_path / "lib", CompactEncoder(thresholds={1.0: 0.31, 4.0: 0.31})) as library:
-        assert library.identify(excerpt(0)).threshold == pytest.approx(0.31)
+        assert library.identify(excerpt(0), sample_rate=RATE).threshold == pytest.approx(0.31)
     half(tmp_path).close()
     with open_library(tmp_path / "half", CompactEncoder(thresholds={1.0: 0.31})) as library:
-        assert library.identify(excerpt(0)).threshold == FakeEncoder().threshold(1.8)
+        assert library.identify(excerpt(0), sample_rate=RATE).threshold == FakeEncoder().threshold(1.8)
 
 
 def test_rebuild_changes_the_storage_either_way(tmp_path):
@@ -183,7 +192,7 @@ def test_half_precision_becomes_compact_on_the_way_in(compact, tmp_path):
     compact.remove("tune 1")
     assert [track.title for track in compact.import_file(tmp_path / "half.npz").added] == ["tune 1"]
     assert finds(compact, 1)
-    with open_library(tmp_path / "plain", CompactEncoder()) as plain:  # as it comes, if nothing else is asked
+    with open_library(tmp_path / "plain", CompactEncoder()) as plain:  # as it comes, by default
         plain.merge(tmp_path / "half")
         assert plain.info().storage == "half"
 
@@ -207,7 +216,7 @@ def test_compact_rows_do_not_become_half_precision(compact, tmp_path):
 def test_half_precision_without_the_codebook_cannot_become_compact(compact, tmp_path):
     half(tmp_path).close()
     with Library(tmp_path / "lib") as library:  # by another program's model
-        library._encoder = FakeEncoder()
+        library._model.replace(FakeEncoder())
         library.remove("tune 1")
         with pytest.raises(ModelError, match="codebook to make them compact is not at hand"):
             library.merge(tmp_path / "half")
@@ -220,7 +229,7 @@ def test_damage_is_found_and_repaired(compact, tmp_path):
     data[100] ^= 1
     file.write_bytes(data)
     report = compact.verify()
-    assert [trouble.track.title for trouble in report.damaged] == ["tune 1"]
+    assert [problem.track.title for problem in report.damaged] == ["tune 1"]
     assert not finds(compact, 1)
     assert finds(compact, 2)
     assert [track.title for track in compact.repair().recomputed] == ["tune 1"]

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from earprint.errors import LibraryError, ModelError
-from earprint.library import Library, transfer
-from helpers.fake_encoder import tune, write_wav
+from earprint.library import Library, Settings
+from earprint.store import store
+from helpers.fake_encoder import DIM, RATE, tune, write_wav
 from helpers.libraries import (
     ROWS,
     SECONDS,
@@ -23,7 +24,8 @@ from helpers.libraries import (
 def library(tmp_path):
     with open_library(tmp_path / "lib") as opened:
         opened.add(*write_music(tmp_path / "music", range(4)))
-        opened.add_audio(np.concatenate([tune(9, 1.5), np.zeros(32_000, np.float32)]), title="Grüße 音")
+        silence = np.zeros(32_000, np.float32)
+        opened.add_audio(np.concatenate([tune(9, 1.5), silence]), RATE, title="Grüße 音")
         opened.remove("tune 3")
         yield opened
 
@@ -85,7 +87,7 @@ def test_an_import_needs_no_model(exported, tmp_path):
         assert len(other.import_file(exported).added) == 4
 
 
-def test_paths_go_with_it_if_asked_for(library, tmp_path):
+def test_paths_are_exported_on_request(library, tmp_path):
     library.export(tmp_path / "x.npz", with_paths=True)
     with open_library(tmp_path / "new") as other:
         other.import_file(tmp_path / "x.npz")
@@ -226,7 +228,7 @@ def test_merge(library, tmp_path):
     with open_library(tmp_path / "third", OtherEncoder()) as third:
         assert len(third.merge(tmp_path / "new").added) == 5  # an empty library takes the other's model
         with pytest.raises(ModelError, match="made by model fake-0001"):
-            third.identify(tune(0))
+            third.identify(tune(0), sample_rate=RATE)
 
 
 def test_two_recordings_of_one_path_are_both_kept(library, tmp_path):
@@ -242,7 +244,6 @@ def test_two_recordings_of_one_path_are_both_kept(library, tmp_path):
 
 
 def test_an_import_is_all_or_nothing(library, exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer, "rows_of_segment", lambda _row_bytes: ROWS)  # a segment for each track
     calls = []
 
     def full(*arguments):
@@ -251,10 +252,11 @@ def test_an_import_is_all_or_nothing(library, exported, tmp_path, monkeypatch):
             raise LibraryError("no room")
         return write(*arguments)
 
-    write = transfer.write_segment
-    with open_library(tmp_path / "new") as other:
+    write = store.write_segment
+    each = Settings(segment_bytes=ROWS * DIM * 2)  # a segment for each track
+    with open_library(tmp_path / "new", settings=each) as other:
         with monkeypatch.context() as patch:
-            patch.setattr(transfer, "write_segment", full)
+            patch.setattr(store, "write_segment", full)
             with pytest.raises(LibraryError, match="no room"):
                 other.import_file(exported)
         assert other.tracks() == []

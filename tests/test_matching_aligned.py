@@ -181,7 +181,7 @@ def test_long_queries_are_proposed_from_a_bounded_number_of_rows(monkeypatch):
     monkeypatch.setattr(index, "search", lambda q, k: asked.append(len(q)) or search(q, k))
     query = noisy(curves[1]((777 + np.arange(8000)) * HOP), 3, 1.0)  # over five minutes
     (best, *_) = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
-    assert 0 < sum(asked) <= index.proposing_rows
+    assert 0 < sum(asked) <= index.max_query_rows
     assert best.track == 1
     assert best.start_s == pytest.approx(777 * HOP, abs=0.004)
 
@@ -196,7 +196,7 @@ def test_what_a_few_rows_settle_the_others_need_not_search(share, copies, asked,
     index, table = library(curves, 2)
     query = noisy(curves[4]((77 + np.arange(75)) * HOP), 3, share)
     at_once = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
-    index.proposing_rows = 24
+    index.max_query_rows = 24
     searched = []
     search = index.search
     monkeypatch.setattr(index, "search", lambda q, k: searched.append(len(q)) or search(q, k))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from earprint.encoders import load_encoder, sounds_of
+from earprint.encoders import cohort_of, load_encoder
 from earprint.index import ExactIndex, Rows
 from earprint.matching import TrackTable, search_aligned
 from earprint.matching.score_normalisation import HIGHEST, LEVEL_ROWS, NEAREST, above, level_of
@@ -71,8 +71,12 @@ def test_scores_are_set_against_the_level_and_change_nothing_else():
         assert other.score == pytest.approx(above(one.score, level))
 
 
-def test_the_shipped_model_knows_sounds_and_plain_does_not():
-    sounds = sounds_of(load_encoder("dense"))
+def test_the_shipped_model_has_a_cohort():
+    sounds = cohort_of(load_encoder("dense"))
     assert sounds.shape == (4096, 128)
     assert np.allclose(np.linalg.norm(sounds, axis=1), 1, atol=1e-3)
-    assert sounds_of(load_encoder("plain")) is None
+
+
+def test_a_model_without_a_codebook_has_no_cohort():
+    pytest.importorskip("earprint_paper", reason="pip install ./packages/earprint-paper")
+    assert cohort_of(load_encoder("plain")) is None

@@ -9,10 +9,10 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from earprint import Library
 from earprint.audio.wav import write_wav
-from earprint.demo.composer import compose
 from earprint.index import ExactIndex
 from earprint.parallel.blas_threads import PROCESS_WIDE, one_thread_for_products
 from earprint.parallel.cores import usable_cores
+from earprint.synth.composer import compose
 from helpers.tinyencoder import TinyEncoder
 
 
@@ -83,7 +83,7 @@ def test_a_library_computes_in_one_thread(tmp_path, monkeypatch):
     write_wav(tmp_path / "a.wav", compose(1, 4.0))
     with Library(tmp_path / "library", encoder=encoder) as library:
         library.add(tmp_path / "a.wav")
-        library.add_audio(compose(2, 4.0), title="b")
+        library.add_audio(compose(2, 4.0), sample_rate=16_000, title="b")
         products = []
         searched = ExactIndex.search
 
@@ -92,7 +92,7 @@ def test_a_library_computes_in_one_thread(tmp_path, monkeypatch):
             return searched(*given)
 
         monkeypatch.setattr(ExactIndex, "search", search)
-        assert library.identify(np.asarray(compose(1, 4.0), np.float32)).candidates
+        assert library.identify(np.asarray(compose(1, 4.0), np.float32), sample_rate=16_000).candidates
     assert encoder.seen == set(products) == {1}
     assert threads() == before
 

@@ -16,7 +16,7 @@ from earprint.cli.main import app
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import AudioError, TrainingError
 from earprint.parallel.cores import process_count
-from earprint.parallel.ordered_map import in_order
+from earprint.parallel.ordered_map import ordered_map
 from earprint.training import codec_queries as calls
 from earprint.training import codec_queries_packing as calls_packing
 from earprint.training.codec_queries import Caller
@@ -232,12 +232,14 @@ def _square(deadly, number):
 
 def test_a_process_that_dies_takes_nothing_with_it():
     died = []
-    results = in_order(partial(_squares, {2, 5}), range(9), 2, lambda number: died.append(number) or -number)
+    results = ordered_map(
+        partial(_squares, {2, 5}), range(9), 2, lambda number: died.append(number) or -number
+    )
     assert list(results) == [0, 1, -2, 9, 16, -5, 36, 49, 64]
     assert died == [2, 5]
 
 
 def test_no_processes_for_one_job():
-    assert list(in_order(partial(_squares, set()), range(4), 1, abs)) == [0, 1, 4, 9]
+    assert list(ordered_map(partial(_squares, set()), range(4), 1, abs)) == [0, 1, 4, 9]
     assert process_count(3) == 3
     assert process_count(0) >= 1

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from earprint.demo.composer import compose
 from earprint.encoders import load_encoder
 from earprint.errors import TrainingError
+from earprint.synth.composer import compose
 from helpers.trainstore import make_store
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")

@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from earprint.demo.composer import compose
 from earprint.encoders import load_encoder
 from earprint.encoders.dense import DenseEncoder
 from earprint.encoders.model_file import open_model
 from earprint.errors import TrainingError
+from earprint.synth.composer import compose
 from helpers.trainstore import make_store
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
@@ -70,11 +70,11 @@ def test_fingerprints_are_those_of_the_torch_path(exported):
     got = encoder.encode([samples], query=True)
     assert not got.silent.any()
     with torch.no_grad():
-        features = trainer.recipe.features(torch.from_numpy(samples)[None], None)
+        features = trainer.task.features(torch.from_numpy(samples)[None], None)
         expected = trainer.averaged_network()(features)[0].numpy()
     assert encoder.name == "mine"
     assert encoder.threshold(1.0) == 0.7
-    assert got.beyond == 12
+    assert got.margin_rows == 12
     np.testing.assert_allclose(got.vectors[12:-12], expected, atol=2e-3)
 
 
@@ -83,7 +83,7 @@ def test_it_is_the_average_that_is_exported(exported):
     samples = compose(21, 3.0)[:32_000]
     got = load_encoder(str(out), threads=1).encode([samples], query=True).vectors[12:-12]
     with torch.no_grad():
-        features = trainer.recipe.features(torch.from_numpy(samples)[None], None)
+        features = trainer.task.features(torch.from_numpy(samples)[None], None)
         average = trainer.averaged_network()(features)[0].numpy()
         last = trainer.network.eval()(features)[0].numpy()
     assert np.abs(got - average).max() < 0.2 * np.abs(got - last).max()

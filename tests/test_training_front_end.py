@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from earprint.demo.composer import compose
 from earprint.features import DENSE_FRONT_END, PAPER_FRONT_END, normalise
+from earprint.synth.composer import compose
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
 from earprint.training.front_end import TorchFrontEnd, normalise_batch  # noqa: E402

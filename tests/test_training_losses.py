@@ -7,7 +7,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
 from earprint.errors import TrainingError  # noqa: E402
-from earprint.training.losses import LOSSES, loss_named, sequence_nt_xent, sequence_triplet  # noqa: E402
+from earprint.training.config import default_config  # noqa: E402
+from earprint.training.losses import (  # noqa: E402
+    LOSSES,
+    NEGATIVES,
+    loss_named,
+    sequence_nt_xent,
+    sequence_triplet,
+)
 
 
 def unit(*shape, seed=0):
@@ -15,7 +22,7 @@ def unit(*shape, seed=0):
     return torch.from_numpy(values / np.linalg.norm(values, axis=-1, keepdims=True))
 
 
-def slow_loss(distorted, clean, context, stride, temperature, weights=None):
+def slow_loss(distorted, clean, context, stride, temperature, weights=None, negatives="cross"):
     """Row by row, straight from the definition, in float64."""
     batch, n, _ = distorted.shape
     queries = [(b, i) for b in range(batch) for i in range(0, n, stride)]
@@ -34,7 +41,10 @@ def slow_loss(distorted, clean, context, stride, temperature, weights=None):
         wrong = sum(like(here, clean[r]) for r in references if not near(r, place))
         wrong += sum(like(here, distorted[q]) for q in queries if not near(q, (b, i)))
         forward.append(-math.log(right / (right + wrong)))
-        wrong = sum(like(distorted[q], clean[place]) for q in queries if not near(q, (b, i)))
+        far = [q for q in queries if not near(q, (b, i))]
+        wrong = sum(like(distorted[q], clean[place]) for q in far)
+        if negatives == "all":
+            wrong += sum(like(clean[c, j + context], clean[place]) for c, j in far)
         backward.append(-math.log(right / (right + wrong)))
     shares = None if weights is None else [float(weights[i]) for _, i in queries]
     return (np.average(forward, weights=shares) + np.average(backward, weights=shares)) / 2
@@ -44,10 +54,41 @@ def slow_loss(distorted, clean, context, stride, temperature, weights=None):
     ("n", "context", "stride", "temperature"),
     [(1, 0, 1, 0.1), (2, 20, 1, 0.07), (7, 4, 1, 0.07), (7, 4, 2, 0.07), (12, 20, 2, 0.5)],
 )
-def test_equals_a_slow_loop(n, context, stride, temperature):
+@pytest.mark.parametrize("negatives", NEGATIVES)
+def test_equals_a_slow_loop(n, context, stride, temperature, negatives):
     distorted, clean = unit(3, n, 16), unit(3, n + 2 * context, 16, seed=1)
-    got = sequence_nt_xent(distorted, clean, context, stride, temperature=temperature)
-    assert float(got) == pytest.approx(slow_loss(distorted, clean, context, stride, temperature), rel=1e-9)
+    got = sequence_nt_xent(distorted, clean, context, stride, temperature=temperature, negatives=negatives)
+    expected = slow_loss(distorted, clean, context, stride, temperature, negatives=negatives)
+    assert float(got) == pytest.approx(expected, rel=1e-9)
+
+
+def simclr_loss(distorted, clean, temperature):
+    """The loss of N pairs as Chen et al. 2020, algorithm 1, has it: every anchor has 2 N - 2 negatives."""
+    views = [view for pair in zip(distorted, clean, strict=True) for view in pair]
+    losses = []
+    for i, anchor in enumerate(views):
+        positive = i ^ 1
+        likes = [math.exp(float(anchor @ view) / temperature) for view in views]
+        negatives = [like for k, like in enumerate(likes) if k not in (i, positive)]
+        assert len(negatives) == len(views) - 2
+        losses.append(-math.log(likes[positive] / (likes[positive] + sum(negatives))))
+    return np.mean(losses)
+
+
+def test_with_all_negatives_pairs_of_segments_have_the_loss_of_simclr():
+    distorted, clean = unit(5, 1, 16), unit(5, 1, 16, seed=1)
+    expected = simclr_loss(distorted[:, 0], clean[:, 0], 0.1)
+    got = sequence_nt_xent(distorted, clean, 0, 1, temperature=0.1, negatives="all")
+    assert float(got) == pytest.approx(expected, rel=1e-9)
+    cross = sequence_nt_xent(distorted, clean, 0, 1, temperature=0.1, negatives="cross")
+    assert float(cross) < float(got) - 0.01
+
+
+@pytest.mark.parametrize("network", ["attention", "plain", "nafp"])
+def test_the_papers_networks_have_the_papers_negatives(network):
+    assert default_config(network).negatives == "all"
+    assert default_config(network, negatives="cross").negatives == "cross"
+    assert default_config("dense").negatives == "cross"
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -158,5 +199,11 @@ def test_settings_reach_their_loss():
     sides = unit(3, 1, 8), unit(3, 1, 8, seed=1)
     assert loss_named("nt-xent", 0.2, 9.0)(*sides, 0, 1) == sequence_nt_xent(*sides, 0, 1, temperature=0.2)
     assert loss_named("triplet", 9.0, 0.2)(*sides, 0, 1) == sequence_triplet(*sides, 0, 1, margin=0.2)
+    with_all = loss_named("nt-xent", 0.2, 9.0, negatives="all")(*sides, 0, 1)
+    assert with_all == sequence_nt_xent(*sides, 0, 1, temperature=0.2, negatives="all")
     with pytest.raises(TrainingError, match="hinge: unknown loss; use one of nt-xent, triplet"):
         loss_named("hinge", 0.1, 0.5)
+    with pytest.raises(TrainingError, match="half: unknown negatives; use one of all, cross"):
+        loss_named("nt-xent", 0.1, 0.5, negatives="half")
+    with pytest.raises(TrainingError, match="negatives half: use one of all, cross"):
+        default_config("dense", negatives="half")

@@ -3,22 +3,21 @@
 import numpy as np
 import pytest
 
-from earprint.encoders import dense as dense_encoder
+from earprint.encoders import dense_geometry as geometry
 from earprint.errors import TrainingError
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
-from earprint.training.networks import AttentionNetwork, DenseNetwork, build_network  # noqa: E402
-from earprint.training.networks import attention as attention_network  # noqa: E402
-from earprint.training.networks import dense as dense_network  # noqa: E402
+from earprint.training.networks import (  # noqa: E402
+    NETWORKS,
+    AttentionNetwork,
+    DenseNetwork,
+    build_network,
+    register_network,
+)
 from earprint.training.networks.attention import SpectralTemporalAttention  # noqa: E402
 from earprint.training.networks.dense import BandAttention, ValidBlock  # noqa: E402
 from earprint.training.networks.head import windows_through  # noqa: E402
-
-
-class ThinAttention(AttentionNetwork):
-    """The same shape with few channels, quick to run."""
-
-    CHANNELS = (4, 4, 8, 8, 16, 32, 64)
+from helpers.thin_networks import ThinAttention  # noqa: E402
 
 
 def settled(network):
@@ -56,16 +55,44 @@ def test_build_by_name():
     assert isinstance(build_network("dense"), DenseNetwork)
     with pytest.raises(
         TrainingError,
-        match="nope: unknown network; use one of dense, dense-attention, dense-distilled, "
-        "dense-query, dense-pair, attention",
+        match="nope: unknown network; use one of attention, dense, dense-attention, dense-distilled, "
+        "dense-pair, dense-query, nafp, plain",
     ):
         build_network("nope")
 
 
-def test_encoder_and_network_agree_on_the_grid():
-    for name in ("STEP_FRAMES", "CONTEXT_LEFT", "CONTEXT_RIGHT"):
-        assert getattr(dense_encoder, name) == getattr(dense_network, name)
-    assert dense_network.HEAD_STEPS * dense_network.STEP_FRAMES == 96
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_components_of_a_fingerprint_must_divide_the_heads_width(name):
+    with pytest.raises(TrainingError, match=f"{name}: no fingerprints of 100 components.*try 64 or 128"):
+        build_network(name, 100)
+    # The stated width is the largest for which the parts can be built.
+    spec = NETWORKS[name]
+    for part in ("query", "teacher", "reference", "student"):
+        head = getattr(getattr(spec.build(dim=64), part, None), "gather", None)
+        assert head is None or head.in_channels % spec.head_width == 0
+    if spec.role == "both":
+        network = spec.build(dim=64)
+        gather = network.gather if spec.encoder == "dense" else network.head.gather
+        assert gather.in_channels == spec.head_width
+
+
+def test_a_network_is_registered_once():
+    with pytest.raises(ValueError, match="dense: a network of this name is registered already"):
+        register_network("dense", encoder="dense", head_width=128)(DenseNetwork)
+
+
+def test_the_geometry_is_the_networks():
+    """A network of the stated receptive field gives one row, and one more every `STEP_FRAMES`."""
+    network = build_network("dense")
+    with torch.no_grad():
+        for more in range(3):
+            frames = geometry.RECEPTIVE_FIELD + more * geometry.STEP_FRAMES
+            assert network.eval()(torch.zeros(1, frames, 64)).shape[1] == more + 1
+            if more:
+                assert network(torch.zeros(1, frames - 1, 64)).shape[1] == more
+    assert geometry.RECEPTIVE_FIELD == 147
+    assert network.gather.kernel_size == (geometry.HEAD_STEPS,)
+    assert geometry.HEAD_STEPS * geometry.STEP_FRAMES == 96
 
 
 @pytest.mark.parametrize("frames", [147, 148, 150, 151, 260, 333])
@@ -211,12 +238,12 @@ def test_matrix_products_are_the_grouped_convolutions(kernel):
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (32, 48)])
-def test_attention_of_small_and_large_maps_is_the_same_formula(shape, monkeypatch):
+def test_attention_of_small_and_large_maps_is_the_same_formula(shape):
     torch.manual_seed(0)
     attention = SpectralTemporalAttention(5, *shape)
     x = torch.randn(2, 5, *shape)
     with torch.no_grad():
-        monkeypatch.setattr(attention_network, "LARGE_MAP", 0)
+        attention.large_map = 0
         products = attention(x)
-        monkeypatch.setattr(attention_network, "LARGE_MAP", 10**9)
+        attention.large_map = 10**9
         torch.testing.assert_close(attention(x), products, atol=1e-4, rtol=1e-4)

@@ -9,11 +9,11 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 from torch.nn import functional  # noqa: E402
 
 from earprint.errors import TrainingError  # noqa: E402
-from earprint.training import memory_bank as bank_module  # noqa: E402
-from earprint.training.alignment_loss import EVERY, alignment_nt_xent  # noqa: E402
-from earprint.training.losses import SAME_SOUND, loss_named, sequence_nt_xent, sequence_triplet  # noqa: E402
-from earprint.training.memory_bank import Bank  # noqa: E402
+from earprint.training.alignment_loss import REFERENCE_STEPS, alignment_nt_xent  # noqa: E402
+from earprint.training.losses import SAME_AUDIO_COSINE, loss_named, sequence_nt_xent, sequence_triplet  # noqa: E402
+from earprint.training.memory_bank import MemoryBank  # noqa: E402
 from earprint.training.trainer import Trainer, default_config  # noqa: E402
+from helpers.thin_networks import use_thin_networks  # noqa: E402
 from helpers.trainstore import make_store  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -24,43 +24,41 @@ def unit(*shape, seed=0):
     return functional.normalize(torch.randn(*shape, generator=generator, dtype=torch.float64), dim=-1)
 
 
-def test_a_bank_keeps_the_latest_rows(monkeypatch):
-    monkeypatch.setattr(bank_module, "ROWS_PER_STEP", 6)
-    bank = Bank(16, 4, CPU, 1)
-    assert bank.rows.shape == (0, 4)
+def test_a_bank_keeps_the_latest_rows():
+    bank = MemoryBank(16, 4, CPU, 1, rows_per_step=6)
+    assert bank.embeddings.shape == (0, 4)
     for step in range(1, 6):
         bank.add(torch.full((2, 5, 4), float(step)))
-        assert len(bank.rows) == min(16, 6 * step)
-    values, counts = bank.rows[:, 0].unique(return_counts=True)
+        assert len(bank.embeddings) == min(16, 6 * step)
+    values, counts = bank.embeddings[:, 0].unique(return_counts=True)
     assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == {3.0: 4, 4.0: 6, 5.0: 6}
 
 
 def test_rows_once_taken_stay_as_they_were():
-    bank = Bank(8, 4, CPU, 1)
+    bank = MemoryBank(8, 4, CPU, 1)
     bank.add(torch.ones(8, 4))
-    taken = bank.rows
+    taken = bank.embeddings
     bank.add(torch.zeros(8, 4))
     assert bool((taken == 1).all())
-    assert not bank.rows.any()
+    assert not bank.embeddings.any()
 
 
-def test_a_bank_takes_different_rows_of_a_step_and_goes_on_where_it_was(monkeypatch):
-    monkeypatch.setattr(bank_module, "ROWS_PER_STEP", 10)
+def test_a_bank_takes_different_rows_of_a_step_and_goes_on_where_it_was():
     rows = torch.arange(100.0)[:, None]
-    one, other = Bank(20, 1, CPU, 1), Bank(20, 1, CPU, 7)
+    one, other = (MemoryBank(20, 1, CPU, seed, rows_per_step=10) for seed in (1, 7))
     one.add(rows)
-    assert len(one.rows.unique()) == 10
+    assert len(one.embeddings.unique()) == 10
     other.restore({**one.state(), "rows": one.state()["rows"].clone()})
     one.add(rows)
     other.add(rows)
-    assert torch.equal(one.rows, other.rows)
+    assert torch.equal(one.embeddings, other.embeddings)
 
 
 def test_nt_xent_counts_other_rows_as_wrong():
     distorted, clean, others = unit(3, 5, 16), unit(3, 9, 16, seed=1), unit(7, 16, seed=2)
     without = sequence_nt_xent(distorted, clean, 2, 1, temperature=0.2)
-    assert sequence_nt_xent(distorted, clean, 2, 1, temperature=0.2, others=others[:0]) == without
-    got = sequence_nt_xent(distorted, clean, 2, 1, temperature=0.2, others=others)
+    assert sequence_nt_xent(distorted, clean, 2, 1, temperature=0.2, extra_negatives=others[:0]) == without
+    got = sequence_nt_xent(distorted, clean, 2, 1, temperature=0.2, extra_negatives=others)
     # Straight from the definition: what the others add to each row's sum of wrong ones.
     more = []
     for b in range(3):
@@ -85,7 +83,7 @@ def test_a_triplet_s_negative_may_be_another_row():
     # Just farther than each row's own: the semi-hard one of both.
     positive = 2 - 2 * (distorted[:, 0] * clean[:, 0]).sum(dim=1)
     others = torch.stack([_at(distorted[i, 0], float(positive[i]) + 0.01, seed=i) for i in range(2)])
-    got = float(sequence_triplet(distorted, clean, 0, 1, margin=0.5, others=others))
+    got = float(sequence_triplet(distorted, clean, 0, 1, margin=0.5, extra_negatives=others))
     assert got >= alone
     assert got > 0.2
 
@@ -99,7 +97,9 @@ def _at(row, squared_distance, seed):
 
 
 @pytest.mark.parametrize(("name", "setting"), [("nt-xent", 0.1), ("triplet", 0.5)])
-@pytest.mark.parametrize(("cosine", "counts"), [(SAME_SOUND - 0.02, True), (SAME_SOUND + 0.02, False)])
+@pytest.mark.parametrize(
+    ("cosine", "counts"), [(SAME_AUDIO_COSINE - 0.02, True), (SAME_AUDIO_COSINE + 0.02, False)]
+)
 def test_rows_that_are_nearly_the_right_one_are_not_wrong(name, setting, cosine, counts):
     right = unit(16, seed=1)
     twin = _at(right, 2 - 2 * cosine, 1)
@@ -107,14 +107,14 @@ def test_rows_that_are_nearly_the_right_one_are_not_wrong(name, setting, cosine,
     query = functional.normalize(right + 0.9 * twin, dim=0)
     both = torch.stack((query, -right))[:, None], torch.stack((right, -right))[:, None]
     loss = loss_named(name, setting, setting)
-    costs = [float(loss(*both, 0, 1, others=others)) for others in (None, twin[None])]
+    costs = [float(loss(*both, 0, 1, extra_negatives=others)) for others in (None, twin[None])]
     assert (costs[1] > costs[0] + 0.1) == counts
 
 
 def slow_alignment(distorted, clean, phase, weights, temperature):
     """Place by place, straight from the definition."""
     batch, n, _ = distorted.shape
-    rows = list(range(phase, n, EVERY))
+    rows = list(range(phase, n, REFERENCE_STEPS))
     m = clean.shape[1]
     costs = []
     for q in range(batch):
@@ -155,19 +155,20 @@ def test_the_right_place_costs_least():
 
 def test_alignments_are_refused_where_there_is_one_row():
     with pytest.raises(TrainingError, match="attention gives one fingerprint of a query"):
-        default_config("attention", alignment=0.5)
+        default_config("attention", alignment_weight=0.5)
 
 
 @pytest.mark.parametrize("network", ["dense", "nafp"])
-def test_a_run_with_them_learns_and_resumes_to_the_same_loss(tmp_path, network):
+def test_a_run_with_them_learns_and_resumes_to_the_same_loss(tmp_path, monkeypatch, network):
+    use_thin_networks(monkeypatch)
     store = make_store(tmp_path, tracks=4, duration_s=3.0)
     config = default_config(
         network, max_steps=6, audio_per_step_s=4.0, lengths_s=(1.0,), validation_percent=0, threads=1,
-        bank=300, alignment=0.5 if network == "dense" else 0.0,
+        memory_bank_size=300, alignment_weight=0.5 if network == "dense" else 0.0,
     )  # fmt: skip
     whole = Trainer(store, tmp_path / "whole", config, CPU, lambda line: None)
     expected = [whole._one_step() for _ in range(2)]
-    assert len(whole.contrast.bank.rows) > 0
+    assert len(whole.objective.memory_bank.embeddings) > 0
     first = Trainer(store, tmp_path / "run", config, CPU, lambda line: None)
     got = [first._one_step()]
     first.save()

@@ -15,7 +15,7 @@ from torch.nn import functional  # noqa: E402
 from earprint.quantization.codebook import Codebook  # noqa: E402
 from earprint.training import pq_straight_through as coded  # noqa: E402
 from earprint.training.networks import QueryNetwork  # noqa: E402
-from earprint.training.pq_straight_through import CodesInTraining  # noqa: E402
+from earprint.training.pq_straight_through import StraightThroughPQ  # noqa: E402
 from earprint.training.trainer import Trainer, default_config  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -38,19 +38,19 @@ def rows_of(count, seed=0, dim=16):
 def codes(monkeypatch):
     """Codes that have seen enough rows."""
     monkeypatch.setattr(coded, "ROWS_PER_STEP", 512)
-    codes = CodesInTraining(16, 4, CPU, 1, n_lists=32, kept_rows=2048)
+    codes = StraightThroughPQ(16, 4, CPU, 1, n_lists=32, kept_rows=2048)
     for step in range(4):
-        codes.of(rows_of(600, step))
+        codes.quantize(rows_of(600, step))
     return codes
 
 
 def test_nothing_is_replaced_before_there_are_rows_to_learn_from():
-    codes = CodesInTraining(16, 4, CPU, 1, n_lists=32, kept_rows=2048)
+    codes = StraightThroughPQ(16, 4, CPU, 1, n_lists=32, kept_rows=2048)
     rows = rows_of(600)
     for step in range(3):
-        assert codes.of(rows) is rows
+        assert codes.quantize(rows) is rows
         assert not codes.ready, step
-    assert codes.of(rows) is not rows
+    assert codes.quantize(rows) is not rows
     assert codes.ready
 
 
@@ -66,56 +66,56 @@ def test_they_do_what_a_codebook_does(codes):
         residual=True,
     )
     expected = book.decode(book.encode(rows.numpy()))
-    np.testing.assert_allclose(codes.decoded(rows).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(codes.reconstruct(rows).numpy(), expected, atol=1e-5)
     np.testing.assert_allclose(
-        codes.of(rows.reshape(3, 100, 16)).numpy().reshape(-1, 16), expected, atol=1e-5
+        codes.quantize(rows.reshape(3, 100, 16)).numpy().reshape(-1, 16), expected, atol=1e-5
     )
 
 
 def test_they_are_near_and_learning_brings_them_nearer(codes):
     rows = rows_of(500, 51)
     generator = torch.Generator().manual_seed(2)
-    guessed = CodesInTraining(16, 4, CPU, 1, n_lists=32, kept_rows=2048)
+    guessed = StraightThroughPQ(16, 4, CPU, 1, n_lists=32, kept_rows=2048)
     guessed.rows.copy_(codes.rows)
-    guessed._begin()
-    cosines = [functional.cosine_similarity(each.decoded(rows), rows).mean() for each in (guessed, codes)]
+    guessed._initialise()
+    cosines = [functional.cosine_similarity(each.reconstruct(rows), rows).mean() for each in (guessed, codes)]
     assert cosines[1] > cosines[0] + 0.02
     assert cosines[1] > 0.95
-    torch.testing.assert_close(codes.decoded(rows).norm(dim=1), torch.ones(500))
+    torch.testing.assert_close(codes.reconstruct(rows).norm(dim=1), torch.ones(500))
     # All of it in a direction that nothing was learned from costs much.
     other = functional.normalize(torch.randn(500, 16, generator=generator), dim=1)
-    assert functional.cosine_similarity(codes.decoded(other), other).mean() < cosines[1]
+    assert functional.cosine_similarity(codes.reconstruct(other), other).mean() < cosines[1]
 
 
 def test_gradients_pass_through_as_if_nothing_had_been_rounded(codes):
     rows, weights = rows_of(40, 52).requires_grad_(), torch.randn(40, 16)
-    (codes.of(rows) * weights).sum().backward()
+    (codes.quantize(rows) * weights).sum().backward()
     assert torch.equal(rows.grad, weights)
 
 
-def test_they_follow_the_rows(codes, monkeypatch):
-    monkeypatch.setattr(coded, "REFRESH_STEPS", 8)
+def test_they_follow_the_rows(codes):
+    codes.refresh_steps = 8
     turn = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(7)))[0]
     turned = rows_of(500, 53) @ turn
-    before = functional.cosine_similarity(codes.decoded(turned), turned).mean()
+    before = functional.cosine_similarity(codes.reconstruct(turned), turned).mean()
     for step in range(64):
-        codes.of(rows_of(600, 100 + step) @ turn)
-    after = functional.cosine_similarity(codes.decoded(turned), turned).mean()
+        codes.quantize(rows_of(600, 100 + step) @ turn)
+    after = functional.cosine_similarity(codes.reconstruct(turned), turned).mean()
     assert after > before + 0.05
 
 
 def test_codes_go_on_from_where_they_were(codes):
-    other = CodesInTraining(16, 4, CPU, 5, n_lists=32, kept_rows=2048)
+    other = StraightThroughPQ(16, 4, CPU, 5, n_lists=32, kept_rows=2048)
     other.restore(codes.state())
     for step in range(coded.REFRESH_STEPS):
         rows = rows_of(600, 200 + step)
-        assert torch.equal(codes.of(rows), other.of(rows))
+        assert torch.equal(codes.quantize(rows), other.quantize(rows))
 
 
 @pytest.mark.parametrize("pieces", [-1, 129])
 def test_more_pieces_than_components_are_refused(pieces):
     with pytest.raises(TrainingError, match="1 to 128"):
-        default_config("dense", pieces=pieces)
+        default_config("dense", n_subquantizers=pieces)
 
 
 def test_both_networks_learn_and_become_a_model(tmp_path, monkeypatch):
@@ -123,24 +123,26 @@ def test_both_networks_learn_and_become_a_model(tmp_path, monkeypatch):
     pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'earprint[train]'")
     from earprint.training.export_run import export_run
 
-    few = functools.partial(CodesInTraining, n_lists=32, kept_rows=1024)
-    monkeypatch.setattr("earprint.training.objective.CodesInTraining", few)
+    few = functools.partial(StraightThroughPQ, n_lists=32, kept_rows=1024)
+    monkeypatch.setattr("earprint.training.objective.StraightThroughPQ", few)
     store = make_store(tmp_path, tracks=4, duration_s=3.0)
     config = default_config(
         "dense-pair", max_steps=4, audio_per_step_s=4.0, lengths_s=(1.0,), validation_percent=0, threads=1,
-        pieces=8,
+        n_subquantizers=8,
     )  # fmt: skip
     trainer = Trainer(store, tmp_path / "run", config, CPU, lambda line: None)
     assert isinstance(trainer.network, QueryNetwork)
     before = {name: tensor.clone() for name, tensor in trainer.network.named_parameters()}
-    assert trainer.contrast.codes is not None
+    assert trainer.objective.quantizer is not None
     trainer.train()
     for name in ("reference.stem.weight", "query.stem.weight"):
         assert not torch.equal(dict(trainer.network.named_parameters())[name], before[name])
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
-    assert state["codes"]["seen"] == trainer.contrast.codes.seen == 4 * 512
-    assert trainer.contrast.codes.ready
-    assert Trainer(store, tmp_path / "run", config, CPU, lambda line: None).contrast.codes.seen == 4 * 512
+    assert state["codes"]["seen"] == trainer.objective.quantizer.seen == 4 * 512
+    assert trainer.objective.quantizer.ready
+    assert (
+        Trainer(store, tmp_path / "run", config, CPU, lambda line: None).objective.quantizer.seen == 4 * 512
+    )
 
     reports = export_run(trainer.run, tmp_path / "mine.onnx", "mine", ["1=0.7"], reference_steps=8)
     assert [report.path.name for report in reports] == ["mine.onnx", "mine.query.onnx"]

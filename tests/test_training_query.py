@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from earprint.demo.composer import compose
 from earprint.encoders import load_encoder
 from earprint.encoders.dense import DenseEncoder
 from earprint.encoders.model_file import open_model
 from earprint.errors import ModelError, TrainingError
+from earprint.synth.composer import compose
 from helpers.trainstore import make_store
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
@@ -82,7 +82,7 @@ def test_the_wide_one_begins_as_the_narrow_one(channels):
 
 def test_a_pair_begins_as_a_narrower_pair(tmp_path):
     narrow = QueryNetwork()
-    narrow.begin_with(used().state_dict())
+    narrow.load_initial_weights(used().state_dict())
     narrow.query.load_state_dict(used(3, channels=(24, 48, 96, 160, 320)).state_dict())
     torch.save(narrow.state_dict(), tmp_path / "weights.pt")
     wide = QueryNetwork(channels=(32, 64, 112, 192, 384))
@@ -123,7 +123,7 @@ def test_references_stay_and_queries_learn(runs):
 
 def test_chunks_give_the_gradient_of_the_whole_batch():
     network = QueryNetwork(channels=(16, 32, 64, 96, 192))
-    network.begin_with(used().state_dict())
+    network.load_initial_weights(used().state_dict())
     network.double().eval()
     sides = [torch.randn(4, 147, 64, dtype=torch.float64) for _ in range(2)]
     criterion = loss_named("nt-xent", 0.1, 0.5)
@@ -193,7 +193,7 @@ def test_the_wrong_model_is_refused(runs, tmp_path, model):
     export_run(runs[2].run, model, None, [])
     for suffix in ("onnx", "json"):
         shutil.copy(model.with_name(f"mine.query.{suffix}"), tmp_path / f"other.query.{suffix}")
-    with pytest.raises(ModelError, match=r"other\.query\.onnx: finds what mine-.* stores, not other-"):
+    with pytest.raises(ModelError, match=r"other\.query\.onnx: is a query network of mine-.*, not of other-"):
         load_encoder(str(other))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from earprint.audio.wav import write_wav
-from earprint.dsp.reverberation import rir
+from earprint.dsp.reverberation import synthetic_rir
 from earprint.training.hierarchical_sampler import Nested
 from earprint.training.packing import pack_rooms
 from earprint.training.store import Pack
@@ -251,7 +251,7 @@ def test_reverberation_does_not_delay(tmp_path):
     folder.mkdir(parents=True)
     for seed in (1, 2):
         before = np.zeros(200 * seed, np.float32)  # a recorded response begins before the sound arrives
-        response = np.concatenate([before, rir(0.4, seed)])
+        response = np.concatenate([before, synthetic_rir(0.4, seed)])
         write_wav(folder / f"{seed}.wav", 0.9 * response / np.abs(response).max())
     packed = pack_rooms([tmp_path / "rooms"], [], tmp_path / "store")
     batch = Sampler(MUSIC, NOISE, packed, replace(NONE, measured=1.0), CPU, 1).draw(6, 1.0)

@@ -12,33 +12,16 @@ from earprint.errors import TrainingError
 from helpers.trainstore import make_store
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
-from earprint.training import networks, validate  # noqa: E402
-from earprint.training import trainer as loop  # noqa: E402
+from earprint.training import validate  # noqa: E402
 from earprint.training.codec_queries_packing import make_calls  # noqa: E402
-from earprint.training.networks import AttentionNetwork, DenseNetwork, NafpNetwork  # noqa: E402
-from earprint.training.recipes import recipe_for  # noqa: E402
 from earprint.training.sampler import Distortions  # noqa: E402
-from earprint.training.trainer import Trainer, default_config  # noqa: E402
+from earprint.training.tasks import task_for  # noqa: E402
+from earprint.training.trainer import STATISTICS_BATCHES, Trainer, default_config  # noqa: E402
 from earprint.training.validate import hit_rate  # noqa: E402
+from helpers.thin_networks import use_thin_networks  # noqa: E402
 
 TRACKS, HELD_OUT = 8, 2
 MILD = Distortions.noise_alone((15.0, 30.0), second_noise=0.3, shift_s=0.0)
-
-
-def thin_dense(dim):
-    return DenseNetwork(channels=(4, 8, 16, 32, 64), dim=dim, branch=4)
-
-
-class ThinAttention(AttentionNetwork):
-    """The same shape with few channels, quick to run."""
-
-    CHANNELS = (4, 4, 8, 8, 16, 32, 64)
-
-
-class ThinNafp(NafpNetwork):
-    """The same shape with few channels, quick to run."""
-
-    CHANNELS = (4, 4, 4, 8, 8, 8, 16, 128)
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +31,19 @@ def store(tmp_path_factory):
 
 @pytest.fixture
 def trainer(store, tmp_path, monkeypatch):
-    thin = {"dense": thin_dense, "attention": ThinAttention, "nafp": lambda dim: ThinNafp(dim, branch=2)}
-    for name, make_network in thin.items():
-        monkeypatch.setitem(networks.NETWORKS, name, make_network)
+    use_thin_networks(monkeypatch)
 
-    def make(run="run", start_from=None, **options):
+    def make(run="run", start_from=None, report_every_s=20.0, **options):
         settings = {
             "audio_per_step_s": float(TRACKS), "lengths_s": (1.0,), "max_minutes": 60.0, "warmup_steps": 5,
             "validation_percent": 0, "distortions": MILD, "threads": 1,
         }  # fmt: skip
         said = []
         config = default_config(options.pop("network", "dense"), **{**settings, **options})
-        made = Trainer(store, tmp_path / run, config, torch.device("cpu"), said.append, start_from)
+        made = Trainer(
+            store, tmp_path / run, config, torch.device("cpu"), said.append, start_from,
+            report_every_s=report_every_s,
+        )  # fmt: skip
         made.said = said
         return made
 
@@ -139,11 +123,10 @@ def logged(run):
 
 
 @pytest.mark.parametrize("changes", [{}, {"network": "nafp", "chunk": 2, "loss": "triplet"}])
-def test_a_stopped_run_has_the_loss_curve_of_one_that_was_not(trainer, monkeypatch, changes):
-    monkeypatch.setattr(loop, "REPORT_EVERY_S", -1.0)  # a line for every step
+def test_a_stopped_run_has_the_loss_curve_of_one_that_was_not(trainer, changes):
     # Three of eight tracks to a batch, so that some wait their turn when the run stops.
     options = {"max_steps": 7, "max_minutes": None, "audio_per_step_s": 3.0, "distortions": Distortions(),
-               "lengths_s": (1.0, 1.4), **changes}  # fmt: skip
+               "lengths_s": (1.0, 1.4), "report_every_s": -1.0, **changes}  # fmt: skip
     if "network" in changes:
         options["lengths_s"] = (1.0,)
     whole = trainer("whole", **options)
@@ -198,7 +181,7 @@ def test_a_damaged_checkpoint_is_named(trainer):
 
 @pytest.mark.parametrize(("network", "lengths_s"), [("dense", (1.0, 1.16, 1.4, 2.0, 3.0)), ("nafp", (1.0,))])
 def test_segments_are_the_pairs_that_the_loss_compares(network, lengths_s):
-    recipe = recipe_for(network)
+    task = task_for(network)
     for length_s in lengths_s:
         compared = []
 
@@ -208,8 +191,8 @@ def test_segments_are_the_pairs_that_the_loss_compares(network, lengths_s):
 
         rows = (round(length_s * 100) - 96) // 4 + 1
         shape = (3, rows, 2) if network == "dense" else (3, 2)
-        recipe.loss(torch.zeros(shape), torch.zeros(shape), length_s, count)
-        assert compared == [3 * recipe.positions(length_s)]
+        task.loss(torch.zeros(shape), torch.zeros(shape), length_s, count)
+        assert compared == [3 * task.positions(length_s)]
 
 
 def test_progress_tells_segments_and_the_time_without_data(trainer, tmp_path):
@@ -241,7 +224,52 @@ def test_the_last_part_keeps_the_norms_statistics(trainer):
     moving = norm.running_mean.clone()
     learner.step = 6
     learner._one_step()
-    assert torch.equal(norm.running_mean, moving)
+    frozen = norm.running_mean.clone()
+    assert not torch.equal(frozen, moving)  # the averaged network's
+    assert torch.equal(learner.averaged_network().stem_norm.running_mean, frozen)
+    learner._one_step()
+    assert torch.equal(norm.running_mean, frozen)
+    assert torch.equal(learner.averaged_network().stem_norm.running_mean, frozen)
+    assert not norm.training
+
+
+def test_the_averaged_network_has_statistics_of_its_own_weights(trainer):
+    learner = trainer(max_steps=20, frozen_norm_share=0.0, ema_decay=0.5, learning_rate=2e-2)
+    for _ in range(4):
+        learner._one_step()
+    averaged, raw = learner.averaged_network(), learner.network
+    # A slow reference for the first norm, whose input depends on the first convolution alone.
+    inputs = [side for pair in learner._next_inputs(STATISTICS_BATCHES) for side in pair]
+    with torch.no_grad():
+        maps = [averaged.stem(side.transpose(1, 2).unsqueeze(1)) for side in inputs]
+    for got, moment in (("running_mean", torch.mean), ("running_var", torch.var)):
+        expected = torch.stack([moment(values, dim=(0, 2, 3)) for values in maps]).mean(dim=0)
+        torch.testing.assert_close(getattr(averaged.stem_norm, got), expected, rtol=2e-2, atol=2e-3)
+    assert not torch.allclose(averaged.stem_norm.running_var, raw.stem_norm.running_var, rtol=2e-2)
+    # What is drawn for the statistics is drawn again for the run.
+    (clean, distorted), *_ = learner._next_inputs(1)
+    _, clean_again, distorted_again = learner._draw_inputs()
+    assert torch.equal(clean, clean_again)
+    assert torch.equal(distorted, distorted_again)
+
+
+def test_a_run_goes_on_with_frozen_statistics(trainer):
+    options = {"max_steps": 8, "frozen_norm_share": 0.6}
+    whole = trainer("whole", **options)
+    part = trainer("part", **options)
+    for _ in range(5):
+        whole._one_step()
+        part._one_step()
+    part.save()
+    resumed = trainer("part", **options)
+    assert resumed.norms_frozen
+    losses = [whole._one_step() for _ in range(2)]
+    assert [resumed._one_step() for _ in range(2)] == pytest.approx(losses, rel=1e-3)
+    assert same(dict(resumed.averaged_network().named_buffers()), dict(resumed.network.named_buffers()))
+    old = torch.load(part.run / "checkpoint.pt", weights_only=True)
+    del old["norms_frozen"]  # as in checkpoints of earlier versions
+    torch.save(old, part.run / "checkpoint.pt")
+    assert trainer("part", **options).norms_frozen
 
 
 def test_the_learning_rate_rises_and_then_falls_to_nothing(trainer):
@@ -259,8 +287,8 @@ def test_the_learning_rate_rises_and_then_falls_to_nothing(trainer):
 def test_not_a_number_is_skipped_and_in_the_end_an_error(trainer):
     learner = trainer(max_steps=50)
     before = copy.deepcopy(dict(learner.network.named_parameters()))
-    loss = learner.contrast.criterion
-    learner.contrast.criterion = lambda *args: loss(*args) * float("nan")
+    loss = learner.objective.criterion
+    learner.objective.criterion = lambda *args: loss(*args) * float("nan")
     learner._one_step()
     assert learner.skipped == 1
     assert all(torch.equal(before[key], value) for key, value in learner.network.named_parameters())

@@ -5,6 +5,7 @@ table of results is broken.
 """
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
-from earprint.demo.composer import compose
+from earprint.synth.composer import compose
 from helpers.trainstore import make_store
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
@@ -22,8 +23,9 @@ from earprint.training import networks  # noqa: E402
 from earprint.training.export_run import export_run  # noqa: E402
 from earprint.training.sampler import Distortions  # noqa: E402
 from earprint.training.trainer import Trainer, default_config  # noqa: E402
+from helpers.thin_networks import use_network  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the exporter's own warnings
 
 STEPS = 90
 DIM = 64
@@ -42,23 +44,21 @@ class ToyNafp(networks.NafpNetwork):
     CHANNELS = (4, 4, 8, 8, 8, 8, 16, 64)
 
 
-def toy_dense(dim, *, attention=False):
-    return networks.DenseNetwork(channels=(4, 8, 8, 16, 32), dim=dim, branch=2, attention=attention)
-
+toy_dense = partial(networks.DenseNetwork, channels=(4, 8, 8, 16, 32), branch=2)
 
 TOYS = {
     "dense": toy_dense,
-    "dense-attention": lambda dim: toy_dense(dim, attention=True),
-    "attention": lambda dim: ToyAttention(dim, branch=2),
-    "plain": lambda dim: ToyPlain(dim, branch=2),
-    "nafp": lambda dim: ToyNafp(dim, branch=2),
+    "dense-attention": partial(toy_dense, attention=True),
+    "attention": partial(ToyAttention, branch=2),
+    "plain": partial(ToyPlain, branch=2),
+    "nafp": partial(ToyNafp, branch=2),
 }
 
 
 def test_there_is_a_toy_for_every_encoder():
-    # Others learn from what another network makes: test_train_query.py, test_train_distilled.py.
-    taught = {"dense-distilled", "dense-query", "dense-pair"}
-    assert TOYS.keys() == networks.NETWORKS.keys() - taught
+    # Networks of several parts have tests of their own: test_training_query.py, test_training_distilled.py.
+    whole = {name for name, spec in networks.NETWORKS.items() if spec.role == "both"}
+    assert TOYS.keys() == whole
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def trained(tmp_path_factory):
     out = {}
     with pytest.MonkeyPatch.context() as patch:
         for name, make_network in TOYS.items():
-            patch.setitem(networks.NETWORKS, name, make_network)
+            use_network(patch, name, make_network)
             config = default_config(
                 name, dim=DIM, max_steps=STEPS, max_minutes=None, audio_per_step_s=5.0, lengths_s=(1.0,),
                 learning_rate=5e-3, warmup_steps=5, ema_decay=0.9, validation_percent=0, threads=1,

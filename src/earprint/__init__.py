@@ -1,62 +1,23 @@
-"""Remember audio by what it sounds like.
+"""Audio fingerprints: find which recording a few noisy seconds come from.
+
+A library of recordings on disk:
 
 >>> import earprint
->>> library = earprint.Library("my-library")  # doctest: +SKIP
->>> library.add("music/")  # doctest: +SKIP
->>> answer = library.identify("noisy-clip.wav")  # doctest: +SKIP
->>> answer.match.track.title, answer.match.start_s  # doctest: +SKIP
+>>> with earprint.Library("my-library") as library:
+...     report = library.add("music/")
+...     match = library.identify("noisy-clip.wav").match
+>>> match.track.title, round(match.start_s, 1)
+('song 1', 4.0)
+
+Fingerprints without a library, of a file or of an array:
+
+>>> fingerprints = earprint.embed("music/song 0.wav")
+>>> fingerprints.vectors.shape, fingerprints.times_s[:3]
+((35, 128), array([0.  , 0.32, 0.64]))
+
+The public names and their types are in ``__init__.pyi``; each is imported when it is first used.
 """
 
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+import lazy_loader
 
-from earprint.errors import (
-    AudioError,
-    EarprintError,
-    LibraryError,
-    LibraryLockedError,
-    ModelError,
-    TrainingError,
-)
-
-if TYPE_CHECKING:
-    from earprint.encoders import Fingerprints, load_encoder
-    from earprint.library import Identification, Library, Match, Track
-
-try:
-    __version__ = version("earprint")
-except PackageNotFoundError:  # run from a checkout that was never installed
-    __version__ = "0+unknown"
-
-__all__ = [
-    "AudioError",
-    "EarprintError",
-    "Fingerprints",
-    "Identification",
-    "Library",
-    "LibraryError",
-    "LibraryLockedError",
-    "Match",
-    "ModelError",
-    "Track",
-    "TrainingError",
-    "__version__",
-    "load_encoder",
-]
-
-_LAZY = {
-    "Fingerprints": "earprint.encoders",
-    "load_encoder": "earprint.encoders",
-    "Identification": "earprint.library",
-    "Library": "earprint.library",
-    "Match": "earprint.library",
-    "Track": "earprint.library",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import the heavy parts only when they are asked for: ``earprint --help`` needs none of them."""
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'earprint' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""Every number that more than one module shares, with its unit."""
+"""Constants that several modules share, with their units."""
 
 from typing import Final
 
@@ -6,19 +6,19 @@ SAMPLE_RATE: Final = 16_000
 """Sample rate of all audio inside earprint, in Hz (paper, section 3.2)."""
 
 FRAME_HOP: Final = 160
-"""Spectrogram hop, in samples: one frame every 10 ms."""
+"""Hop of spectrograms, in samples (10 ms)."""
 
 FRAME_RATE: Final = SAMPLE_RATE / FRAME_HOP
 """Spectrogram frames per second."""
 
 N_MELS: Final = 64
-"""Mel bands of every front end (paper, section 3.2)."""
+"""Number of mel bands (paper, section 3.2)."""
 
 SEGMENT_FRAMES: Final = 96
-"""Frames under one fingerprint, 960 ms (paper, section 3.2)."""
+"""Length of the paper's segments, in spectrogram frames (960 ms; section 3.2)."""
 
 FINGERPRINT_DIM: Final = 128
-"""Components of one fingerprint (paper, section 3.2)."""
+"""Dimensions of a fingerprint (paper, section 3.2)."""
 
 SILENCE_MEAN_SQUARE: Final = 1e-6
-"""A window whose mean square lies below this share of the track's squared peak is silent (-60 dB)."""
+"""A window is silent if its mean square is below this, relative to the recording's squared peak (-60 dB)."""

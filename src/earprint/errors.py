@@ -1,19 +1,32 @@
-"""What can go wrong, as one family of exceptions.
+"""The exceptions of earprint, all derived from `EarprintError`.
 
-Every message is one line that names the thing at fault, the cause, and what to do next.
+Every message is one line that names the file or option, the cause, and the next step. Wrong arguments of a
+function raise `ValueError` or `TypeError`.
 """
 
 
 class EarprintError(Exception):
-    """Root of every error that earprint raises on purpose."""
+    """Base class of all of earprint's exceptions.
+
+    Invalid arguments raise `ValueError` and `TypeError` instead.
+
+    Examples
+    --------
+    >>> import earprint
+    >>> try:
+    ...     earprint.embed("missing.wav")
+    ... except earprint.EarprintError as error:
+    ...     print(type(error).__name__, error)
+    AudioError missing.wav: no such file or folder; check the path
+    """
 
 
 class AudioError(EarprintError):
-    """A file or stream gives no usable audio."""
+    """A file, stream or array has no usable audio."""
 
 
 class ModelError(EarprintError):
-    """A model is unknown, damaged, or does not fit the library."""
+    """A model is unknown, is damaged, or does not fit the library."""
 
 
 class LibraryError(EarprintError):
@@ -21,7 +34,7 @@ class LibraryError(EarprintError):
 
 
 class LibraryLockedError(LibraryError):
-    """Another process is writing to the library."""
+    """Another writer is changing the library."""
 
 
 class TrainingError(EarprintError):

@@ -12,6 +12,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from earprint.audio.wav import write_float_wav
+
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
 CODECS = {
@@ -50,14 +52,14 @@ def encode(
     *,
     tags: dict[str, str] | None = None,
     keep: Callable[[int], bool] | None = None,
-    spoil: Callable[[int], bool] | None = None,
+    corrupt: Callable[[int], bool] | None = None,
     video: bool = False,
     options: dict[str, str] | None = None,
     start_s: float = 0.0,
 ) -> Path:
     """Encode a signal; the extension picks container and codec.
 
-    `keep(i)` False leaves packet i out, `spoil(i)` True overwrites its bytes, `video` adds a video
+    `keep(i)` False leaves packet i out, `corrupt(i)` True overwrites its bytes, `video` adds a video
     track, and `start_s` shifts all timestamps.
     """
     path = Path(path)
@@ -87,7 +89,7 @@ def encode(
         for i, packet in enumerate(packets):
             if keep is not None and not keep(i):
                 continue
-            if spoil is not None and spoil(i):
+            if corrupt is not None and corrupt(i):
                 bad = av.Packet(b"\xff" * packet.size)
                 bad.pts, bad.dts = packet.pts, packet.dts
                 bad.duration, bad.time_base, bad.stream = (
@@ -164,13 +166,8 @@ def wave_file(path: Path, signal, rate=44_100, width=2) -> Path:
 
 
 def float_wave(path: Path, values, rate=16_000) -> Path:
-    """A wav of 32-bit floats, written bit by bit: keeps NaN and values beyond full scale."""
-    data = np.asarray(values, dtype="<f4").tobytes()
-    head = b"RIFF" + (36 + len(data)).to_bytes(4, "little") + b"WAVEfmt "
-    head += (16).to_bytes(4, "little") + (3).to_bytes(2, "little") + (1).to_bytes(2, "little")
-    head += rate.to_bytes(4, "little") + (4 * rate).to_bytes(4, "little")
-    head += (4).to_bytes(2, "little") + (32).to_bytes(2, "little")
-    Path(path).write_bytes(head + b"data" + len(data).to_bytes(4, "little") + data)
+    """A wav of 32-bit floats: keeps NaN and values beyond full scale."""
+    write_float_wav(path, values, rate)
     return Path(path)
 
 

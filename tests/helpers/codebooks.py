@@ -19,7 +19,7 @@ def random_codebook(
         centroids=(rng.standard_normal((pieces, 256, rotated // pieces)) / dim**0.5)
         .astype(np.float16)
         .astype(np.float32),
-        lists=(lists / np.linalg.norm(lists, axis=1, keepdims=True) * (0.5 if residual else 1.0))
+        coarse_centroids=(lists / np.linalg.norm(lists, axis=1, keepdims=True) * (0.5 if residual else 1.0))
         .astype(np.float16)
         .astype(np.float32),
         gain=0.9,

@@ -5,10 +5,9 @@ conventions, needs no weights, and gives equal vectors for equal windows, so tha
 hops match exactly.
 """
 
-import wave
-
 import numpy as np
 
+from earprint.audio import wav
 from earprint.encoders.base import Fingerprints
 
 RATE = 16_000
@@ -72,10 +71,6 @@ def write_tunes(folder, count, seconds):
 
 
 def write_wav(path, samples):
-    """Write mono 16 kHz float samples as 16-bit PCM."""
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    """Write mono 16 kHz float samples as 16-bit PCM; return the path."""
+    wav.write_wav(path, samples)
     return path

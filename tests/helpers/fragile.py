@@ -1,11 +1,11 @@
-"""What worker processes call in tests: things that end them, take long, or tell what a worker is like."""
+"""Functions for worker processes in tests: they end the process, take long, or describe it."""
 
 import os
 import signal
 import time
 
-from earprint.library import encoding_pool as elsewhere
-from earprint.parallel import process_pool as processes
+from earprint.library import encoding_pool
+from earprint.parallel.process_pool import is_cancelled
 
 
 def encode_or_die(model, path, model_id):
@@ -14,29 +14,29 @@ def encode_or_die(model, path, model_id):
         os.kill(os.getpid(), signal.SIGKILL)
     if "broken" in path.name:
         raise ZeroDivisionError("no such luck")
-    return elsewhere.encode_here(model, path, model_id)
+    return encoding_pool.encode_file(model, path, model_id)
 
 
 def encode_for_ever(model, path, model_id):
-    """Take very long over a file, unless nobody wants it any more."""
+    """Never end with a file, unless the pool is cancelled."""
     if "long" not in path.name:
-        return elsewhere.encode_here(model, path, model_id)
+        return encoding_pool.encode_file(model, path, model_id)
     (path.parent / "begun.txt").touch()
-    while not processes.given_up():
+    while not is_cancelled():
         time.sleep(0.01)
-    raise ValueError("given up")
+    raise ValueError("cancelled")
 
 
 def threads_and_interrupts():
-    """Tell how many threads NumPy may use, and what an interruption does."""
+    """Return the number of NumPy's threads, and whether Ctrl-C is ignored."""
     return os.environ["OPENBLAS_NUM_THREADS"], signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def own_number():
-    """Tell the process's number."""
+    """Return the process's number."""
     return os.getpid()
 
 
 def leave():
-    """End the process without a word."""
+    """End the process without cleaning up."""
     os._exit(3)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from earprint.constants import SAMPLE_RATE
-from earprint.demo.composer import compose
 from earprint.evaluation.peers import PeerAnswer
+from earprint.synth.composer import compose
 from helpers.audiofiles import wave_file
 
 ODD_NAMES = ["a b+c.wav", "Ünïcode 音, at 3.0 s.wav", "as \"x\" 'y'\tz.wav"]

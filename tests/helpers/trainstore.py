@@ -3,9 +3,9 @@
 import numpy as np
 
 from earprint.audio.wav import write_wav
-from earprint.demo.composer import compose
-from earprint.dsp.reverberation import rir
-from earprint.dsp.synthetic_noise import crowd_noise, pink_noise
+from earprint.dsp.reverberation import synthetic_rir
+from earprint.dsp.synthetic_noise import babble_noise, pink_noise
+from earprint.synth.composer import compose
 from earprint.training.packing import pack_audio, pack_rooms
 from earprint.training.store import Item, Pack, in_validation
 
@@ -26,9 +26,9 @@ def write_files(folder, *, tracks=8, held_out=0, percent=8, duration_s=6.0):
         write_wav(folder / "music" / f"{name}__piece.wav", compose(number, duration_s))
         if tracks - 2 <= number < tracks + held_out:
             write_wav(folder / "noise" / "pink" / f"{name}__a.wav", 0.2 * pink_noise(40_000, number))
-            write_wav(folder / "noise" / "crowd" / f"{name}__b.wav", 0.2 * crowd_noise(40_000, number))
-            write_wav(folder / "rooms" / "room" / f"{name}__r.wav", 0.9 * rir(0.3, number))
-            write_wav(folder / "rooms" / "device" / f"{name}__d.wav", 0.9 * rir(0.05, number))
+            write_wav(folder / "noise" / "crowd" / f"{name}__b.wav", 0.2 * babble_noise(40_000, number))
+            write_wav(folder / "rooms" / "room" / f"{name}__r.wav", 0.9 * synthetic_rir(0.3, number))
+            write_wav(folder / "rooms" / "device" / f"{name}__d.wav", 0.9 * synthetic_rir(0.05, number))
     return folder
 
 

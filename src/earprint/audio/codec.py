@@ -1,8 +1,8 @@
-"""Through a low-rate codec and back, as a telephone call or a voice message sends audio.
+"""Encode audio with a low-rate codec and decode it again, as a telephone call or a voice message does.
 
-The encoders are those that FFmpeg brings in PyAV's wheels. What they delay is taken out again, so that the
-result lies in step with the input: Ogg and MP3 files say how much to skip and the decoder does; the
-look-ahead of AMR is known. What the codec does to the sound stays: its band, its noise, its gain.
+The encoders are those of FFmpeg in PyAV's wheels. Their delay is removed, so that the result is aligned with
+the input: Ogg and MP3 files contain the delay, and the decoder skips it; the look-ahead of AMR is known. The
+codec's bandwidth, noise and gain remain.
 """
 
 import functools
@@ -24,20 +24,20 @@ from earprint.errors import AudioError
 
 @dataclass(frozen=True)
 class Codec:
-    """How FFmpeg is asked for a codec.
+    """FFmpeg settings of a codec.
 
     Attributes
     ----------
     encoder, container : str
         FFmpeg's names.
     sample_rate : int
-        Rate that it is given, in Hz.
+        Sample rate of its input, in Hz.
     bit_rate : int
         Default, in bit/s.
     delay : int
-        Samples at 16 kHz that its decoded audio lags behind, beyond what its container tells.
+        Delay of the decoded audio, in samples at 16 kHz, that the container does not contain.
     options : tuple of (str, str)
-        For the encoder.
+        Options of the encoder.
     """
 
     encoder: str
@@ -61,7 +61,7 @@ CODECS: Final = {
 
 @functools.cache
 def can_encode(codec: str) -> bool:
-    """Tell whether this machine's FFmpeg has the encoder of a codec of `CODECS`."""
+    """Whether FFmpeg has the encoder of a codec of `CODECS` here."""
     try:
         FFmpegCodec(CODECS[codec].encoder, "w")
     except (ValueError, av.error.FFmpegError):  # UnknownCodecError is a ValueError
@@ -70,7 +70,7 @@ def can_encode(codec: str) -> bool:
 
 
 def available_codec(names: Sequence[str] = tuple(CODECS)) -> str | None:
-    """Name the first codec that can be encoded here, in the order given; None if there is none."""
+    """Name of the first codec, in the order given, whose encoder FFmpeg has here; None without one."""
     return next((name for name in names if can_encode(name)), None)
 
 
@@ -82,16 +82,16 @@ def round_trip(
     Parameters
     ----------
     samples : ndarray of float32, shape (n,)
-        16 kHz mono; beyond full scale it is clipped, as a telephone would.
+        16 kHz mono; samples beyond full scale are clipped.
     codec : str
         A name in `CODECS`: ``opus``, ``amr`` (narrow band, 12.2 kbit/s at most), or ``mp3`` (at 8 kHz).
     bit_rate : int, optional
-        In bit/s; the codec's default if None. The encoder takes the nearest that it has.
+        In bit/s; the codec's default if None. The encoder uses its nearest rate.
 
     Returns
     -------
     ndarray of float32, shape (n,)
-        In step with the input, within a millisecond.
+        Aligned with the input within a millisecond.
 
     Raises
     ------
@@ -107,28 +107,30 @@ def round_trip(
         )
     if not len(samples):
         return np.zeros(0, np.float32)
-    how = CODECS[codec]
+    spec = CODECS[codec]
     try:
-        decoded = load_audio(io.BytesIO(_encoded(samples, how, bit_rate or how.bit_rate)))
+        decoded = load_audio(io.BytesIO(_encode(samples, spec, bit_rate or spec.bit_rate)))
     except (OSError, ValueError, av.error.FFmpegError) as error:
         raise AudioError(f"codec {codec!r}: cannot encode ({error}); choose another bit rate") from error
-    decoded = decoded[how.delay : how.delay + len(samples)]
+    decoded = decoded[spec.delay : spec.delay + len(samples)]
     return np.pad(decoded, (0, len(samples) - len(decoded)))
 
 
-def _encoded(samples: NDArray[np.float32], how: Codec, bit_rate: int) -> bytes:
-    """Encode samples, with silence after them that flushes the codec's delay."""
+def _encode(samples: NDArray[np.float32], spec: Codec, bit_rate: int) -> bytes:
+    """Encode samples, followed by silence for the codec's delay."""
     padded = np.concatenate([np.clip(samples, -1.0, 1.0), np.zeros(SAMPLE_RATE // 10, np.float32)])
     file = io.BytesIO()
-    with av.open(file, "w", format=how.container) as out:
+    with av.open(file, "w", format=spec.container) as out:
         stream: Any = out.add_stream(
-            how.encoder, rate=how.sample_rate, layout="mono", options=dict(how.options)
+            spec.encoder, rate=spec.sample_rate, layout="mono", options=dict(spec.options)
         )
         stream.bit_rate = bit_rate
-        resampler = av.AudioResampler(format=stream.codec_context.format, layout="mono", rate=how.sample_rate)
+        resampler = av.AudioResampler(
+            format=stream.codec_context.format, layout="mono", rate=spec.sample_rate
+        )
         frame = av.AudioFrame.from_ndarray(padded[np.newaxis], format="fltp", layout="mono")
         frame.sample_rate, frame.time_base, frame.pts = SAMPLE_RATE, Fraction(1, SAMPLE_RATE), 0
-        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
-            out.mux(stream.encode(piece))
+        for resampled in [*resampler.resample(frame), *resampler.resample(None)]:
+            out.mux(stream.encode(resampled))
         out.mux(stream.encode(None))
     return file.getvalue()

@@ -1,12 +1,11 @@
-"""Decode anything FFmpeg reads to 16 kHz mono.
+"""Decode any format that FFmpeg reads to 16 kHz mono.
 
-A source is a path or a binary file object, seekable or not (a pipe). Its best audio track is
-decoded as a stream: blocks of fixed length come out while the file is read, so that memory stays
-flat however long it is. Sample i of all blocks together lies i / 16000 s after the start of the
-audio.
+A source is a path or a binary file object, seekable or not (a pipe). Its best audio stream is decoded block
+by block while the file is read, so memory use does not grow with its length. Sample i of all blocks together
+is i / 16000 s after the start of the audio.
 
-Damage does not end a file: pieces that cannot be decoded are skipped, their time is kept by silence
-(see `earprint.audio.frames`), and one line of warning says how much.
+Decoding goes on after damage: packets that cannot be decoded are skipped, silence takes their time (see
+`earprint.audio.frames`), and a one-line warning says how much.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -27,13 +26,13 @@ OnWarning = Callable[[str], None]
 
 _SHORT_S = 1.0
 _SHORT_SHARE = 0.02
-"""Audio that falls short of its claimed duration by more than both (s, share) gets a warning."""
+"""A warning is given if audio is shorter than its claimed duration by more than both (seconds, share)."""
 
 _UNTIMED_FORMATS = frozenset({"aac", "ac3", "eac3", "dts", "truehd", "loas", "amr"})
-"""Raw streams: FFmpeg guesses their duration from the bit rate of the first frames."""
+"""Raw streams without a duration: FFmpeg estimates it from the bit rate of the first frames."""
 
 _MAX_READ_ERRORS = 100
-"""After this many errors of reading in a row the rest of a file is given up."""
+"""After this many read errors in a row, the rest of a file is skipped."""
 
 
 def stream_audio(
@@ -44,12 +43,12 @@ def stream_audio(
     Parameters
     ----------
     source : path or binary file object
-        What to decode. A file object is read from where it stands, and is left open.
+        What to decode. A file object is read from its current position, and is left open.
     block_s : float
         Length of a block, in seconds.
     on_warning : callable, optional
-        Gets one line for each kind of fault that was mended: damaged pieces, a file shorter than it
-        claims. Called when the end of the source is reached.
+        Called at the end of the source with one line for each kind of fault: damage that was mended, or audio
+        shorter than the file claims.
 
     Yields
     ------
@@ -59,8 +58,8 @@ def stream_audio(
     Raises
     ------
     AudioError
-        While iterating: if the source is missing, cannot be read, is empty, is not audio, has no
-        audio track, or gives no samples.
+        While iterating: if the source is missing, cannot be read, is empty, is not audio, has no audio
+        stream, or gives no samples.
 
     See Also
     --------
@@ -94,21 +93,21 @@ def load_audio(source: AudioSource, *, on_warning: OnWarning | None = None) -> N
 
 
 def _decode(source: AudioSource, on_warning: OnWarning | None) -> Iterator[NDArray[np.float32]]:
-    """Decode a source to pieces of 16 kHz mono of any length; at least one sample altogether."""
+    """Decode a source to 16 kHz mono blocks of any length; at least one sample in total."""
     name = name_of(source)
     with ExitStack() as stack:
         try:
             container = open_container(source, name, stack)
             stream = _audio_stream(container, name)
-            # One thread: callers work on several files at once, and threads only delay errors here.
+            # One thread: callers decode several files at once, and threads would delay errors.
             stream.codec_context.thread_count = 1
             damage = Damage()
             n = 0
-            for piece in _to_16k(_chunks(container, stream, damage)):
-                n += len(piece)
-                if len(piece):
-                    yield piece
-            if n == 0 or 0 < damage.frames == damage.wild_frames:
+            for block in _to_16k(_chunks(container, stream, damage)):
+                n += len(block)
+                if len(block):
+                    yield block
+            if n == 0 or 0 < damage.frames == damage.garbage_frames:
                 cause = damage.describe() or "it holds none that can be decoded"
                 raise AudioError(
                     f"{name}: no audio came out of it ({cause}); "
@@ -150,7 +149,7 @@ def _chunks(container: Any, stream: Any, damage: Damage) -> Iterator[Chunk]:
 
 
 def _packets(container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
-    """Yield a track's packets, going on after errors, and last the one that flushes the decoder."""
+    """Yield the packets of a stream, also after errors; the last one flushes the decoder."""
     errors_in_a_row = 0
     while errors_in_a_row < _MAX_READ_ERRORS:
         try:
@@ -176,12 +175,12 @@ def _to_16k(chunks: Iterable[Chunk]) -> Iterator[NDArray[np.float32]]:
         yield resampler.flush()
 
 
-def _reblock(pieces: Iterable[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:
+def _reblock(blocks: Iterable[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:
     waiting: list[NDArray[np.float32]] = []
     n_waiting = 0
-    for piece in pieces:
-        waiting.append(piece)
-        n_waiting += len(piece)
+    for block in blocks:
+        waiting.append(block)
+        n_waiting += len(block)
         if n_waiting >= size:
             joined = np.concatenate(waiting)
             whole = n_waiting // size * size
@@ -194,21 +193,21 @@ def _reblock(pieces: Iterable[NDArray[np.float32]], size: int) -> Iterator[NDArr
 
 
 def _claimed_s(container: Any, stream: Any) -> float | None:
-    """Duration the file claims for its audio, in seconds; None where FFmpeg only guesses it."""
+    """Duration of the audio according to the file, in seconds; None where FFmpeg only estimates it."""
     if container.format.name in _UNTIMED_FORMATS:
         return None
     if stream.duration is not None:
         claimed_s = float(stream.duration * stream.time_base)
     elif container.duration is not None and not container.streams.video:
-        # counted from 0, where the audio need not begin
+        # it is counted from 0, and the audio may begin later
         start_s = 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base)
         claimed_s = container.duration / av.time_base - max(0.0, start_s)
     else:
         return None
     bit_rate = stream.codec_context.bit_rate or 0
     if container.format.name == "mp3" and bit_rate > 0:
-        # Without a header that counts the frames, FFmpeg divides the size by the bit rate of the
-        # first few, which says little about a file of variable rate.
+        # Without a header that counts the frames, FFmpeg divides the size by the bit rate of the first few,
+        # which is wrong for a variable bit rate.
         guess_s = 8 * container.size / bit_rate
         if abs(claimed_s - guess_s) < 0.05 * guess_s:
             return None

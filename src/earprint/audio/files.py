@@ -1,4 +1,4 @@
-"""Find audio files, and tell by their bytes whether two are the same."""
+"""Find audio files, and compare them by a hash of their bytes."""
 
 import errno
 import hashlib
@@ -18,11 +18,11 @@ AUDIO_EXTENSIONS = frozenset(
         ".wave", ".webm", ".wma", ".wmv", ".wv",
     }
 )  # fmt: skip
-"""Extensions, in lower case, of the files taken from folders."""
+"""Extensions, in lower case, of the files that are found in folders."""
 
 
 def unreadable(path: str | os.PathLike[str], error: OSError) -> AudioError:
-    """Say in one line what is wrong with a file or folder that could not be opened."""
+    """Describe in one line why a file or folder could not be opened."""
     name = os.fspath(path)
     if isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP:
         if Path(name).is_symlink():
@@ -33,12 +33,12 @@ def unreadable(path: str | os.PathLike[str], error: OSError) -> AudioError:
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Tell a folder from a file.
+    """Whether a path is a folder (True) or a regular file (False).
 
     Raises
     ------
     AudioError
-        If it is neither: an empty path, missing, unreadable, or a pipe or device, which may never end.
+        If it is neither: an empty path, a missing or unreadable one, a pipe or a device.
     """
     name = os.fspath(path)
     if not name:
@@ -55,22 +55,22 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
 def find_audio_files(
     paths: Iterable[str | os.PathLike[str]], *, on_warning: Callable[[str], None] | None = None
 ) -> Iterator[Path]:
-    """List the audio files that paths stand for.
+    """List the audio files of paths: files themselves, and the audio files in folders.
 
     Parameters
     ----------
     paths : iterable of paths
-        A file is taken whatever its name; a folder gives all regular files with one of
-        `AUDIO_EXTENSIONS` under it, sorted by path. In folders, names that begin with a dot are left
-        out (macOS writes a ``._x.mp3`` beside each ``x.mp3``), and links to folders are followed once.
+        A file is listed whatever its extension. Of a folder and its subfolders, all regular files with one of
+        `AUDIO_EXTENSIONS` are listed, sorted by path, except names that begin with a dot (macOS writes a
+        ``._x.mp3`` beside each ``x.mp3``). Links to folders are followed once.
     on_warning : callable, optional
-        Gets one line for each folder that cannot be read, and for each of `paths` that is a folder
+        Called with one line for each folder that cannot be read, and for each of ``paths`` that is a folder
         without audio files.
 
     Returns
     -------
     iterator of Path
-        In the order of `paths`, each file once.
+        In the order of ``paths``, each file once.
 
     Raises
     ------
@@ -79,17 +79,17 @@ def find_audio_files(
 
     See Also
     --------
-    survey : the same, with all that is wrong.
+    survey : the same, with an error for each path that gives no file.
     """
-    # One string would be taken for an iterable of letters.
+    # A single string would be iterated over by characters.
     listed: list[str | os.PathLike[str]] = []
     listed += [paths] if isinstance(paths, (str, os.PathLike)) else paths
     for path in listed:
         is_folder(path)
-    return _sound_ones(listed, on_warning)
+    return _without_errors(listed, on_warning)
 
 
-def _sound_ones(
+def _without_errors(
     paths: list[str | os.PathLike[str]], on_warning: Callable[[str], None] | None
 ) -> Iterator[Path]:
     for path, error in survey(paths):
@@ -100,7 +100,7 @@ def _sound_ones(
 
 
 def survey(paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[Path, AudioError | None]]:
-    """List the audio files that paths stand for, and what stands in the way of others.
+    """List the audio files of paths, and an error for each path that gives none.
 
     Parameters
     ----------
@@ -110,9 +110,9 @@ def survey(paths: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[Path, Audi
     Yields
     ------
     path : Path
-        A file; or what gives none: one of `paths`, or a folder under it. Each comes once.
+        A file; or a path that gives no file: one of ``paths``, or a folder below it. Each is listed once.
     error : AudioError or None
-        None for a file, else what is wrong with the path.
+        None for a file.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def _survey_folder(folder: Path) -> list[tuple[Path, AudioError | None]]:
 
 
 def _files_under(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
-    visited: set[str] = set()  # real paths, so that a link to a parent folder does not go round for ever
+    visited: set[str] = set()  # real paths, so that a link to a parent folder is followed once
     for parent, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
         real = os.path.realpath(parent)
         if real in visited:
@@ -165,7 +165,7 @@ def _files_under(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[
 
 
 def _may_hold_audio(file: Path) -> bool:
-    """Whether this is a regular file, or one that whoever opens it will find fault with."""
+    """Whether this is a regular file, or cannot be examined, so that opening it will report the error."""
     try:
         return stat.S_ISREG(file.stat().st_mode)
     except OSError:

@@ -1,15 +1,13 @@
-"""Any rate and channel layout in, 16 kHz mono out.
+"""Resample mono audio to 16 kHz.
 
-The channels are averaged first and the mean is resampled; both steps are linear, so this equals
-resampling every channel and averaging afterwards, at the price of one channel. FFmpeg's own
-``mono`` layout is not used: it gives 0.707 (L + R) with a gain that depends on the sample format,
-and may exceed full scale. FFmpeg's polyphase resampler (libswresample with its defaults) does the
-rest, reached through PyAV, for files and arrays alike, so that the same recording gives the same
-samples whichever way it comes in. Output sample i lies at time i / 16000 s of the input: the
-filter's delay is compensated.
+Callers average the channels first: both steps are linear, so this equals resampling every channel and
+averaging afterwards, and costs less. FFmpeg's ``mono`` layout is not used, because it gives 0.707 (L + R),
+may exceed full scale, and its gain depends on the sample format. FFmpeg's polyphase resampler (libswresample
+with its defaults) is used for files and arrays alike, so that the same recording gives the same samples.
+Output sample i is at time i / 16000 s of the input: the filter's delay is compensated.
 
-Samples are float32 with full scale at +-1. Mild overs, such as 1.05 from a lossy decoder, are kept:
-clipping them would only add distortion, and nothing downstream depends on the absolute level.
+Samples are float32 with full scale at +-1. Samples slightly beyond it, such as 1.05 from a lossy decoder, are
+kept: clipping would add distortion, and fingerprints do not depend on the absolute level.
 """
 
 from typing import Any
@@ -20,20 +18,16 @@ from av.filter import Graph
 from numpy.typing import NDArray
 
 from earprint.constants import SAMPLE_RATE
-from earprint.errors import AudioError
-
-_CHUNK_SAMPLES = 1 << 20
-"""Samples given to the resampler at a time when a whole array is converted."""
 
 
 def as_float32(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Bring samples of any numeric type to float32 with full scale at +-1.
+    """Convert samples of any numeric type to float32 with full scale at +-1.
 
     Parameters
     ----------
     samples : ndarray, any shape
-        Floating point values are taken as they are; signed integers are divided by the type's
-        negative limit; unsigned ones are centred first.
+        Floating point values are not scaled. Signed integers are divided by the magnitude of their type's
+        minimum. Unsigned integers are centred at 0 first.
 
     Returns
     -------
@@ -42,7 +36,7 @@ def as_float32(samples: NDArray[Any]) -> NDArray[np.float32]:
     if samples.dtype == np.float32:
         return samples
     if samples.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # values beyond float32 become inf, which the guards remove
+        with np.errstate(over="ignore"):  # values beyond float32 become inf, which callers handle
             return samples.astype(np.float32)
     half_range = 2.0 ** (8 * samples.dtype.itemsize - 1)
     scaled = samples.astype(np.float32)
@@ -53,10 +47,10 @@ def as_float32(samples: NDArray[Any]) -> NDArray[np.float32]:
 
 
 class MonoResampler:
-    """Resample one mono signal to 16 kHz, piece by piece.
+    """Resample one mono signal to 16 kHz, block by block.
 
-    The pieces may have any lengths; the output does not depend on how the input was cut. All pieces
-    together, with `flush`, give ``ceil(n * 16000 / sample_rate)`` samples for n samples of input.
+    Blocks may have any lengths; the output does not depend on them. All blocks and `flush` together give
+    ``ceil(n * 16000 / sample_rate)`` samples for n samples of input.
 
     Parameters
     ----------
@@ -72,7 +66,7 @@ class MonoResampler:
         self._n_out = 0
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Give the next piece, shape (n,); get what is ready, shape (m,)."""
+        """Add the next block, shape (n,), and return the samples that are ready, shape (m,)."""
         if self.sample_rate == SAMPLE_RATE or len(samples) == 0:
             return samples
         self._n_in += len(samples)
@@ -84,19 +78,19 @@ class MonoResampler:
         return self._pull()
 
     def flush(self) -> NDArray[np.float32]:
-        """Get what is left, shape (m,). The resampler takes no more input after this."""
+        """Return the last samples, shape (m,). No block may be added after this."""
         if self.sample_rate == SAMPLE_RATE:
             return np.zeros(0, dtype=np.float32)
         missing = -(-self._n_in * SAMPLE_RATE // self.sample_rate) - self._n_out
         self._source.push(None)
-        pieces = []
-        while len(piece := self._pull()):
-            pieces.append(piece)
-        tail = np.concatenate([np.zeros(0, np.float32), *pieces])[:missing]
+        blocks = []
+        while len(block := self._pull()):
+            blocks.append(block)
+        tail = np.concatenate([np.zeros(0, np.float32), *blocks])[:missing]
         return np.pad(tail, (0, max(0, missing - len(tail))))
 
     def _pull(self) -> NDArray[np.float32]:
-        """Get the next frame that is ready, shape (m,); none if none is."""
+        """Return the next frame that is ready, shape (m,); empty if none is."""
         try:
             frame = self._sink.pull()
         except (BlockingIOError, EOFError):
@@ -107,10 +101,10 @@ class MonoResampler:
 
 
 def _resampling_graph(sample_rate: int) -> tuple[Graph, Any, Any]:
-    """Build FFmpeg's resampler as PyAV's `AudioResampler` does; give the graph, its source and its sink.
+    """Build FFmpeg's resampler as PyAV's `AudioResampler` does; return the graph, its source and its sink.
 
-    That class looks for a second frame after each one, and PyAV makes an exception of there being none. This
-    graph gives one frame at most for each that it gets.
+    `AudioResampler` tries to pull a second frame after each one, which costs an exception. This graph is
+    asked for one frame only.
     """
     graph = Graph()
     source = graph.add("abuffer", sample_rate=str(sample_rate), sample_fmt="fltp", channel_layout="mono")
@@ -122,50 +116,23 @@ def _resampling_graph(sample_rate: int) -> tuple[Graph, Any, Any]:
     return graph, source, sink
 
 
-def resample(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
-    """Convert an array at any rate to 16 kHz mono.
+def resample_mono(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+    """Resample a whole mono signal to 16 kHz.
 
     Parameters
     ----------
-    samples : ndarray, shape (n,) or (n, channels)
-        Audio; integer types are scaled by their range, see `as_float32`.
+    samples : ndarray of float32, shape (n,)
     sample_rate : int
         Its rate, in Hz.
 
     Returns
     -------
     ndarray of float32, shape (m,)
-        The mean of the channels, with m = ceil(n * 16000 / sample_rate).
+        A copy, with m = ceil(n * 16000 / sample_rate).
 
-    Raises
-    ------
-    AudioError
-        If the array is empty, has another shape or type, holds NaN or infinite values, or the rate
-        is not a positive whole number.
+    See Also
+    --------
+    earprint.audio.arrays.array_to_mono : for arrays of any type and layout, which it checks.
     """
-    samples = np.asarray(samples)
-    if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
-        raise AudioError(
-            f"array of shape {samples.shape} and type {samples.dtype}: not audio; "
-            "give numbers of shape (n,) or (n, channels)"
-        )
-    if samples.size == 0:
-        raise AudioError(f"array of shape {samples.shape}: holds no samples; give at least one")
-    if not sample_rate > 0 or int(sample_rate) != sample_rate:
-        raise AudioError(
-            f"sample rate {sample_rate}: not a positive whole number; give the array's rate in Hz"
-        )
-    resampler = MonoResampler(int(sample_rate))
-    pieces = []
-    for start in range(0, len(samples), _CHUNK_SAMPLES):
-        piece = as_float32(samples[start : start + _CHUNK_SAMPLES])
-        if piece.ndim == 2:
-            piece = piece.mean(axis=1)
-        if not np.isfinite(piece).all():
-            raise AudioError(
-                f"array of shape {samples.shape}: holds NaN, infinite or overflowing values; "
-                "clean it first, for instance with numpy.nan_to_num"
-            )
-        pieces.append(resampler.push(piece))
-    pieces.append(resampler.flush())
-    return np.concatenate(pieces)
+    resampler = MonoResampler(sample_rate)
+    return np.concatenate([resampler.push(samples), resampler.flush()])

@@ -1,9 +1,9 @@
-"""Open what audio comes from: a path, a seekable file object, or a pipe.
+"""Open a source of audio: a path, a seekable file object, or a pipe.
 
-Files are opened by Python and read through a callback, never by FFmpeg itself: names are then free
-of FFmpeg's syntax (``a:b.mp3``), and a playlist in the guise of a song cannot make it open other
-files or addresses. A pipe is streamed. Only an mp4 whose index comes after its sound is first
-copied to a temporary file, since nothing can be decoded before the index is known.
+Python opens the files and FFmpeg reads them through a callback. So FFmpeg does not interpret names such as
+``a:b.mp3`` as addresses, and a playlist with the extension of an audio file cannot make it open other files
+or addresses. A pipe is streamed. Only an mp4 whose index is at its end is first copied to a temporary file,
+because nothing can be decoded without the index.
 """
 
 import os
@@ -24,16 +24,16 @@ _SPOOL_BYTES = 64 << 20
 """Bytes of a pipe kept in memory before they move to a temporary file."""
 
 _MAX_PEEK_BYTES = 1 << 20
-"""Bytes of a pipe looked at in search of an mp4's index."""
+"""Bytes of a pipe that are searched for an mp4's index."""
 
-UNTRUE_TEXT: dict[str, Any] = (
+TAG_OPTIONS: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 )
-"""Text in tags is not always what it claims to be: PyAV before 19 has to be told not to raise on it."""
+"""Option by which PyAV before 19 does not raise an error on tags that are not UTF-8."""
 
 
 def name_of(source: AudioSource) -> str:
-    """Give the name by which messages call a source."""
+    """Name of a source in messages."""
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
     name = getattr(source, "name", None)
@@ -46,11 +46,11 @@ def open_container(source: AudioSource, name: str, stack: ExitStack) -> Any:
     Parameters
     ----------
     source : path or binary file object
-        What to open. A file object is read from where it stands.
+        What to open. A file object is read from its current position.
     name : str
-        What messages call it.
+        Its name in messages.
     stack : ExitStack
-        Gets all that must be closed again.
+        Closes what is opened here.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def open_container(source: AudioSource, name: str, stack: ExitStack) -> Any:
     Raises
     ------
     AudioError
-        If the source is missing, a folder, unreadable, empty, or in no format that FFmpeg knows.
+        If the source is missing, a folder, unreadable, empty, or in a format unknown to FFmpeg.
     """
     if isinstance(source, (str, os.PathLike)):
         if not name:
@@ -93,17 +93,17 @@ def open_container(source: AudioSource, name: str, stack: ExitStack) -> Any:
 
 
 def _open_file(file: Any) -> Any:
-    # The whitelist holds no protocol that exists.
-    return av.open(file, mode="r", options={"protocol_whitelist": "none"}, **UNTRUE_TEXT)
+    # No protocol has this name: FFmpeg may open nothing else.
+    return av.open(file, mode="r", options={"protocol_whitelist": "none"}, **TAG_OPTIONS)
 
 
 class _Pipe:
-    """A binary file object that cannot seek, whose first bytes can be looked at before it is read.
+    """A binary file object that cannot seek, with access to its first bytes before they are read.
 
     Attributes
     ----------
     head : bytes
-        What was looked at and not yet read.
+        First bytes that were not read yet.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -119,14 +119,14 @@ class _Pipe:
             self.head += data
 
     def read(self, size: int) -> bytes:
-        """Read up to `size` bytes; none at the end."""
+        """Read up to ``size`` bytes; none at the end."""
         if self.head:
             data, self.head = self.head[:size], self.head[size:]
             return data
         return self._file.read(size) or b""
 
     def needs_seeking(self) -> bool:
-        """Whether this is an mp4 whose index comes last, so that it cannot be streamed."""
+        """Whether this is an mp4 with its index at the end, which cannot be streamed."""
         start = 0
         while start < _MAX_PEEK_BYTES:
             self._peek(start + 8)

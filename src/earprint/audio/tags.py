@@ -1,4 +1,4 @@
-"""Title, artist and album out of a file's tags."""
+"""Read title, artist and album from a file's tags."""
 
 import os
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from tinytag import TinyTag
 
 @dataclass(frozen=True)
 class Tags:
-    """What a file says about itself; None where it says nothing."""
+    """Tags of a file; None where a tag is absent."""
 
     title: str | None = None
     artist: str | None = None
@@ -18,21 +18,21 @@ class Tags:
 def read_tags(path: str | os.PathLike[str]) -> Tags:
     """Read a file's tags.
 
-    Tags are decoration: whatever is wrong with them or with the file, the answer is only emptier.
+    Tags are optional: an unreadable tag or file gives None and no error.
 
     Parameters
     ----------
     path : path
-        An audio file; formats without tags known to tinytag give none.
+        An audio file. Formats that tinytag does not know give no tags.
 
     Returns
     -------
     Tags
-        Texts are stripped of surrounding space, control characters and line breaks.
+        Without surrounding space, control characters and line breaks.
     """
     try:
         tag = TinyTag.get(os.fspath(path))
-    except Exception:  # a damaged file may break the parser anywhere
+    except Exception:  # a damaged file may raise any error in the parser
         return Tags()
     return Tags(_clean(tag.title), _clean(tag.artist), _clean(tag.album))
 

@@ -1,1 +1,1 @@
-"""The command line: what the terminal says and reads. The work is done elsewhere."""
+"""The command line: options, text and output. The other packages do the work."""

@@ -1,4 +1,4 @@
-"""``earprint add``: recordings into the library, with a progress bar that knows when it ends."""
+"""``earprint add``: add recordings to the library."""
 
 import time
 from typing import Annotated
@@ -13,10 +13,9 @@ from earprint.cli.options import (
     StorageOption,
     library_path,
     one_thread_for_numpy,
-    processes_for,
     storage_name,
 )
-from earprint.cli.progress import progress_bar, say, shown_on
+from earprint.cli.progress import open_for_encoding
 from earprint.errors import AudioError
 
 
@@ -28,26 +27,16 @@ def add(
     storage: StorageOption = None,
     jobs: JobsOption = 0,
 ) -> None:
-    """Add recordings; ends with exit code 2 if any file failed."""
+    """Add recordings; exit code 2 if any file failed."""
     one_thread_for_numpy()
-    from earprint.library import Library
-
     folder = library_path(ctx, library)
     _refuse_if_all_are_missing(paths)
     started = time.perf_counter()
     try:
-        with (
-            progress_bar() as progress,
-            processes_for(model, jobs) as processes,
-            Library(
-                folder,
-                create=True,
-                model=model,
-                storage=storage_name(storage),
-                on_wait=lambda line: say(progress, messages.waiting(line)),
-            ) as opened,
-        ):
-            report = opened.add(*paths, on_event=shown_on(progress), elsewhere=processes)
+        with open_for_encoding(
+            folder, create=True, model=model, storage=storage_name(storage), jobs=jobs, failures=True
+        ) as (opened, options):
+            report = opened.add(*paths, **options)
     except KeyboardInterrupt as interrupt:
         typer.echo(messages.ADD_INTERRUPTED, err=True)
         raise typer.Exit(130) from interrupt
@@ -69,7 +58,7 @@ def add(
 
 
 def _refuse_if_all_are_missing(paths: list[str]) -> None:
-    """End the command before it makes a library that nothing would go into."""
+    """End the command if no path exists, before it makes an empty library."""
     from earprint.audio import is_folder
 
     causes: list[str] = []

@@ -1,11 +1,12 @@
-"""``earprint list``, ``remove`` and ``info``: what the library holds."""
+"""``earprint list``, ``remove`` and ``info``: the recordings of the library."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from earprint.cli import messages, output
-from earprint.cli.options import JsonOption, LibraryOption, library_path
+from earprint.cli.options import JsonOption, LibraryOption, library_path, print_waiting
+from earprint.cli.output import track_name
 from earprint.errors import LibraryError, LibraryLockedError
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def list_tracks(ctx: typer.Context, as_json: JsonOption = False, library: LibraryOption = None) -> None:
-    """List the recordings, oldest first."""
+    """List the recordings in the order of their ids."""
     from earprint.library import Library
 
     with Library(library_path(ctx, library), create=False) as opened:
@@ -28,7 +29,7 @@ def list_tracks(ctx: typer.Context, as_json: JsonOption = False, library: Librar
         (
             str(track.id),
             output.position(track.duration_s),
-            output.name_of(track.title, track.artist, track.path),
+            track_name(track),
             output.one_line(track.path or ""),
         )
         for track in tracks
@@ -41,32 +42,28 @@ def remove(
     selectors: Annotated[list[str], typer.Argument(metavar="SELECTOR", help=messages.REMOVE_ARGUMENT)],
     library: LibraryOption = None,
 ) -> None:
-    """Remove recordings by id, path or title; ends with exit code 2 if one is unknown."""
+    """Remove recordings by id, path or title; exit code 2 if one is unknown."""
     from earprint.library import Library
 
-    def on_wait(line: str) -> None:
-        typer.echo(output.one_line(messages.waiting(line)), err=True)
-
     unknown = 0
-    with Library(library_path(ctx, library), create=False, on_wait=on_wait) as opened:
+    with Library(library_path(ctx, library), create=False, on_wait=print_waiting) as opened:
         for selector in selectors:
             try:
                 removed = _remove(opened, selector)
             except LibraryLockedError:
-                raise  # it would hold for the others too, after as long a wait
+                raise  # the other selectors would wait as long
             except LibraryError as error:
                 unknown += 1
                 typer.echo(messages.error(output.one_line(error)), err=True)
                 continue
             for track in removed:
-                name = output.name_of(track.title, track.artist, track.path)
-                typer.echo(messages.removed(name, track.id))
+                typer.echo(messages.removed(track_name(track), track.id))
     if unknown:
         raise typer.Exit(2)
 
 
 def _remove(library: "Library", selector: str) -> "list[Track]":
-    """Remove what a selector names, or else what `list_tracks` shows under that text."""
+    """Remove the tracks that a selector names, or else those that `list_tracks` shows under that text."""
     try:
         return library.remove(selector)
     except LibraryLockedError:
@@ -76,11 +73,7 @@ def _remove(library: "Library", selector: str) -> "list[Track]":
             track.id
             for track in library.tracks()
             if selector
-            in (
-                output.one_line(track.title),
-                output.name_of(track.title, track.artist, track.path),
-                output.one_line(track.path or ""),
-            )
+            in (output.one_line(track.title), track_name(track), output.one_line(track.path or ""))
         ]
         if not shown:
             raise

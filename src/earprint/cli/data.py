@@ -1,4 +1,4 @@
-"""``earprint data``: what published sets there are, whether one on disk is whole, and its division."""
+"""``earprint data``: describe a published data set, check a copy of it, and write its train/test split."""
 
 import sys
 from contextlib import ExitStack
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from earprint.datasets.survey import Survey
 
 HELP = """\
-Check and divide a published data set.
+Check a published data set and split it into training and test data.
 
-SET is fma, openslr28, etsi or air, which the paper used, musan, mit-ir or nafp, or "list" for all of them.
-Nothing is downloaded: without a FOLDER it is said where to get the set, how large it is, under which
-licence, and how it should lie on disk.
+SET is fma, openslr28, etsi or air (the paper's), musan, mit-ir or nafp; "list" shows all of them. Nothing is
+downloaded. Without a FOLDER, the command shows where to get the set, its size, its licence and its layout
+on disk.
 
-With a FOLDER, its files are compared with the published names and counts: one line for each that is
-missing, corrupt or unexpected, then a tally. With --out the division is written: music, noise and rir
-folders of links (converted files where there are several channels or other rates), and lists of
-them. What is for training and what is for tests shares no artist, recording or room. Run it again to resume.
+With a FOLDER, the files are compared with the published names and counts. One line is printed for each
+file that is missing, corrupt or unexpected, then a summary. With --out, the split is written: folders
+music, noise and rir with links (or converted files, for several channels or other sample rates), and lists of
+them. Training and test data share no artist, recording or room. Run the command again to resume.
 
 \b
 Examples:
@@ -36,27 +36,27 @@ Examples:
   earprint train pack store --music corpus/music/train --noise corpus/noise/train --rooms corpus/rir/train
 
 \b
-Exit code: 0 complete, 1 something is missing or corrupt, 2 error.
+Exit code: 0 complete, 1 files are missing or corrupt, 2 error.
 """
 
 
 def data(
     name: Annotated[str, typer.Argument(metavar="SET", help="Name of the set, or list.")],
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help="Where the set was unpacked.")
+        Path | None, typer.Argument(metavar="[FOLDER]", help="Folder that the set was unpacked in.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the division here.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the split to this folder.")] = None,
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Read every file, which may take hours: published sums, or else the header."
+            "--check", help="Read all files, which may take hours: compare checksums, or else read headers."
         ),
     ] = False,
     archives: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Compare the sums of the archives in this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Compare the checksums of the archives in this folder.")
     ] = None,
 ) -> None:
-    """Describe, check or divide a set."""
+    """Describe, check or split a set."""
     from earprint.datasets.sets import RECIPES
 
     if name == "list":
@@ -72,10 +72,10 @@ def data(
     recipe = RECIPES[name]
     if folder is None:
         if out is not None or check or archives is not None:
-            raise typer.BadParameter("name the folder that the set was unpacked in", param_hint="'FOLDER'")
+            raise typer.BadParameter("give the folder that the set was unpacked in", param_hint="'FOLDER'")
         _describe(recipe)
         return
-    _check_and_divide(recipe, folder, out, check, archives)
+    _check_and_split(recipe, folder, out, check, archives)
 
 
 def _describe(recipe: "Recipe") -> None:
@@ -86,10 +86,10 @@ def _describe(recipe: "Recipe") -> None:
     typer.echo(f"layout:\n{recipe.layout}")
 
 
-def _check_and_divide(
+def _check_and_split(
     recipe: "Recipe", folder: Path, out: Path | None, check: bool, archives: Path | None
 ) -> None:
-    from earprint.datasets.split_writer import write_division
+    from earprint.datasets.split_writer import write_split
     from earprint.datasets.survey import survey
 
     with ExitStack() as stack:
@@ -98,7 +98,7 @@ def _check_and_divide(
     faults: list[str] = []
     if out is not None:
         with ExitStack() as stack:
-            counts, notes, faults = write_division(recipe, found, out, on_file=_progress(stack, "writing"))
+            counts, notes, faults = write_split(recipe, found, out, on_file=_progress(stack, "writing"))
         for fault in faults:
             _say(f"corrupt: {fault}")
         for written in sorted(counts):
@@ -128,7 +128,7 @@ def _say(line: str) -> None:
 
 
 def _progress(stack: ExitStack, what: str) -> "Callable[[str], None]":
-    """Show the file at work on a terminal, and nothing elsewhere."""
+    """Show the current file on a terminal, and nothing elsewhere."""
     from rich.console import Console
 
     console = Console(stderr=True)

@@ -1,4 +1,4 @@
-"""``earprint demo``: the demonstration, as a table and a tally."""
+"""``earprint demo``: print the demonstration's queries as a table, and its summary."""
 
 import sys
 from pathlib import Path
@@ -10,9 +10,9 @@ from earprint.cli import messages, output
 from earprint.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from earprint.demo.results import Demonstration, Row
+    from earprint.demo.results import DemoQuery, DemoResult
 
-COLUMNS = ("asked", "at", "length", "spoiled by", "answered", "at", "score", "verdict", "time")
+COLUMNS = ("recording", "at", "length", "condition", "answer", "at", "score", "verdict", "time")
 
 
 def demo(
@@ -23,12 +23,12 @@ def demo(
     """Run the demonstration."""
     from rich.console import Console
 
-    from earprint.demo.run import demonstrate
+    from earprint.demo import run_demo
 
-    # Shown only on a terminal; rich leaves out animations elsewhere, but not the empty lines.
+    # Only on a terminal: elsewhere rich would print empty lines.
     if output.is_terminal(sys.stderr):
         with Console(stderr=True).status(messages.DEMO_STAGES["compose"]) as status:
-            result = demonstrate(
+            result = run_demo(
                 folder,
                 seed=seed,
                 on_progress=lambda stage, done, total: status.update(
@@ -36,53 +36,52 @@ def demo(
                 ),
             )
     else:
-        result = demonstrate(folder, seed=seed)
+        result = run_demo(folder, seed=seed)
     if as_json:
         output.print_json(result.to_dict())
         return
-    output.print_table(COLUMNS, [_cells(row) for row in result.rows])
-    _print_tally(result)
+    output.print_table(COLUMNS, [_cells(query) for query in result.queries])
+    _print_summary(result)
 
 
-def _cells(row: "Row") -> tuple[str, ...]:
-    asked = output.one_line(row.asked)
+def _cells(query: "DemoQuery") -> tuple[str, ...]:
+    title = output.one_line(query.title)
     return (
-        messages.not_added(asked) if row.absent else asked,
-        output.position(row.asked_s),
-        f"{row.length_s:.0f} s",
-        row.condition,
-        messages.NO_MATCH if row.answered is None else output.one_line(row.answered),
-        "" if row.answered_s is None else output.position(row.answered_s),
-        "" if row.score is None else f"{row.score:.3f}",
+        messages.not_added(title) if query.absent else title,
+        output.position(query.start_s),
+        f"{query.length_s:.0f} s",
+        query.condition,
+        messages.NO_MATCH if query.answer is None else output.one_line(query.answer),
+        "" if query.answer_start_s is None else output.position(query.answer_start_s),
+        "" if query.score is None else f"{query.score:.3f}",
         messages.verdict(
-            right=row.right,
-            located=row.located,
-            absent=row.absent,
-            answered=row.answered is not None,
+            right=query.correct,
+            located=query.located,
+            absent=query.absent,
+            answered=query.answer is not None,
         ),
-        f"{row.seconds * 1000:.0f} ms",
+        f"{query.seconds * 1000:.0f} ms",
     )
 
 
-def _print_tally(result: "Demonstration") -> None:
+def _print_summary(result: "DemoResult") -> None:
     from earprint.demo.results import LOCATED_S
 
-    tally = result.tally
-    for failed in tally.failed:
+    summary = result.summary
+    for failed in summary.failed:
         typer.echo(messages.failed_file(output.one_line(failed)), err=True)
-    length = output.position(tally.audio_s)
     for line in messages.demo_tally(
-        recordings=tally.tracks,
-        length=length,
-        add_seconds=tally.add_seconds,
-        rate=tally.times_real_time,
-        present=tally.present,
-        found=tally.found,
-        located=tally.located,
-        absent=tally.absent,
-        refused=tally.refused,
-        answer_ms=tally.median_answer_s * 1000,
-        left_out=tally.files_left_out,
+        recordings=summary.n_tracks,
+        length=output.position(summary.audio_s),
+        add_seconds=summary.add_seconds,
+        rate=summary.times_real_time,
+        present=summary.present,
+        found=summary.found,
+        located=summary.located,
+        absent=summary.absent,
+        refused=summary.rejected,
+        answer_ms=summary.median_answer_s * 1000,
+        left_out=summary.files_left_out,
         within_s=LOCATED_S,
     ):
         typer.echo(line)

@@ -12,7 +12,7 @@ same questions. A folder is searched for audio files; most options can be given 
 Conditions (--condition), each with the same excerpts:
   clean        as cut
   noise        with --noise, for each --snr: a noise added at that ratio
-  room         with --rir: played in a room; also counted by the room's reverberation time (T60), which
+  room         with --rir: played in a room; also counted by the room's reverberation time (RT60), which
                is estimated from its response (ISO 3382)
   room-noise   with both: excerpt and noise played in the same room, for each --snr
   phone        with both: that at 10 dB, through a response of --device if there are any, 300-3400 Hz

@@ -1,4 +1,4 @@
-"""``earprint identify``: which recording a file is from, and where in it."""
+"""``earprint identify``: identify the recordings that files come from."""
 
 import math
 import sys
@@ -20,7 +20,7 @@ from earprint.cli.options import (
 from earprint.errors import AudioError, EarprintError
 
 if TYPE_CHECKING:
-    from earprint.library import Identification, Library, Match
+    from earprint.library import Identification, Library
 
 
 COLUMNS = ("query", "recording", "position", "score", "lead")
@@ -46,7 +46,7 @@ def identify(
     model: ModelOption = "dense",
     index: IndexOption = IndexChoice.auto,
 ) -> None:
-    """Identify each file; ends with exit code 0, 1 (no match for some) or 2 (error on any)."""
+    """Identify each file; exit code 1 if some have no match, 2 if some failed."""
     one_thread_for_numpy()
     from earprint.library import Library
 
@@ -73,7 +73,7 @@ def identify(
             if output.to_terminal():
                 rows += lines
             else:
-                # In a pipe every answer is out as soon as it is known.
+                # In a pipe, each answer is printed at once.
                 output.print_table(COLUMNS, lines)
     if as_json:
         output.print_json(documents)
@@ -93,27 +93,25 @@ def _identify(
 
 
 def _lines(file: str, result: "Identification", verbose: bool) -> list[tuple[str, ...]]:
-    """Give one row per match; without one, a row that says so, and why if ``verbose``."""
+    """Return one row per match, or one row for no match, with the best candidate if ``verbose``."""
     query = output.one_line(file)
     if result.match is None:
         text = messages.NO_MATCH
         if verbose:
             best = next(iter(result.candidates), None)
             text = messages.missed(
-                best.score if best else None, result.threshold, _name(best) if best else None
+                best.score if best else None,
+                result.threshold,
+                output.track_name(best.track) if best else None,
             )
         return [(query, text, "", "", "")]
     return [
         (
             query,
-            _name(match),
+            output.track_name(match.track),
             output.position(match.start_s) + messages.speed(match.speed),
             f"{match.score:.3f}",
             f"{match.lead:.3f}",
         )
         for match in result.matches
     ]
-
-
-def _name(match: "Match") -> str:
-    return output.name_of(match.track.title, match.track.artist, match.track.path)

@@ -1,40 +1,113 @@
-"""The command ``earprint``: its verbs, and how it ends.
+"""The command ``earprint``: the table of its verbs, and how errors end it.
 
-Each verb lives in a module of its own and imports what it needs only when it runs, so that
-``earprint --help`` needs neither numpy nor a model. Exit codes: 0 fine, 1 no match, 2 error, 130
-interrupted. A reader of the output that has seen enough (``| head -1``) ends a command with 0.
+Each verb is a function or a Typer app in a module of its own. The module is imported when the verb is used,
+so that ``earprint --help`` is fast. docs/how-to/add-a-cli-verb.md shows how to add one.
+
+Exit codes: 0 success, 1 no match, 2 error, 130 interrupted. If the reader of the output closes it early, as
+``| head -1`` does, the command ends with 0.
 """
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, suppress
-from typing import Annotated, Any, NoReturn, TextIO
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import Annotated, Any, Final, NoReturn, TextIO
 
 import typer
 from typer.core import TyperGroup
 
 from earprint import __version__
-from earprint.cli import messages, output, upkeep_messages
-from earprint.cli.add import add
-from earprint.cli.catalogue import info, list_tracks, remove
-from earprint.cli.data import HELP as DATA_HELP
-from earprint.cli.data import data
-from earprint.cli.demo import demo
-from earprint.cli.evaluate import HELP as EVALUATE_HELP
-from earprint.cli.evaluate import evaluate
-from earprint.cli.identify import identify
-from earprint.cli.model import model_app
+from earprint.cli import messages, output
 from earprint.cli.options import LIBRARY_VARIABLE
-from earprint.cli.train import HELP as TRAIN_HELP
-from earprint.cli.train import train_app
-from earprint.cli.transfer import export, import_file, merge
-from earprint.cli.upkeep import compact, rebuild, repair, verify
 from earprint.errors import EarprintError
 
 
+@dataclass(frozen=True)
+class Verb:
+    """Where a verb and its help text are, as ``module:name`` within `earprint.cli`.
+
+    The verb is a function with Typer's annotations, or a `typer.Typer` of several commands.
+    """
+
+    command: str
+    help: str
+
+
+VERBS: Final = {
+    "add": Verb("add:add", "messages:ADD_HELP"),
+    "identify": Verb("identify:identify", "messages:IDENTIFY_HELP"),
+    "list": Verb("catalogue:list_tracks", "messages:LIST_HELP"),
+    "remove": Verb("catalogue:remove", "messages:REMOVE_HELP"),
+    "info": Verb("catalogue:info", "messages:INFO_HELP"),
+    "demo": Verb("demo:demo", "messages:DEMO_HELP"),
+    "compact": Verb("maintenance:compact", "maintenance_messages:COMPACT_HELP"),
+    "verify": Verb("maintenance:verify", "maintenance_messages:VERIFY_HELP"),
+    "repair": Verb("maintenance:repair", "maintenance_messages:REPAIR_HELP"),
+    "rebuild": Verb("maintenance:rebuild", "maintenance_messages:REBUILD_HELP"),
+    "export": Verb("transfer:export", "maintenance_messages:EXPORT_HELP"),
+    "import": Verb("transfer:import_file", "maintenance_messages:IMPORT_HELP"),
+    "merge": Verb("transfer:merge", "maintenance_messages:MERGE_HELP"),
+    "model": Verb("model:model_app", "messages:MODEL_HELP"),
+    "evaluate": Verb("evaluate:evaluate", "evaluate:HELP"),
+    "train": Verb("train:train_app", "train:HELP"),
+    "data": Verb("data:data", "data:HELP"),
+}
+"""All verbs. `earprint.cli.messages.SUMMARIES` has a line for each, in the order of ``earprint --help``."""
+
+
+class _LazyCommands(MutableMapping[str, Any]):
+    """Commands by name, imported when they are looked up."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            self._loaded[name] = _load(name, VERBS[name])
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for section in messages.SUMMARIES.values() for name in section)
+
+    def __len__(self) -> int:
+        return len(VERBS)
+
+
+def _load(name: str, verb: Verb) -> Any:
+    """Import a verb and make Typer's command of it."""
+    command, text = resolve_name(f"earprint.cli.{verb.command}"), resolve_name(f"earprint.cli.{verb.help}")
+    parent = typer.Typer(rich_markup_mode=None)
+    parent.callback()(lambda: None)  # makes Typer build a group, even of one command
+    if isinstance(command, typer.Typer):
+        parent.add_typer(command, name=name, help=text)
+    else:
+        parent.command(name, help=text)(command)
+    group: Any = typer.main.get_command(parent)
+    return group.commands[name]
+
+
 class _Commands(TyperGroup):
-    """The verbs, with one way for errors to end a command: a line on stderr and an exit code."""
+    """The verbs. Errors end a command with one line on stderr and an exit code."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _LazyCommands()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for title, summaries in messages.SUMMARIES.items():
+            with formatter.section(title):
+                formatter.write_dl(list(summaries.items()))
 
     def make_context(self, *args: Any, **options: Any) -> Any:  # shows --help and --version
         with _errors_as_lines():
@@ -47,7 +120,7 @@ class _Commands(TyperGroup):
 
 @contextmanager
 def _errors_as_lines() -> Iterator[None]:
-    """Turn errors into a line on stderr and an exit code."""
+    """Print errors as one line on stderr, and end with an exit code."""
     try:
         yield
     except EarprintError as error:
@@ -60,7 +133,7 @@ def _errors_as_lines() -> Iterator[None]:
         raise typer.Exit(0) from error
     except OSError as error:
         if error.filename is not None:
-            raise  # files are the library's to report; only streams have no name
+            raise  # only streams have no name; errors of files are not expected here
         _discard(sys.stdout)
         _end(messages.error(messages.unwritable(error.strerror or str(error))), 2, error)
 
@@ -74,8 +147,8 @@ def _end(line: str, code: int, cause: BaseException) -> NoReturn:
 
 
 def _discard(stream: TextIO) -> None:
-    """Send nowhere what a stream still holds, which Python would fail to write at its end."""
-    with suppress(OSError, ValueError, AttributeError):  # no file, closed, or not there at all
+    """Discard what a stream still holds, as Python would fail to write it at exit."""
+    with suppress(OSError, ValueError, AttributeError):  # not a file, closed, or None
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -113,32 +186,13 @@ def _root(
         typer.Option("--version", is_eager=True, callback=_print_version, help=messages.VERSION_OPTION),
     ] = False,
 ) -> None:
-    """Take the options that stand before the verb; `library_path` reads them from the context."""
-
-
-app.command("add", help=messages.ADD_HELP)(add)
-app.command("identify", help=messages.IDENTIFY_HELP)(identify)
-app.command("list", help=messages.LIST_HELP)(list_tracks)
-app.command("remove", help=messages.REMOVE_HELP)(remove)
-app.command("info", help=messages.INFO_HELP)(info)
-app.command("compact", help=upkeep_messages.COMPACT_HELP)(compact)
-app.command("verify", help=upkeep_messages.VERIFY_HELP)(verify)
-app.command("repair", help=upkeep_messages.REPAIR_HELP)(repair)
-app.command("rebuild", help=upkeep_messages.REBUILD_HELP)(rebuild)
-app.command("export", help=upkeep_messages.EXPORT_HELP)(export)
-app.command("import", help=upkeep_messages.IMPORT_HELP)(import_file)
-app.command("merge", help=upkeep_messages.MERGE_HELP)(merge)
-app.command("demo", help=messages.DEMO_HELP)(demo)
-app.add_typer(model_app, name="model", help=messages.MODEL_HELP)
-app.command("evaluate", help=EVALUATE_HELP)(evaluate)
-app.add_typer(train_app, name="train", help=TRAIN_HELP)
-app.command("data", help=DATA_HELP)(data)
+    """Read the options before the verb; `library_path` takes them from the context."""
 
 
 def run() -> None:
     """Run the command line and end the process."""
     for stream in (sys.stdout, sys.stderr):
-        # A title or path that the terminal's encoding lacks must not end a command half-way.
+        # A title or path that the terminal cannot encode must not end a command half-way.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     app(prog_name="earprint")

@@ -1,29 +1,58 @@
-"""Every sentence that the command line says, in one place: helps, summaries, refusals.
+"""All text of the command line: help, summaries, errors; see also `earprint.cli.maintenance_messages`.
 
-A paragraph of a help that starts with a backspace character is shown line by line, as written.
-Functions here take numbers and give one line of text; nothing prints.
+A paragraph of a help text that begins with a backspace character is shown as it is written. The functions
+take numbers and return one line of text. Nothing here prints.
 """
 
 from typing import Final
 
 APP_HELP: Final = """\
-Remembers audio by what it sounds like.
+Identify audio recordings from a few noisy seconds.
 
-Add recordings to a library; later, give it a few seconds picked up anywhere, and it says which
-recording they are from and where in it, or that it knows no such recording.
+First add your recordings to a library, which stores their acoustic fingerprints. Then let earprint identify
+an excerpt, such as a recording by a phone: it names the recording and the position in it, or reports
+"no match" if the recording is not in the library.
 
 \b
-  earprint demo                     see it work, without any audio of your own
-  earprint add ~/Music              remember everything in a folder
-  earprint identify clip.wav        what is this?
+  earprint demo                     try it, without audio of your own
+  earprint add ~/Music              add all recordings of a folder
+  earprint identify clip.wav        which recording is this from?
 """
+
+SUMMARIES: Final = {
+    "Recordings": {
+        "add": "Add recordings to the library.",
+        "identify": "Identify the recording that an excerpt comes from.",
+        "list": "List the recordings of the library.",
+        "remove": "Remove recordings from the library.",
+        "info": "Show the size, model and state of the library.",
+        "demo": "Try earprint, without audio of your own.",
+    },
+    "Maintenance": {
+        "compact": "Merge small files, and free the space of removed recordings.",
+        "verify": "Check the library for damage.",
+        "repair": "Repair damaged recordings from their audio files.",
+        "rebuild": "Make all fingerprints again from the audio files.",
+        "export": "Write all fingerprints into one portable file.",
+        "import": "Add the recordings of an exported file.",
+        "merge": "Add the recordings of another library.",
+    },
+    "Models": {
+        "model": "Describe the models that make fingerprints.",
+        "evaluate": "Measure the accuracy of models and other systems.",
+        "train": "Train a model on your own recordings.",
+        "data": "Check and split published data sets.",
+    },
+}
+"""One line for each verb, under the headings of ``earprint --help``."""
 
 ADD_HELP: Final = """\
 Add recordings to the library.
 
-Folders are searched for audio and video files. What the library already knows is skipped, by
-content, so the same command also resumes after an interruption and picks up new files. A file that
-cannot be read is named on stderr and does not stop the rest. Names that begin with "-" go after "--".
+Folders are searched for audio and video files, including their subfolders. Files whose content the library
+holds are skipped, so run the same command again to add new files or to continue after an interruption. The
+audio files are read, never changed or copied. Files that cannot be read are named on stderr; the others are
+added nevertheless. Write "--" before names that begin with "-".
 
 \b
 Examples:
@@ -31,15 +60,17 @@ Examples:
   earprint add -- -noise-.wav
 
 \b
-Exit code: 0 all fine, 2 some files failed.
+Exit code: 0 success, 2 some files failed, 130 interrupted.
 """
 
 IDENTIFY_HELP: Final = """\
-Say which recording a file is from, and where in it.
+Identify the recording that an excerpt comes from.
 
-A few seconds are enough, and noise is expected. One line per file: the recording, the position as
-h:mm:ss.s, the score (1 is perfect) and its lead over the next recording; or "no match". Columns are
-separated by tabs when the output is not a terminal. "-" reads audio of any format from stdin.
+A few seconds are enough, with noise too. Each FILE is one query of any length and format. The output has
+one line per file: the file, the recording, the position in it where the excerpt begins (h:mm:ss.s), the
+score (1 for identical audio, 0 or less for unrelated audio), and the lead over the second best recording; or
+"no match". If the output is not a terminal, tabs separate the columns and there is no heading. "-" reads
+audio from stdin.
 
 \b
 Examples:
@@ -47,14 +78,14 @@ Examples:
   ffmpeg -i stream.m3u8 -t 10 -f wav - | earprint identify - --json
 
 \b
-Exit code: 0 every file matched, 1 some had no match, 2 an error on any.
+Exit code: 0 all files have a match, 1 some have none, 2 error.
 """
 
 LIST_HELP: Final = """\
-List what is in the library.
+List the recordings of the library.
 
-One line per recording: id, length, title and artist, path; columns are separated by tabs when the
-output is not a terminal.
+One line per recording: id, length, title and artist, path. If the output is not a terminal, tabs separate
+the columns.
 
 \b
 Example:
@@ -62,9 +93,10 @@ Example:
 """
 
 REMOVE_HELP: Final = """\
-Remove recordings from the library. Audio files are never touched, and may be gone.
+Remove recordings from the library. Their audio files are not touched.
 
-A recording is named by its id, its path or its exact title, or by what "earprint list" shows for it.
+Name a recording by its id, its path or its exact title, as "earprint list" shows them. All recordings of a
+title are removed.
 
 \b
 Examples:
@@ -72,11 +104,11 @@ Examples:
   earprint remove ~/Music/deleted.mp3
 
 \b
-Exit code: 0 all fine, 2 if one of the names is unknown.
+Exit code: 0 success, 2 some names are unknown.
 """
 
 INFO_HELP: Final = """\
-Describe the library and its model.
+Show the size, model and state of the library.
 
 \b
 Example:
@@ -84,11 +116,11 @@ Example:
 """
 
 DEMO_HELP: Final = """\
-See it work, without any audio of your own.
+Try earprint, without audio of your own.
 
-Music is added, excerpts of it are spoiled, and the library is asked which they are. Without a
-FOLDER, a few dozen pieces are composed on the spot. Either way a temporary library is used; yours
-is left alone. Some recordings are never added: the right answer to those is "no match".
+The demonstration adds music to a temporary library, distorts excerpts of it, and identifies them. Without
+FOLDER, it synthesises a few dozen pieces of music first. Some recordings are not added: for excerpts of
+these, "no match" is right. Your own library is not used.
 
 \b
 Examples:
@@ -96,50 +128,58 @@ Examples:
   earprint demo ~/Music
 """
 
-MODEL_HELP: Final = "The networks that make fingerprints."
+MODEL_HELP: Final = "Describe the models that make fingerprints."
 
 MODEL_INFO_HELP: Final = """\
-Describe a model.
-
-Its identity, size and grid, and how it was trained.
+Show a model's identity, dimensions and training.
 
 \b
 Example:
   earprint model info
 """
 
-LIBRARY_OPTION: Final = "Folder of the library [default: EARPRINT_LIBRARY, or the user's data folder]."
-MODEL_OPTION: Final = "Model by name, or an .onnx file of your own; a library keeps to one."
-JSON_OPTION: Final = "Print one JSON document instead."
-VERSION_OPTION: Final = "Print the version and stop."
-TOP_OPTION: Final = "Answers per file, at most, best first."
-THRESHOLD_OPTION: Final = "Score from which an answer counts [default: the model's]."
+LIBRARY_OPTION: Final = (
+    "Folder of the library. [default: the environment variable EARPRINT_LIBRARY, else a folder in the user's "
+    "data folder, see `earprint info`]"
+)
+MODEL_OPTION: Final = (
+    "Name of a model, or path of an .onnx file. A library holds fingerprints of one model only."
+)
+JSON_OPTION: Final = "Print the result as one JSON document."
+VERSION_OPTION: Final = "Print the version and exit."
+TOP_OPTION: Final = "Largest number of matches per file, best first."
+THRESHOLD_OPTION: Final = "Lowest score of a match. [default: the model's, for the length of the query]"
 STORAGE_OPTION: Final = (
-    "How a new library stores a fingerprint: compact, as a few bytes, or in half precision, ten times the "
-    "size and more accurate for a second or two in noise [default: compact if the model has a codebook]."
+    "How a new library stores fingerprints. compact: quantised, 25 bytes each. half: half precision, ten "
+    "times the size, more accurate for noisy queries of one or two seconds. [default: compact if the model "
+    "has a codebook]"
 )
 INDEX_OPTION: Final = (
-    "How the library is searched: every fingerprint compared, the paper's hash tables, or inverted lists; "
-    "auto takes exact for small libraries and those of half precision, else inverted."
+    "How the library is searched. exact: all fingerprints are compared. inverted: an inverted file (IVF) of "
+    "compact fingerprints. lsh: locality-sensitive hashing, as in the ISMIR 2022 paper. auto: inverted for "
+    "large compact libraries, else exact."
 )
-METHOD_OPTION: Final = "How sequences are compared: every alignment re-scored, or as in the paper."
-VERBOSE_OPTION: Final = "With no match, also give the best guess and the threshold it missed."
+METHOD_OPTION: Final = (
+    "How fingerprint sequences are compared. aligned: every candidate alignment is scored over the whole "
+    "query. paper: as in the ISMIR 2022 paper that earprint implements."
+)
+VERBOSE_OPTION: Final = "If there is no match, show the best candidate, its score and the threshold."
 JOBS_OPTION: Final = (
-    "Files fingerprinted at a time, each in a process of its own; 0 for one per core, once it takes long."
+    "Number of processes that fingerprint files. 0: none at first; after two seconds, one per core."
 )
-SEED_OPTION: Final = "Choice of music, places and noise."
-FOLDER_ARGUMENT: Final = "Music of your own to use instead."
-ADD_ARGUMENT: Final = "Files and folders."
-IDENTIFY_ARGUMENT: Final = 'Files, or "-" for stdin.'
+SEED_OPTION: Final = "Seed of the random choice of music, excerpts and noise."
+FOLDER_ARGUMENT: Final = "Folder with music of your own."
+ADD_ARGUMENT: Final = "Files or folders."
+IDENTIFY_ARGUMENT: Final = 'Audio files, or "-" for stdin.'
 REMOVE_ARGUMENT: Final = "Ids, paths or titles."
 MODEL_ARGUMENT: Final = "Name of the model."
 
 NO_MATCH: Final = "no match"
 INTERRUPTED: Final = "earprint: interrupted"
 ADD_INTERRUPTED: Final = (
-    "earprint: interrupted; what was finished is kept, run the same command again for the rest"
+    "earprint: interrupted; the finished files are kept, run the same command again to add the others"
 )
-EMPTY_LIBRARY: Final = 'the library is empty; "earprint add PATH" fills it'
+EMPTY_LIBRARY: Final = 'the library is empty; add recordings with "earprint add PATH"'
 STDIN_NAME: Final = "-"
 STDIN_CLOSED: Final = "<stdin>: is closed; pipe audio into it"
 NOT_FINITE: Final = "give a finite number"
@@ -147,27 +187,27 @@ EMPTY_LIBRARY_PATH: Final = "--library has an empty path; name a folder"
 
 
 def error(cause: object) -> str:
-    """Say what stopped the command."""
+    """Error that ends the command."""
     return f"earprint: error: {cause}"
 
 
 def unwritable(cause: str) -> str:
-    """Say that stdout takes no more."""
-    return f"the output cannot be written ({cause}); make room or send it elsewhere"
+    """Error of writing to stdout."""
+    return f"the output cannot be written ({cause}); make room or write it to another place"
 
 
 def waiting(cause: str) -> str:
-    """Say who is being waited for."""
+    """The process that is being waited for."""
     return f"earprint: {cause}"
 
 
 def failed_file(cause: str) -> str:
-    """Say why a file was left out."""
+    """Error of one file; the command continues."""
     return f"failed: {cause}"
 
 
 def warning(cause: str) -> str:
-    """Say what is odd about a file that was taken all the same."""
+    """Fault of a file that was used nevertheless."""
     return f"warning: {cause}"
 
 
@@ -181,12 +221,12 @@ def added(
     seconds: float,
     rate: float,
 ) -> str:
-    """Sum up what `add` did; ``length`` is the audio added, ``rate`` its multiple of real time."""
+    """Summary of `add`; ``length`` is the added audio, ``rate`` its speed as a multiple of real time."""
     parts = [f"added {count(added, 'recording')}"]
     if added:
         parts[0] += f" ({length} of audio in {seconds:.1f} s, {rate:.0f} x real time)"
     if replaced:
-        parts.append(f"{replaced} of them in place of older content of the same file")
+        parts.append(f"{replaced} of them replace older content of the same file")
     if skipped:
         parts.append(f"{skipped} already there")
     if failed:
@@ -195,7 +235,7 @@ def added(
 
 
 def speed(speed: float) -> str:
-    """Remark behind a position on a query that runs at another speed; nothing at the recording's own."""
+    """Speed of a query relative to the recording; empty if it is the same."""
     percent = round(100 * (speed - 1))
     if not percent:
         return ""
@@ -203,49 +243,49 @@ def speed(speed: float) -> str:
 
 
 def missed(best: float | None, threshold: float, name: str | None) -> str:
-    """Say that there is no match, what the best guess was, and how near it came."""
+    """No match, with the best candidate and its score."""
     if best is None or name is None:
-        return f"{NO_MATCH} (nothing to compare with)"
-    return f"{NO_MATCH} (best guess {name}, score {best:.3f}, threshold {threshold:.3f})"
+        return f"{NO_MATCH} (no candidates)"
+    return f"{NO_MATCH} (best candidate {name}, score {best:.3f}, threshold {threshold:.3f})"
 
 
 def removed(name: str, number: int) -> str:
-    """Say what was removed."""
+    """A removed recording."""
     return f"removed {number}: {name}"
 
 
 def count(n: int, noun: str) -> str:
-    """Give a number with its noun, such as ``1 file`` or ``3 files``."""
+    """Return a number with its noun, such as ``1 file`` or ``3 files``."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def share(part: int, whole: int) -> str:
-    """Give a part of a whole, such as ``29 of 30``."""
+    """Return a part of a whole, such as ``29 of 30``."""
     return f"{part} of {whole}"
 
 
 DEMO_STAGES: Final = {
-    "compose": "composing music",
+    "compose": "synthesising music",
     "add": "adding it to a library",
-    "ask": "asking about spoiled excerpts",
+    "identify": "identifying distorted excerpts",
 }
 
 
 def demo_progress(stage: str, done: int, total: int) -> str:
-    """Say what the demonstration is at."""
+    """Progress of the demonstration."""
     return f"{DEMO_STAGES[stage]}: {share(done, total)}"
 
 
 def not_added(title: str) -> str:
-    """Mark the title of a recording that the library does not hold."""
+    """Title of a recording that was not added."""
     return f"({title})"
 
 
 def verdict(*, right: bool, located: bool, absent: bool, answered: bool) -> str:
-    """Judge one answer."""
+    """Verdict on one answer."""
     if not right:
         return "WRONG" if answered else "missed"
-    return "right" if located or absent else "right, elsewhere in it"
+    return "right" if located or absent else "right, wrong position"
 
 
 def demo_tally(
@@ -263,18 +303,19 @@ def demo_tally(
     left_out: int,
     within_s: float,
 ) -> list[str]:
-    """Sum up the demonstration, in a few lines."""
+    """Summary of the demonstration, a few lines."""
     lines = [
         f"{count(recordings, 'recording')} ({length} of audio) added in {add_seconds:.1f} s, "
         f"{rate:.0f} x real time",
-        f"{share(found, present)} excerpts found, {located} of them located within {within_s} s",
+        f"{share(found, present)} excerpts identified, {located} of them at the right position (within "
+        f"{within_s} s)",
     ]
     if absent:
         lines.append(
-            f"{share(refused, absent)} excerpts of recordings that were never added got "
-            f'"{NO_MATCH}" (their titles are in brackets)'
+            f"{share(refused, absent)} excerpts of recordings that were not added (titles in brackets) got "
+            f'"{NO_MATCH}"'
         )
-    lines.append(f"an answer took {answer_ms:.0f} ms (median)")
+    lines.append(f"one identification took {answer_ms:.0f} ms (median)")
     if left_out:
-        lines.append(f"{count(left_out, 'more file')} of the folder did not take part")
+        lines.append(f"{count(left_out, 'more file')} of the folder were not used")
     return lines

@@ -1,4 +1,4 @@
-"""``earprint model``: what the networks are."""
+"""``earprint model``: describe models."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ model_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @model_app.callback()
 def _models() -> None:
-    """Keep ``info`` a verb of its own: a single command would take the group's place."""
+    """Make Typer keep ``info`` as a subcommand; without a callback, a single command replaces its group."""
 
 
 @model_app.command("info", help=messages.MODEL_INFO_HELP)

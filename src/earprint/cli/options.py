@@ -1,7 +1,7 @@
-"""Options that several commands share, and which library they mean.
+"""Options that several verbs share, and the choice of the library.
 
-``--library`` may stand before or after the verb; the one after it wins, then the one before it,
-then EARPRINT_LIBRARY, then a folder of the user's own where the platform keeps data.
+``--library`` may stand before or after the verb. The order of precedence is: after the verb, before the verb,
+EARPRINT_LIBRARY, a folder in the user's data folder.
 """
 
 import os
@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earprint.cli import messages
+from earprint.cli import messages, output
 from earprint.errors import LibraryError
 
 if TYPE_CHECKING:
-    from earprint.library import FilesInProcesses
     from earprint.quantization.storage import StorageName
 
 LIBRARY_VARIABLE = "EARPRINT_LIBRARY"
-"""Environment variable that names the library's folder."""
+"""Environment variable with the library's folder."""
 
 LibraryOption = Annotated[
     str | None,
@@ -47,6 +46,13 @@ class IndexChoice(StrEnum):
     inverted = "inverted"
 
 
+class Method(StrEnum):
+    """How sequences of fingerprints are compared."""
+
+    aligned = "aligned"
+    paper = "paper"
+
+
 StorageOption = Annotated[
     StorageChoice | None, typer.Option("--storage", help=messages.STORAGE_OPTION, show_default=False)
 ]
@@ -55,35 +61,26 @@ IndexOption = Annotated[IndexChoice, typer.Option("--index", help=messages.INDEX
 
 
 def storage_name(choice: StorageChoice | None) -> "StorageName | None":
-    """Give the library's name of a choice."""
+    """Return the library's name of a storage choice."""
     return None if choice is None else choice.value
 
 
-class Method(StrEnum):
-    """How sequences of fingerprints are compared."""
-
-    aligned = "aligned"
-    paper = "paper"
-
-
 def one_thread_for_numpy() -> None:
-    """Have NumPy compute in one thread, unless the environment says otherwise; call before it is imported.
+    """Let NumPy compute in one thread, unless the environment sets another number; call before its import.
 
-    OpenBLAS's threads wait busily for some 30 ms after each product, and take the cores from whatever works
-    in threads of its own: the index's search, and the files that are fingerprinted at the same time.
+    Threads of OpenBLAS wait busily for about 30 ms after each product. Meanwhile they take the cores from the
+    index search and from the files that are fingerprinted at the same time.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def processes_for(model: str, jobs: int) -> "FilesInProcesses":
-    """Give what fingerprints files in processes: in so many from the beginning, or once a run is long."""
-    from earprint.library import FilesInProcesses
-
-    return FilesInProcesses(model, jobs, after_s=0.0) if jobs else FilesInProcesses(model)
+def print_waiting(line: str) -> None:
+    """Print which process a change waits for."""
+    typer.echo(output.one_line(messages.waiting(line)), err=True)
 
 
 def library_path(ctx: typer.Context, after_verb: str | None) -> Path:
-    """Give the folder of the library that the command line means."""
+    """Return the folder of the library, from the options, the environment or the default."""
     before_verb: str | None = ctx.find_root().params.get("library")
     chosen = before_verb if after_verb is None else after_verb
     if chosen == "":

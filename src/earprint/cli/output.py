@@ -1,27 +1,30 @@
-"""How results look: tables on a terminal, one tab-separated line each in a pipe, rounded JSON.
+"""Output of results: tables on a terminal, tab-separated lines otherwise, or JSON.
 
-Titles and paths are not to be trusted: a line break or an escape sequence in a tag must neither
-break a line nor reach the terminal, so that every text goes through `one_line`.
+Titles and paths may contain anything. A line break or an escape sequence in a tag must not break a line or
+reach the terminal, so every text goes through `one_line`.
 """
 
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import typer
+
+if TYPE_CHECKING:
+    from earprint.library import Track
 
 UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
 def one_line(text: object) -> str:
-    """Give a text with every control character as a space and every undecodable byte as ``?``."""
+    """Return a text with control characters replaced by spaces and undecodable bytes by ``?``."""
     printable = str(text).encode("utf-8", "replace").decode("utf-8")
     return "".join(char if char.isprintable() else " " for char in printable)
 
 
 def position(time_s: float) -> str:
-    """Write a time as h:mm:ss.s, such as ``0:01:07.3``; a time before the start has a minus."""
+    """Return a time in seconds as h:mm:ss.s, such as ``0:01:07.3``; negative times have a minus."""
     tenths = round(abs(time_s) * 10)
     hours, rest = divmod(tenths, 36_000)
     minutes, rest = divmod(rest, 600)
@@ -30,7 +33,7 @@ def position(time_s: float) -> str:
 
 
 def size(n_bytes: float) -> str:
-    """Write a size with a decimal unit, such as ``1.3 MB``."""
+    """Return a size in bytes with a decimal unit, such as ``1.3 MB``."""
     step = 0
     while n_bytes >= 999.5 and step < len(UNITS) - 1:
         n_bytes, step = n_bytes / 1000.0, step + 1
@@ -38,19 +41,24 @@ def size(n_bytes: float) -> str:
 
 
 def name_of(title: str | None, artist: str | None, path: object) -> str:
-    """Name a recording by title and artist, or by its path where it has no title."""
+    """Return a recording's name: title and artist, or its path if it has no title."""
     if not title:
         return one_line(path) if path else "untitled"
     return one_line(f"{title} — {artist}" if artist else title)
 
 
+def track_name(track: "Track") -> str:
+    """Return the name of a track, see `name_of`."""
+    return name_of(track.title, track.artist, track.path)
+
+
 def to_terminal() -> bool:
-    """Tell whether stdout is a terminal."""
+    """Whether stdout is a terminal."""
     return is_terminal(sys.stdout)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Tell whether a stream is a terminal; one that was closed before the start (None) is not."""
+    """Whether a stream is a terminal; None, a stream that was closed before the start, is not."""
     return stream is not None and stream.isatty()
 
 
@@ -73,7 +81,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def print_json(document: object) -> None:
-    """Print a JSON document; every float rounded to four decimals (0.1 ms, score of 0.0001)."""
+    """Print a JSON document, with floats rounded to four decimals."""
     typer.echo(json.dumps(rounded(document), ensure_ascii=False, indent=2))
 
 
@@ -91,13 +99,13 @@ def rounded(document: Any) -> Any:
 
 
 def described(properties: dict[str, Any]) -> list[tuple[str, str]]:
-    """Give (name, value) rows for a dictionary; a dictionary inside it becomes rows of its own.
+    """Return (name, value) rows for a dictionary; a nested dictionary becomes rows of its own.
 
     Parameters
     ----------
     properties : dict
-        Names in snake case; the endings ``_s`` and ``bytes`` tell the unit, and ``duration_s`` is
-        written as h:mm:ss.s.
+        Names in snake case. The endings ``_s`` and ``bytes`` give the unit; ``duration_s`` is written as
+        h:mm:ss.s.
 
     Returns
     -------

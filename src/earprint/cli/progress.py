@@ -1,27 +1,79 @@
-"""The progress bar of verbs that read many files, and lines said above it.
+"""The verbs that read many files: processes, a progress bar, and lines printed above it.
 
-The bar moves with the bytes read, so that it knows when it ends; without a terminal there is none, and the
-lines alone appear on stderr.
+The bar shows the share of bytes read. Without a terminal there is no bar; only the lines appear on stderr.
 """
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from earprint.cli import messages, output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from rich.progress import Progress, ProgressColumn
 
-    from earprint.library import AddEvent
+    from earprint.library import AddEvent, EncodingPool, Library
+    from earprint.quantization.storage import StorageName
+
+
+@contextmanager
+def open_for_encoding(
+    folder: "Path",
+    *,
+    model: str,
+    jobs: int,
+    storage: "StorageName | None" = None,
+    create: bool = False,
+    failures: bool = False,
+) -> "Iterator[tuple[Library, dict[str, Any]]]":
+    """Open a library to fingerprint files, with a progress bar.
+
+    Parameters
+    ----------
+    folder : Path
+    model, storage, create
+        See `earprint.Library`.
+    jobs : int
+        Number of processes; 0 for one per core once a run is long.
+    failures : bool
+        Print failed files too.
+
+    Yields
+    ------
+    library : Library
+    options : dict
+        Arguments ``on_event`` and ``pool`` of the library's methods.
+    """
+    from earprint.library import Library
+
+    with (
+        progress_bar() as progress,
+        _encoding_pool(model, jobs) as pool,
+        Library(
+            folder,
+            create=create,
+            model=model,
+            storage=storage,
+            on_wait=lambda line: print_above(progress, messages.waiting(line)),
+        ) as library,
+    ):
+        yield library, {"on_event": event_printer(progress, failures=failures), "pool": pool}
+
+
+def _encoding_pool(model: str, jobs: int) -> "EncodingPool":
+    from earprint.library import EncodingPool
+
+    return EncodingPool(model, jobs, start_after_s=0.0) if jobs else EncodingPool(model)
 
 
 def progress_bar() -> "Progress":
-    """Make the progress bar; it stays silent unless stderr is a terminal."""
+    """Make the progress bar; it is disabled unless stderr is a terminal."""
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
     return quiet_progress(
@@ -33,7 +85,7 @@ def progress_bar() -> "Progress":
 
 
 def quiet_progress(*columns: "ProgressColumn") -> "Progress":
-    """Make a progress bar of some columns (rich's own by default), silent unless stderr is a terminal."""
+    """Make a progress bar of some columns (rich's own by default), disabled unless stderr is a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -42,21 +94,28 @@ def quiet_progress(*columns: "ProgressColumn") -> "Progress":
     )
 
 
-def shown_on(progress: "Progress", *, failures: bool = True) -> "Callable[[AddEvent], None]":
-    """Make the listener that moves the bar and prints a line for each bad file, or leaves that to others."""
+def event_printer(progress: "Progress", *, failures: bool) -> "Callable[[AddEvent], None]":
+    """Return a listener for `Library.add` that moves the bar and prints warnings.
+
+    Parameters
+    ----------
+    progress : Progress
+    failures : bool
+        Print failed files too.
+    """
     task = progress.add_task("", total=None, detail="")
     started = time.perf_counter()
-    heard_s = 0.0
+    audio_s = 0.0
 
     def on_event(event: "AddEvent") -> None:
-        nonlocal heard_s
+        nonlocal audio_s
         if event.kind == "failed" and failures:
-            say(progress, messages.failed_file(f"{event.path}: {event.message}"))
+            print_above(progress, messages.failed_file(f"{event.path}: {event.message}"))
         elif event.kind == "warning":
-            say(progress, messages.warning(event.message))
+            print_above(progress, messages.warning(event.message))
         elif event.kind == "done":
-            heard_s += event.audio_s
-        rate = heard_s / max(time.perf_counter() - started, 1e-3)
+            audio_s += event.audio_s
+        rate = audio_s / max(time.perf_counter() - started, 1e-3)
         progress.update(
             task,
             completed=event.bytes_done,
@@ -69,7 +128,7 @@ def shown_on(progress: "Progress", *, failures: bool = True) -> "Callable[[AddEv
     return on_event
 
 
-def say(progress: "Progress", line: str) -> None:
+def print_above(progress: "Progress", line: str) -> None:
     """Print one line on stderr, above the bar if there is one."""
     text = output.one_line(line)
     if progress.disable:

@@ -1,4 +1,4 @@
-"""``earprint train codebook``: what lets a model's libraries be compact."""
+"""``earprint train codebook``: learn a model's codebook, or set its thresholds."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +12,17 @@ from earprint.errors import TrainingError
 HELP = """\
 Learn a model's codebook, which lets its libraries be compact.
 
-With a codebook, a fingerprint takes PIECES + 2 bytes instead of two for each component, for some loss of
-accuracy at short and noisy queries. It is learned from the training part of a store, in some minutes, and
-written beside the model, as MODEL.codebook.npz. Libraries made before keep the codebook they were made
-with: `earprint rebuild` makes their fingerprints again.
+With a codebook, a library stores SUBQUANTIZERS + 2 bytes for each fingerprint instead of two bytes for each
+component. Short and noisy queries lose some accuracy. The codebook is learned from the training part of a
+store, in some minutes, and is written beside the model as MODEL.codebook.npz. Libraries that were made with
+another codebook need `earprint rebuild`.
 
-Without STORE, the thresholds of the codebook that is there are set, and nothing else changes: codes score a
-little otherwise than what they stand for. `earprint evaluate --storage compact --absent` suggests them.
+Without STORE, only the thresholds of an existing codebook are set. Compact libraries have thresholds of their
+own, since their scores differ a little; `earprint evaluate --storage compact --absent` suggests them.
 
 \b
 Examples:
-  earprint train codebook mine.onnx store --pieces 24
+  earprint train codebook mine.onnx store --subquantizers 24
   earprint train codebook mine.onnx --threshold 1=0.6 --threshold 5=0.42
 """
 
@@ -32,14 +32,14 @@ def codebook(
     store: Annotated[
         Path | None, typer.Argument(metavar="STORE", help="Made by `earprint train pack`.")
     ] = None,
-    pieces: Annotated[
+    subquantizers: Annotated[
         int, typer.Option(metavar="N", min=1, help="Bytes of a fingerprint, besides two for its list.")
     ] = 24,
     threshold: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SECONDS=SCORE",
-            help="Score from which a query of that length is a match in a compact library; repeat for "
+            help="Least score of a match for queries of that length, in a compact library; repeat for "
             "several lengths [default: the model's].",
             show_default=False,
         ),
@@ -48,12 +48,12 @@ def codebook(
         int,
         typer.Option(metavar="PERCENT", min=0, max=99, help="Share of sources held out, as in training."),
     ] = 8,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of all that is drawn at random.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of random numbers.")] = 1,
 ) -> None:
     """Learn a codebook, or set its thresholds."""
     from earprint.encoders.registry import find_model, load_encoder
     from earprint.quantization.codebook import read_codebook, write_codebook
-    from earprint.training.codebook import fingerprints_of, learn_codebook, what_is_kept
+    from earprint.training.codebook import fingerprint_pack, learn_codebook, measure_reconstruction
     from earprint.training.store import open_pack
     from earprint.training.thresholds import parse_thresholds
 
@@ -71,16 +71,16 @@ def codebook(
     total = len(learned.items) + len(held_out.items)
     with progress_bar() as progress:
         task = progress.add_task("fingerprinting", total=total, detail="")
-        rows = fingerprints_of(learned, encoder, lambda done: progress.update(task, completed=done))
+        rows = fingerprint_pack(learned, encoder, lambda done: progress.update(task, completed=done))
         first = len(learned.items)
-        others = fingerprints_of(
+        others = fingerprint_pack(
             held_out, encoder, lambda done: progress.update(task, completed=first + done)
         )
         progress.update(task, description="learning", total=None)
-        book = replace(learn_codebook(rows, encoder.model_id, pieces, seed=seed), thresholds=thresholds)
-    book = write_codebook(file, book)
-    kept = what_is_kept(book, others)
+        made = learn_codebook(rows, encoder.model_id, subquantizers, seed=seed)
+    made = write_codebook(file, replace(made, thresholds=thresholds))
+    measured = measure_reconstruction(made, others)
     typer.echo(
-        f"{file}: {book.width} bytes for a fingerprint, {file.stat().st_size / 1e6:.2f} MB; on "
-        f"{kept.rows:,} held-out fingerprints decoding leaves a cosine of {kept.cosine:.3f} on average"
+        f"{file}: {made.width} bytes per fingerprint, {file.stat().st_size / 1e6:.2f} MB; mean cosine of "
+        f"{measured.rows:,} held-out fingerprints with their decoded codes: {measured.cosine:.3f}"
     )

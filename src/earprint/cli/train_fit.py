@@ -36,24 +36,18 @@ Examples:
 """
 
 
-class Network(StrEnum):
-    """The networks by name; see `earprint.training.networks`."""
-
-    dense = "dense"
-    dense_attention = "dense-attention"
-    dense_distilled = "dense-distilled"
-    dense_query = "dense-query"
-    dense_pair = "dense-pair"
-    attention = "attention"
-    plain = "plain"
-    nafp = "nafp"
-
-
 class LossName(StrEnum):
     """The losses by name; see `earprint.training.losses`."""
 
     nt_xent = "nt-xent"
     triplet = "triplet"
+
+
+class Negatives(StrEnum):
+    """The negatives of clean anchors; see `earprint.training.losses`."""
+
+    all = "all"
+    cross = "cross"
 
 
 def fit(
@@ -62,16 +56,17 @@ def fit(
         Path, typer.Argument(metavar="RUN", help="Folder of the run; an interrupted one is resumed.")
     ],
     network: Annotated[
-        Network,
+        str,
         typer.Option(
+            metavar="NAME",
             help="dense: fully convolutional, one pass over a track, the default model's. dense-attention: "
-            "the same with attention over bands and steps. dense-distilled: dense, taught by the queries' "
-            "network of the pair in --start-from. dense-query: a larger one for queries, that finds what the "
-            "dense network of --start-from stores. dense-pair: both of them, learning together. "
+            "the same with attention over bands and steps. dense-distilled: dense, distilled from the query "
+            "network of the pair in --start-from. dense-query: a larger query network, which learns to match the "
+            "fingerprints of the dense network in --start-from. dense-pair: both of them, learning together. "
             "attention: the paper's. plain: the same without attention. nafp: the paper's baseline (Chang et "
-            "al. 2021)."
+            "al. 2021).",
         ),
-    ] = Network.dense,
+    ] = "dense",
     dim: Annotated[int, typer.Option(metavar="N", min=1, help="Components of a fingerprint.")] = 128,
     max_minutes: Annotated[
         float | None,
@@ -122,6 +117,13 @@ def fit(
             "one and push from a semi-hard wrong one."
         ),
     ] = LossName.nt_xent,
+    negatives: Annotated[
+        Negatives | None,
+        typer.Option(
+            help="Of nt-xent, the negatives of clean anchors. all: every other row (the paper's, and SimCLR's). "
+            "cross: the distorted rows alone.  [default: cross for dense networks, else all]",
+        ),
+    ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(
@@ -139,30 +141,29 @@ def fit(
             help="Of triplet: how much farther, in squared distance, wrong ones are to be.",
         ),
     ] = 0.5,
-    pieces: Annotated[
+    subquantizers: Annotated[
         int,
         typer.Option(
             metavar="N",
             min=0,
-            help="For dense networks: compare references as codes of so many bytes (and a list) stand for "
-            "them, so that the network learns what compact libraries keep; 0 compares them as they are.",
+            help="Pass references through product quantisation with so many subquantizers (bytes), so that the "
+            "network learns what compact libraries keep; 0 compares exact references.",
         ),
     ] = 0,
-    bank: Annotated[
+    memory_bank: Annotated[
         int,
         typer.Option(
             metavar="ROWS",
             min=0,
-            help="Reference rows of earlier steps that queries are told from too, as in a library; 0: none.",
+            help="Cross-batch memory: so many reference rows of earlier steps are extra negatives; 0: none.",
         ),
     ] = 0,
-    alignment: Annotated[
+    alignment_weight: Annotated[
         float,
         typer.Option(
             metavar="WEIGHT",
             min=0.0,
-            help="For dense networks: weight of a second loss, by which whole queries find their place as in "
-            "matching.",
+            help="For dense networks: weight of a second loss that aligns whole queries, as matching does.",
         ),
     ] = 0.0,
     learning_rate: Annotated[
@@ -203,8 +204,8 @@ def fit(
     options: dict[str, Any] = {
         "dim": dim, "max_steps": max_steps, "audio_per_step_s": audio_per_step, "chunk": chunk,
         "clips_per_track": clips_per_track, "loss": loss.value, "margin": margin, "threads": threads,
-        "seed": seed, "validation_queries": validation_queries, "pieces": pieces,
-        "bank": bank, "alignment": alignment,
+        "seed": seed, "validation_queries": validation_queries, "n_subquantizers": subquantizers,
+        "memory_bank_size": memory_bank, "alignment_weight": alignment_weight,
     }  # fmt: skip
     if max_minutes is not None or max_steps is not None:
         options["max_minutes"] = max_minutes
@@ -212,7 +213,9 @@ def fit(
         options["learning_rate"] = learning_rate
     if temperature is not None:
         options["temperature"] = temperature
-    config = default_config(network.value, **options)
+    if negatives is not None:
+        options["negatives"] = negatives.value
+    config = default_config(network, **options)
     trainer = Trainer(
         store, run, config, pick_device(device), typer.echo, start_from, tensorboard=tensorboard
     )

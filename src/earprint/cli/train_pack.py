@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from earprint.cli import messages
-from earprint.cli.progress import quiet_progress, say
+from earprint.cli.progress import print_above, quiet_progress
 from earprint.constants import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ A file that cannot be used is named on stderr and does not stop the rest.
 \b
 Examples:
   earprint train pack store --music songs/ --noise noise/ --rooms rooms/
-  earprint train pack store --music songs/ --noise noise/ --simulate 1000 --t60 0.3 0.9 --codecs 0.3
+  earprint train pack store --music songs/ --noise noise/ --simulate 1000 --rt60 0.3 0.9 --codecs 0.3
 
 \b
 Exit code: 0 all fine, 2 some files were left out (the store is complete but for them), or an error.
@@ -67,11 +67,13 @@ def pack(
             metavar="N", min=0, help="Rooms to simulate besides; 0 for none. A room takes 0.3 s, a hall 2."
         ),
     ] = 400,
-    t60: Annotated[
+    rt60: Annotated[
         tuple[float, float],
         typer.Option(
+            "--rt60",
+            "--t60",
             metavar="LOW HIGH",
-            help="Shortest and longest reverberation time of the simulated rooms, in s; drawn "
+            help="Shortest and longest reverberation time (RT60) of the simulated rooms, in s; drawn "
             "log-uniformly. Choose those that your measured rooms lack.",
         ),
     ] = (0.15, 3.0),
@@ -105,7 +107,7 @@ def pack(
         "noise": count_files(noise, "noise"),
         "rooms": count_files(responses, "rooms"),
     }
-    simulated = simulate_rooms(simulate, seed, t60) if simulate else iter(())
+    simulated = simulate_rooms(simulate, seed, rt60) if simulate else iter(())
     with Progress() as progress:
         progress.start("music", totals["music"])
         packed = pack_audio(
@@ -155,7 +157,7 @@ class Progress:
         """Count a file and name it if it was left out."""
         if problem is not None:
             self.failed += 1
-            say(self._bar, messages.failed_file(problem))
+            print_above(self._bar, messages.failed_file(problem))
         self.advance()
 
     def counted(self, what: str, things: Iterable[T], total: int) -> Iterator[T]:
@@ -172,4 +174,4 @@ class Progress:
         self._bar.advance(self._task, count)
         if self._bar.disable and time.monotonic() - self._told > LINE_EVERY_S:
             self._told = time.monotonic()
-            say(self._bar, f"{self._what}: {self._done}/{self._total}")
+            print_above(self._bar, f"{self._what}: {self._done}/{self._total}")

@@ -1,33 +1,36 @@
-"""``earprint export``, ``import`` and ``merge``: fingerprints out of a library and into another."""
+"""``earprint export``, ``import`` and ``merge``: move fingerprints between libraries."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earprint.cli import output, upkeep_messages
+from earprint.cli import maintenance_messages, output
 from earprint.cli.options import (
     JsonOption,
     LibraryOption,
     ModelOption,
+    StorageChoice,
     StorageOption,
     library_path,
+    print_waiting,
     storage_name,
 )
-from earprint.cli.upkeep import waiting
 
 if TYPE_CHECKING:
-    from earprint.library import ImportReport
+    from earprint.library import ImportReport, Library
 
 
 def export(
     ctx: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help=upkeep_messages.EXPORT_ARGUMENT)],
-    with_paths: Annotated[bool, typer.Option("--with-paths", help=upkeep_messages.WITH_PATHS_OPTION)] = False,
+    file: Annotated[str, typer.Argument(metavar="FILE", help=maintenance_messages.EXPORT_ARGUMENT)],
+    with_paths: Annotated[
+        bool, typer.Option("--with-paths", help=maintenance_messages.WITH_PATHS_OPTION)
+    ] = False,
     as_json: JsonOption = False,
     library: LibraryOption = None,
 ) -> None:
-    """Export."""
+    """Export the library."""
     from earprint.library import Library
 
     with Library(library_path(ctx, library), create=False) as opened:
@@ -36,7 +39,7 @@ def export(
         output.print_json(report.to_dict())
         return
     typer.echo(
-        upkeep_messages.exported(
+        maintenance_messages.exported(
             tracks=report.tracks,
             fingerprints=report.fingerprints,
             size=output.size(report.size_bytes),
@@ -47,42 +50,45 @@ def export(
 
 def import_file(
     ctx: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help=upkeep_messages.IMPORT_ARGUMENT)],
+    file: Annotated[str, typer.Argument(metavar="FILE", help=maintenance_messages.IMPORT_ARGUMENT)],
     as_json: JsonOption = False,
     library: LibraryOption = None,
     model: ModelOption = "dense",
     storage: StorageOption = None,
 ) -> None:
-    """Import; makes the library if there is none."""
-    from earprint.library import Library
+    """Import a file."""
     from earprint.store.portable import PortableFile
 
-    PortableFile(Path(file))  # before a library is made that nothing would go into
-    folder = library_path(ctx, library)
-    with Library(folder, model=model, storage=storage_name(storage), on_wait=waiting) as opened:
-        _show(opened.import_file(file), as_json)
+    PortableFile(Path(file))  # fails before a missing library is made
+    with _open_or_make(library_path(ctx, library), model, storage) as opened:
+        _print_report(opened.import_file(file), as_json)
 
 
 def merge(
     ctx: typer.Context,
-    other: Annotated[str, typer.Argument(metavar="DIR", help=upkeep_messages.MERGE_ARGUMENT)],
+    other: Annotated[str, typer.Argument(metavar="DIR", help=maintenance_messages.MERGE_ARGUMENT)],
     as_json: JsonOption = False,
     library: LibraryOption = None,
     model: ModelOption = "dense",
     storage: StorageOption = None,
 ) -> None:
-    """Merge; makes the library if there is none."""
+    """Merge another library."""
     from earprint.library import Library
 
-    with Library(other, create=False):  # before a library is made that nothing would go into
+    with Library(other, create=False):  # fails before a missing library is made
         pass
-    folder = library_path(ctx, library)
-    with Library(folder, model=model, storage=storage_name(storage), on_wait=waiting) as opened:
-        _show(opened.merge(other), as_json)
+    with _open_or_make(library_path(ctx, library), model, storage) as opened:
+        _print_report(opened.merge(other), as_json)
 
 
-def _show(report: "ImportReport", as_json: bool) -> None:
+def _open_or_make(folder: Path, model: str, storage: StorageChoice | None) -> "Library":
+    from earprint.library import Library
+
+    return Library(folder, model=model, storage=storage_name(storage), on_wait=print_waiting)
+
+
+def _print_report(report: "ImportReport", as_json: bool) -> None:
     if as_json:
         output.print_json(report.to_dict())
         return
-    typer.echo(upkeep_messages.imported(len(report.added), report.skipped))
+    typer.echo(maintenance_messages.imported(len(report.added), report.skipped))

@@ -1,6 +1,6 @@
-"""Published data sets: what lies on disk, whether it is whole, and how it is divided for training and tests.
+"""Published data sets: check that a copy on disk is complete, and split it into training and test data.
 
-A `Recipe` (in ``sets/``) describes one set: which files it has, how many or with which checksums, and how
-they are divided. One engine works on all of them: `survey` finds and checks, `place` writes the division
-as folders of links and converted files, and as plain text lists. Nothing is ever downloaded.
+A `Recipe` (one module of ``sets/`` for each set) describes a set: its files, their number or checksums, and
+its split. `survey` checks a copy against its recipe. `split_writer` writes the split as folders of links and
+converted files, and as text lists. Nothing is downloaded.
 """

@@ -1,4 +1,4 @@
-"""Sums of files, and lists of them as ``sha1sum`` writes them."""
+"""Checksums of files, and lists of them as ``sha1sum`` writes them."""
 
 import hashlib
 from pathlib import Path
@@ -7,7 +7,7 @@ from earprint.errors import TrainingError
 
 
 def digest_of(path: Path, algorithm: str) -> str:
-    """Compute the sum of a file, in hexadecimal.
+    """Compute the checksum of a file, in hexadecimal.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def digest_of(path: Path, algorithm: str) -> str:
 
 
 def read_listing(path: Path) -> dict[str, str]:
-    """Read a list of sums, ``sum  name`` a line.
+    """Read a list of checksums, with ``checksum  name`` on each line.
 
     Returns
     -------

@@ -1,8 +1,7 @@
-"""One channel of a recording at 16 kHz, from wav files and from the .mat files of the Aachen database.
+"""Convert the first channel of a recording to 16 kHz, from audio files and .mat files of the Aachen database.
 
-Several microphones are not averaged: a response of two of them summed is a comb filter that no listener
-ever heard. The first channel is taken. Written files are 32-bit float wav, so that the tail of a response,
-far below its peak, survives.
+Channels are not averaged: the sum of the impulse responses of two microphones is a comb filter. Files are
+written as 32-bit float wav, because the tail of a response is far below the 16-bit step.
 """
 
 from pathlib import Path
@@ -11,14 +10,14 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio import resample
-from earprint.audio.resampling import as_float32
+from earprint.audio.resampling import as_float32, resample_mono
+from earprint.audio.wav import write_float_wav
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import TrainingError
 
 
 def is_plain(path: Path) -> bool:
-    """Whether a file is 16 kHz mono already, so that a link to it is enough."""
+    """Whether a file is 16 kHz mono already and needs no conversion."""
     if path.suffix.lower() == ".mat":
         return False
     try:
@@ -40,27 +39,27 @@ def first_channel(path: Path) -> NDArray[np.float32]:
     samples, rate = _read_mat(path) if path.suffix.lower() == ".mat" else _read_audio(path)
     if len(samples) == 0 or not np.isfinite(samples).all():
         raise TrainingError(f"{path}: holds no usable samples; unpack the archive again")
-    return resample(samples, rate)
+    return resample_mono(samples, rate)
 
 
 def _read_audio(path: Path) -> tuple[NDArray[np.float32], int]:
-    pieces = []
+    parts = []
     try:
         with av.open(str(path)) as container:
             stream = container.streams.audio[0]
             for frame in container.decode(stream):
                 samples = frame.to_ndarray()
-                if not frame.format.is_planar:  # (1, n * channels), the channels in turn
+                if not frame.format.is_planar:  # (1, n * channels), interleaved
                     samples = samples.reshape(-1, len(frame.layout.channels)).T
-                pieces.append(as_float32(samples[0]))
+                parts.append(as_float32(samples[0]))
             rate = int(stream.rate)
     except (av.error.FFmpegError, OSError, IndexError) as error:
         raise _unreadable(path, error) from error
-    return np.concatenate([np.zeros(0, np.float32), *pieces]), rate
+    return np.concatenate([np.zeros(0, np.float32), *parts]), rate
 
 
 def _read_mat(path: Path) -> tuple[NDArray[np.float32], int]:
-    """Read ``h_air`` and ``air_info.fs``; AIR's documentation calls them the response and its rate."""
+    """Read the response and its sample rate, ``h_air`` and ``air_info.fs`` in AIR's documentation."""
     try:
         from scipy.io import loadmat
     except ImportError as error:
@@ -69,21 +68,15 @@ def _read_mat(path: Path) -> tuple[NDArray[np.float32], int]:
         content = loadmat(str(path), squeeze_me=True, struct_as_record=False)
         response = np.atleast_1d(np.asarray(content["h_air"], dtype=np.float32))
         rate = int(np.asarray(content["air_info"].fs).item())
-    except Exception as error:  # loadmat raises whatever its parsers meet in a damaged file
+    except Exception as error:  # loadmat raises many types of error on a damaged file
         raise _unreadable(path, error) from error
     return response if response.ndim == 1 else response[0], rate
 
 
-def write_float_wav(path: Path, samples: NDArray[np.float32]) -> None:
+def write_response(path: Path, samples: NDArray[np.float32]) -> None:
     """Write 16 kHz mono samples, shape (n,), as 32-bit float wav; an interrupted write leaves no file."""
-    data = np.asarray(samples, dtype="<f4").tobytes()
-    head = b"RIFF" + (50 + len(data)).to_bytes(4, "little") + b"WAVEfmt " + (18).to_bytes(4, "little")
-    head += (3).to_bytes(2, "little") + (1).to_bytes(2, "little")  # IEEE float, one channel
-    head += SAMPLE_RATE.to_bytes(4, "little") + (4 * SAMPLE_RATE).to_bytes(4, "little")
-    head += (4).to_bytes(2, "little") + (32).to_bytes(2, "little") + (0).to_bytes(2, "little")
-    head += b"fact" + (4).to_bytes(4, "little") + len(samples).to_bytes(4, "little")
     unfinished = path.with_name(path.name + ".part")
-    unfinished.write_bytes(head + b"data" + len(data).to_bytes(4, "little") + data)
+    write_float_wav(unfinished, samples)
     unfinished.replace(path)
 
 

@@ -1,22 +1,22 @@
-"""Choices that look random and are the same on every machine: by digests of names."""
+"""Pseudo-random choices that are the same on every machine, because they depend on hashes of names alone."""
 
 import hashlib
 from collections.abc import Iterable
 
 TEST_PERCENT = 10
-"""Share of the groups that sets without a division of their own hold out for tests, in %."""
+"""Percentage of the groups held out for tests, in sets without a published split."""
 
 
-def rank(name: str, salt: str) -> int:
-    """Place of a name in a shuffled order: sort by it."""
+def hash_rank(name: str, salt: str) -> int:
+    """Sort key of a name that gives a shuffled order; another salt gives another order."""
     return int.from_bytes(hashlib.blake2b(f"{salt}:{name}".encode(), digest_size=8).digest(), "big")
 
 
-def side(group: str, salt: str) -> str:
-    """``test`` for `TEST_PERCENT` of the groups, ``train`` for the others."""
-    return "test" if rank(group, salt) % 100 < TEST_PERCENT else "train"
+def hash_split(group: str, salt: str) -> str:
+    """Assign `TEST_PERCENT` of the groups to ``test``, and the others to ``train``."""
+    return "test" if hash_rank(group, salt) % 100 < TEST_PERCENT else "train"
 
 
-def draw(names: Iterable[str], count: int, salt: str) -> list[str]:
-    """Draw some of the names, all if there are fewer, sorted."""
-    return sorted(sorted(names, key=lambda name: rank(name, salt))[:count])
+def hash_sample(names: Iterable[str], count: int, salt: str) -> list[str]:
+    """Draw ``count`` of the names, or all if there are fewer; sorted."""
+    return sorted(sorted(names, key=lambda name: hash_rank(name, salt))[:count])

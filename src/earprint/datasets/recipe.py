@@ -1,8 +1,8 @@
-"""The form in which a data set is described.
+"""Description of a data set: its parts, their checksums, and its split into training and test data.
 
-Paths inside a set are relative to its root folder and written with forward slashes. A set consists of
-parts; each file belongs to the first part whose pattern matches its whole path. Sums are hexadecimal, as
-the set's own publication prints them; where none is published the number of files is what can be checked.
+Paths inside a set are relative to its root folder, with forward slashes. A set consists of parts; a file
+belongs to the first part whose pattern matches its whole path. Checksums are hexadecimal, as published by the
+set's authors. Where none is published, only the number of files is checked.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,12 +22,12 @@ class Archive:
     name : str
         Its file name.
     size : str
-        As a person would say it.
+        Approximate, for people.
     algorithm : {"md5", "sha1", "sha256", ""}
     digest : str
-        "" if no sum could be found in a public source; then only its presence is checked.
+        Checksum; "" if no public source has one. Then only the presence of the archive is checked.
     part : str
-        Part that it unpacks to; it is missed only if that part is.
+        Part that it unpacks to. The archive is expected only if that part is.
     """
 
     name: str
@@ -47,17 +47,17 @@ class Part:
     match : str
         Regular expression for the whole path of a file, case ignored.
     count : int or None
-        How many there are; None if that is not published, and one is enough.
+        Number of files; None if it is not published. Then one file is enough.
     names : callable or None
-        Gives every path, where they can be told beforehand.
+        Returns all paths, if they are known beforehand.
     listing : str
-        Path of a file that lists SHA-1 sums and names, relative to itself, as ``sha1sum`` prints them.
+        Path of a list of SHA-1 checksums and names, as ``sha1sum`` writes it; the names are relative to it.
     optional : bool
-        Not missed if nothing of it is there.
+        Whether the part may be absent.
     unless : tuple of str
-        Not missed either if any of these parts is there.
+        Other parts: if one of them is present, this part may be absent.
     distinctive : bool
-        Whether its files show that a folder holds this set; false for a pattern that any file fits.
+        Whether its files identify the set; false for a pattern that any file matches.
     """
 
     name: str
@@ -71,20 +71,20 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Where one file goes.
+class Placement:
+    """Where one file goes in the output.
 
     Attributes
     ----------
     source : str
         Path in the set.
     folder : str
-        Of the output, such as ``music/train``; see `side_of` for which are for tests.
+        Folder of the output, such as ``music/train``; see `split_of_folder`.
     group : str
-        Source it comes from (artist, recording, room), which is never on both sides of the division.
+        Source of the file (artist, recording or room). No group is in both training and test data.
     convert : bool
-        Whether the first of several channels is taken and brought to 16 kHz. Averaging the
-        microphones of a response would comb it; music is left as it is, earprint reads anything.
+        Whether the file is converted to 16 kHz and its first channel alone is kept. Averaging the microphones
+        of an impulse response would act as a comb filter. Music is not converted: earprint reads any format.
     """
 
     source: str
@@ -94,7 +94,7 @@ class Placed:
 
     @property
     def name(self) -> str:
-        """File name in the output: ``group__name``, which `earprint train pack` divides by group."""
+        """File name in the output: ``group__name``. `earprint train pack` reads the group from it."""
         stem, dot, suffix = self.source.rpartition("/")[2].rpartition(".")
         return f"{self.group}__{stem}{dot}{'wav' if self.convert else suffix}"
 
@@ -105,19 +105,19 @@ class Placed:
 
 
 @dataclass
-class Division:
-    """What a recipe makes of the files that are there.
+class Split:
+    """The split of the files that are present.
 
     Attributes
     ----------
-    placed : list of Placed
+    placements : list of Placement
     lists : dict of str to list of str
-        Further lists by name: lines to write.
+        Lines of further lists, by name of the list.
     notes : list of str
-        What a user should know, one line each.
+        Remarks for the user, one line each.
     """
 
-    placed: list[Placed] = field(default_factory=list)
+    placements: list[Placement] = field(default_factory=list)
     lists: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -129,15 +129,15 @@ class Recipe:
     Attributes
     ----------
     name, title, licence, source, layout : str
-        `layout` shows how the unpacked set lies, line by line.
+        ``layout`` shows the paths of the unpacked set, line by line.
     roots : tuple of str
-        Folders in which the root may lie below the folder that a user names.
+        Subfolders of the folder given by the user that may be the root of the set.
     archives : tuple of Archive
     parts : tuple of Part
-    divide : callable
-        Takes the root folder and the files of each part.
-    t60_targets_s : tuple of float
-        Reverberation times for which one response each is picked into ``rir/paper``, in s.
+    make_split : callable
+        Makes the `Split` from the root folder and the files of each part.
+    rt60_targets_s : tuple of float
+        RT60s in seconds. For each, the test response nearest to it is linked in ``rir/paper``.
     """
 
     name: str
@@ -147,16 +147,15 @@ class Recipe:
     layout: str
     archives: tuple[Archive, ...]
     parts: tuple[Part, ...]
-    divide: Callable[[Path, Files], Division]
+    make_split: Callable[[Path, Files], Split]
     roots: tuple[str, ...] = ()
-    t60_targets_s: tuple[float, ...] = ()
+    rt60_targets_s: tuple[float, ...] = ()
 
 
-def side_of(folder: str) -> str | None:
-    """Tell which side of the division an output folder is on: ``train``, ``test``, or None for neither.
+def split_of_folder(folder: str) -> str | None:
+    """Split that an output folder belongs to: ``train``, ``test``, or None for neither.
 
-    Neither: queries, which are made from references, and training music of artists that are also among
-    the references, which is there to be left out.
+    Neither are queries, which are made from references, and training music by artists of the references.
     """
     if folder in {"music/queries", "music/train-same-artist"}:
         return None

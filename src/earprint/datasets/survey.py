@@ -1,8 +1,8 @@
-"""What of a set lies on disk: missing, corrupt and unexpected files.
+"""Check a set on disk against its recipe: missing, corrupt and unexpected files.
 
-Names and counts are always compared, and a file of no bytes is corrupt. Reading everything takes hours for
-the larger sets, so that is left to ``deep``: every file whose sum is published is summed, of every other
-the header is read. Archives are always summed, as that is the point of naming their folder.
+Names and counts are always compared, and an empty file is corrupt. With ``deep``, all files are read, which
+takes hours for large sets: the checksum is compared where one is published, and the header is read otherwise.
+The checksums of archives are always compared.
 """
 
 import os
@@ -21,12 +21,12 @@ from earprint.errors import TrainingError
 OnFile = Callable[[str], None]
 
 EMPTY_SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
-"""SHA-1 sum of no bytes: a file that is empty as published is not at fault."""
+"""SHA-1 checksum of an empty file: files that were published empty are not corrupt."""
 
 
 @dataclass
 class Finding:
-    """One part or archive, compared with its description.
+    """Result of checking one part or archive.
 
     Attributes
     ----------
@@ -34,11 +34,11 @@ class Finding:
     found : list of str
         Usable files.
     expected : int or None
-        How many there should be; None if unknown.
+        Number of files according to the recipe; None if unknown.
     missing, corrupt, unexpected : list of str
-        One line for each fault.
+        One line for each file, or for several missing files.
     n_missing : int
-        Number of files missing; a line may stand for many.
+        Number of missing files.
     """
 
     name: str
@@ -52,13 +52,13 @@ class Finding:
 
 @dataclass
 class Survey:
-    """What lies on disk of one set.
+    """Result of checking a set.
 
     Attributes
     ----------
     root : Path
     findings : list of Finding
-        One for each part that is there or missed, then one for each such archive.
+        One for each part that is present or expected, then one for each archive of them.
     """
 
     root: Path
@@ -82,7 +82,7 @@ def survey(
     archives: Path | None = None,
     on_file: OnFile = lambda _path: None,
 ) -> Survey:
-    """Compare a folder with the description of a set.
+    """Check a folder against the recipe of a set.
 
     Parameters
     ----------
@@ -90,23 +90,23 @@ def survey(
     folder : Path
         The root of the set, a folder that holds it, or a part of it.
     deep : bool
-        Read every file.
+        Whether to read all files.
     archives : Path, optional
-        Folder of the archives, whose sums are then compared.
+        Folder of the archives; their checksums are compared.
     on_file : callable, optional
-        Told of each file before it is read.
+        Called with the path of each file before it is read.
 
     Raises
     ------
     TrainingError
-        If the folder cannot be read or nothing of the set is in it.
+        If the folder cannot be read or holds no file of the set.
     """
     root, members = _find_root(recipe, folder)
-    there = {part.name for part in recipe.parts if members[part.name]}
+    present = {part.name for part in recipe.parts if members[part.name]}
     findings = []
     for part in recipe.parts:
-        dispensable = part.optional or any(name in there for name in part.unless)
-        if members[part.name] or not dispensable:
+        may_be_absent = part.optional or any(name in present for name in part.unless)
+        if members[part.name] or not may_be_absent:
             findings.append(_check_part(part, root, members[part.name], deep, on_file))
     if members[""]:
         findings.append(
@@ -115,18 +115,18 @@ def survey(
             )
         )
     if archives is not None:
-        wanted = {finding.name for finding in findings}
+        expected = {finding.name for finding in findings}
         findings += [
             _check_archive(archive, archives, on_file)
             for archive in recipe.archives
-            if archive.part in wanted or not archive.part or (archives / archive.name).exists()
+            if archive.part in expected or not archive.part or (archives / archive.name).exists()
         ]
     return Survey(root, findings)
 
 
 def _find_root(recipe: Recipe, folder: Path) -> tuple[Path, dict[str, list[str]]]:
     if not folder.is_dir():
-        raise TrainingError(f"{folder}: no such folder; name the one that {recipe.title} was unpacked in")
+        raise TrainingError(f"{folder}: no such folder; give the one that {recipe.title} was unpacked in")
     for root in (folder, *(folder / name for name in recipe.roots), folder.parent):
         if not root.is_dir() or (root == folder.parent and not _names_part(recipe, folder.name)):
             continue
@@ -134,17 +134,17 @@ def _find_root(recipe: Recipe, folder: Path) -> tuple[Path, dict[str, list[str]]
         if any(members[part.name] for part in recipe.parts if part.distinctive):
             return root, members
     raise TrainingError(
-        f"{folder}: holds nothing of {recipe.title}; see `earprint data {recipe.name}` for how it should lie"
+        f"{folder}: holds nothing of {recipe.title}; `earprint data {recipe.name}` shows its layout"
     )
 
 
 def _names_part(recipe: Recipe, name: str) -> bool:
-    """Whether the folder named is itself a part, so that the set's root is the one above it."""
+    """Whether the folder is itself a part of the set, so that its parent is the root."""
     return any(part.match.startswith(f"{re.escape(name)}/") for part in recipe.parts)
 
 
 def _members(recipe: Recipe, root: Path) -> dict[str, list[str]]:
-    """Files of each part, and under "" the audio files that belong to none."""
+    """Files of each part; the key "" has the audio files of no part."""
     patterns = [(part.name, re.compile(part.match, re.IGNORECASE)) for part in recipe.parts]
     members: dict[str, list[str]] = {name: [] for name in ["", *(part.name for part in recipe.parts)]}
     for path in sorted(_walk(root)):
@@ -159,7 +159,7 @@ def _members(recipe: Recipe, root: Path) -> dict[str, list[str]]:
 
 
 def _walk(root: Path) -> Iterator[str]:
-    visited: set[str] = set()  # links to folders are followed, but never in a circle
+    visited: set[str] = set()  # real paths, so that circular links end
     for parent, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(parent)
         if real in visited:
@@ -204,7 +204,7 @@ def _check_part(part: Part, root: Path, members: list[str], deep: bool, on_file:
 
 
 def _sums(part: Part, root: Path) -> dict[str, str]:
-    """Published sums by path from the root; none if the list is not there."""
+    """Published checksums by path from the root; none if the set's list of them is absent."""
     if not part.listing or not (root / part.listing).is_file():
         return {}
     folder = part.listing.rpartition("/")[0]
@@ -214,7 +214,7 @@ def _sums(part: Part, root: Path) -> dict[str, str]:
 
 
 def _fault(path: Path, digest: str, deep: bool, on_file: OnFile) -> str | None:
-    """Say what is wrong with a file, or None; ``digest`` is its published SHA-1 sum, or ""."""
+    """Describe a fault of a file, or return None; ``digest`` is its published SHA-1 checksum, or ""."""
     try:
         if path.stat().st_size == 0 and digest != EMPTY_SHA1:
             return "empty; unpack the archive again"
@@ -223,11 +223,11 @@ def _fault(path: Path, digest: str, deep: bool, on_file: OnFile) -> str | None:
         on_file(str(path))
         if digest:
             right = digest_of(path, "sha1") == digest
-            return None if right else "its SHA-1 sum is wrong; unpack the archive again"
+            return None if right else "its SHA-1 checksum is wrong; unpack the archive again"
         return _header_fault(path)
     except (av.error.FFmpegError, OSError) as error:
         return f"cannot be read ({error.strerror or error}); unpack the archive again"
-    except TrainingError:  # from summing: it could be found, but not read
+    except TrainingError:  # from digest_of
         return "cannot be read; check its permissions and disk"
 
 
@@ -251,7 +251,7 @@ def _check_archive(archive: Archive, folder: Path, on_file: OnFile) -> Finding:
     on_file(str(path))
     if archive.digest and digest_of(path, archive.algorithm) != archive.digest:
         name = archive.algorithm.upper()
-        finding.corrupt.append(f"{archive.name}: its {name} sum is wrong; fetch it again")
+        finding.corrupt.append(f"{archive.name}: its {name} checksum is wrong; download it again")
     else:
         finding.found.append(archive.name)
     return finding

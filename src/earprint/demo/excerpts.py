@@ -1,8 +1,7 @@
-"""The demonstration's questions: excerpts cut from random places and spoiled in a named way.
+"""Queries of the demonstration: excerpts of recordings, distorted under a named condition.
 
-Conventions: 16 kHz mono float32, shape (n,); times in seconds from the start of the recording. An
-excerpt is cut with up to `PAST_S` of what came before it, so that a room still sounds with it as a
-real one would.
+An excerpt keeps up to `PAST_S` of the audio before it, whose reverberation reaches into the excerpt. Audio is
+16 kHz mono float32, times are in seconds from the start of the recording.
 """
 
 from dataclasses import dataclass
@@ -15,36 +14,39 @@ from numpy.typing import NDArray
 from earprint.audio import stream_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.dsp.filters import phone_band
-from earprint.dsp.reverberation import reverberate, rir
+from earprint.dsp.reverberation import reverberate, synthetic_rir
 from earprint.dsp.snr import add_noise
-from earprint.dsp.synthetic_noise import crowd_noise, mains_hum, pink_noise
+from earprint.dsp.synthetic_noise import babble_noise, mains_hum, pink_noise
 
 Audio = NDArray[np.float32]
 
 CONDITIONS: Final = ("noise 10 dB", "noise 0 dB", "room + noise 10 dB", "phone")
-"""Ways to spoil an excerpt; ``phone`` is a room, noise at 10 dB and a telephone's band."""
+"""Conditions of the demonstration. ``phone`` is a room, noise at 10 dB SNR and the telephone band."""
+
+CLEAN: Final = "clean"
+"""The condition without distortion."""
 
 PAST_S: Final = 1.0
-"""Audio before an excerpt that is known to the room, in seconds."""
+"""Audio before an excerpt that is kept for its reverberation, in seconds."""
 
-T60_RANGE_S: Final = (0.3, 0.8)
-"""Reverberation times of the rooms, in seconds: a furnished room to a classroom."""
+RT60_RANGE_S: Final = (0.3, 0.8)
+"""Range of the rooms' RT60, in seconds: a furnished room to a classroom."""
 
 AUDIBLE_RMS: Final = 1e-4
-"""An excerpt below this root mean square (-80 dB of full scale) is silence, and no question."""
+"""Excerpts with a root mean square below this (-80 dB of full scale) are silent and make no query."""
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A piece of a recording and what came just before it.
+    """A part of a recording, and the audio just before it.
 
     Attributes
     ----------
     samples : ndarray of float32, shape (n,)
     past : ndarray of float32, shape (p,)
-        At most `PAST_S` long, shorter at the start of the recording.
+        At most `PAST_S` long; shorter at the start of the recording.
     start_s : float
-        Where in the recording ``samples`` begin.
+        Position of ``samples`` in the recording.
     """
 
     samples: Audio
@@ -53,19 +55,19 @@ class Excerpt:
 
     @property
     def audible(self) -> bool:
-        """Whether there is anything to hear."""
+        """Whether the excerpt is not silent."""
         return len(self.samples) > 0 and float(np.sqrt(np.mean(self.samples**2))) > AUDIBLE_RMS
 
 
 def cut(path: str | PathLike[str], start_s: float, length_s: float) -> Excerpt:
-    """Cut an excerpt from a file, reading no further than its end.
+    """Cut an excerpt from a file, which is decoded only up to the excerpt's end.
 
     Parameters
     ----------
     path : path
         Audio file.
     start_s, length_s : float
-        In seconds; the excerpt is shorter if the recording ends before.
+        In seconds; the excerpt is shorter if the recording ends in it.
 
     Raises
     ------
@@ -75,14 +77,14 @@ def cut(path: str | PathLike[str], start_s: float, length_s: float) -> Excerpt:
     start = round(start_s * SAMPLE_RATE)
     stop = start + round(length_s * SAMPLE_RATE)
     first = max(0, start - round(PAST_S * SAMPLE_RATE))
-    pieces, position = [np.zeros(0, dtype=np.float32)], 0
+    parts, position = [np.zeros(0, dtype=np.float32)], 0
     for block in stream_audio(path):
-        pieces.append(block[max(first - position, 0) : max(stop - position, 0)])
+        parts.append(block[max(first - position, 0) : max(stop - position, 0)])
         position += len(block)
         if position >= stop:
             break
-    known = np.concatenate(pieces)
-    return Excerpt(known[start - first :], known[: start - first], start / SAMPLE_RATE)
+    audio = np.concatenate(parts)
+    return Excerpt(audio[start - first :], audio[: start - first], start / SAMPLE_RATE)
 
 
 def duration_s(path: str | PathLike[str]) -> float:
@@ -96,29 +98,31 @@ def duration_s(path: str | PathLike[str]) -> float:
     return sum(len(block) for block in stream_audio(path)) / SAMPLE_RATE
 
 
-def spoil(excerpt: Excerpt, condition: str, seed: int) -> Audio:
-    """Spoil an excerpt in one of the `CONDITIONS`.
+def distort(excerpt: Excerpt, condition: str, seed: int) -> Audio:
+    """Distort an excerpt under a condition.
 
     Parameters
     ----------
     excerpt : Excerpt
         Audible.
     condition : str
-        One of `CONDITIONS`.
+        One of `CONDITIONS`, or `CLEAN`.
     seed : int
-        Choice of noise, room and their details.
+        Choice of noise and room.
 
     Returns
     -------
     ndarray of float32, shape of ``excerpt.samples``
-        Peak at most 1.
+        Peak at most 1, unless the condition is `CLEAN`.
     """
+    if condition == CLEAN:
+        return excerpt.samples
     rng = np.random.Generator(np.random.PCG64(seed))
     samples, n = excerpt.samples, len(excerpt.samples)
     if condition in {"room + noise 10 dB", "phone"}:
-        room = rir(float(rng.uniform(*T60_RANGE_S)), int(rng.integers(2**31)))
+        room = synthetic_rir(float(rng.uniform(*RT60_RANGE_S)), int(rng.integers(2**31)))
         samples = reverberate(samples, room, past=excerpt.past)
-    makers = (pink_noise, crowd_noise, crowd_noise, mains_hum)
+    makers = (pink_noise, babble_noise, babble_noise, mains_hum)
     noise = makers[int(rng.integers(len(makers)))](n, int(rng.integers(2**31)))
     samples = add_noise(samples, noise, 0.0 if condition == "noise 0 dB" else 10.0)
     if condition == "phone":

@@ -1,7 +1,7 @@
-"""The demonstration's answers: one row per question, and their tally.
+"""Results of the demonstration: one row for each query, and a summary.
 
-Conventions: times in seconds. An answer is right if it names the right recording (or none, for an
-absent one), and located if in addition its position is within `LOCATED_S`.
+An answer is correct if it names the right recording, or none for an absent recording. It is located if, in
+addition, its position is within `LOCATED_S` of the true one. Times are in seconds.
 """
 
 from collections.abc import Sequence
@@ -15,77 +15,77 @@ LOCATED_S: Final = 0.1
 
 
 @dataclass(frozen=True)
-class Row:
-    """One question and its answer.
+class DemoQuery:
+    """One query and its answer.
 
     Attributes
     ----------
-    asked : str
-        Title of the recording the excerpt is from.
-    asked_s : float
-        Where in it the excerpt begins.
+    title : str
+        Recording that the excerpt was cut from.
+    start_s : float
+        Start of the excerpt in it.
     length_s : float
         Length of the excerpt.
     condition : str
         One of `earprint.demo.excerpts.CONDITIONS`.
     absent : bool
-        Whether the recording is not in the library, so that "no match" is the right answer.
-    answered : str or None
-        Title of the answer; None is "no match".
-    answered_s : float or None
-        Where in the answer the excerpt is said to begin.
+        Whether the recording is not in the library, so that "no match" is the correct answer.
+    answer : str or None
+        Title of the recording that was identified; None for "no match".
+    answer_start_s : float or None
+        Position of the excerpt in it.
     score : float or None
-        Score of the answer, or of the best guess that was not good enough; None without a guess.
-    right, located : bool
-        See the module's conventions; an absent recording is never located.
+        Score of the answer, or of the best candidate below the threshold; None without a candidate.
+    correct, located : bool
+        See the module's docstring; an absent recording is never located.
     seconds : float
-        Time the library took to answer.
+        Time that identification took.
     """
 
-    asked: str
-    asked_s: float
+    title: str
+    start_s: float
     length_s: float
     condition: str
     absent: bool
-    answered: str | None
-    answered_s: float | None
+    answer: str | None
+    answer_start_s: float | None
     score: float | None
-    right: bool
+    correct: bool
     located: bool
     seconds: float
 
 
 @dataclass(frozen=True)
-class Tally:
+class DemoSummary:
     """The demonstration in numbers.
 
     Attributes
     ----------
-    tracks, audio_s : int, float
-        Recordings in the library, and their length together.
+    n_tracks, audio_s : int, float
+        Recordings in the library, and their total length.
     add_seconds : float
         Time that adding them took.
     present, found, located : int
-        Questions about recordings in the library; how many were answered with the right recording,
-        and how many of those within `LOCATED_S`.
-    absent, refused : int
-        Questions about recordings not in the library, and how many were answered "no match".
+        Queries of recordings in the library; how many of them were answered correctly, and how many of those
+        were located.
+    absent, rejected : int
+        Queries of recordings not in the library, and how many of them were answered "no match".
     median_answer_s : float
-        Median time of an answer.
+        Median time of identification.
     failed : list of str
-        One line for each file that could not take part.
+        One line for each file that could not be used.
     files_left_out : int
-        Files of the folder beyond `MOST_FILES`.
+        Files of the folder that were not drawn.
     """
 
-    tracks: int
+    n_tracks: int
     audio_s: float
     add_seconds: float
     present: int
     found: int
     located: int
     absent: int
-    refused: int
+    rejected: int
     median_answer_s: float
     failed: list[str] = field(default_factory=list)
     files_left_out: int = 0
@@ -97,38 +97,39 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Demonstration:
-    """All questions and answers, and their tally."""
+class DemoResult:
+    """All queries with their answers, and the summary."""
 
-    rows: list[Row]
-    tally: Tally
+    queries: list[DemoQuery]
+    summary: DemoSummary
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain dictionaries and lists, for JSON."""
+        """Convert to plain dictionaries and lists, for JSON."""
         return asdict(self)
 
 
-def count(
-    rows: Sequence[Row],
-    tracks: int,
+def summarise(
+    queries: Sequence[DemoQuery],
+    *,
+    n_tracks: int,
     audio_s: float,
     add_seconds: float,
     failed: list[str],
-    left_out: int,
-) -> Tally:
-    """Count right answers; ``left_out`` are the files of the folder that did not take part."""
-    present = [row for row in rows if not row.absent]
-    absent = [row for row in rows if row.absent]
-    return Tally(
-        tracks=tracks,
+    files_left_out: int,
+) -> DemoSummary:
+    """Count correct answers; see `DemoSummary` for the parameters."""
+    present = [query for query in queries if not query.absent]
+    absent = [query for query in queries if query.absent]
+    return DemoSummary(
+        n_tracks=n_tracks,
         audio_s=audio_s,
         add_seconds=add_seconds,
         present=len(present),
-        found=sum(row.right for row in present),
-        located=sum(row.located for row in present),
+        found=sum(query.correct for query in present),
+        located=sum(query.located for query in present),
         absent=len(absent),
-        refused=sum(row.right for row in absent),
-        median_answer_s=float(np.median([row.seconds for row in rows])) if rows else 0.0,
+        rejected=sum(query.correct for query in absent),
+        median_answer_s=float(np.median([query.seconds for query in queries])) if queries else 0.0,
         failed=failed,
-        files_left_out=left_out,
+        files_left_out=files_left_out,
     )

@@ -1,8 +1,21 @@
-"""Lengths at which Fourier transforms are fast."""
+"""Lengths and frequencies of fast Fourier transforms (FFTs)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earprint.constants import SAMPLE_RATE
 
 
 def fft_length(n: int) -> int:
-    """Smallest even number 2^a 3^b 5^c that is at least ``n``: such FFTs are fast."""
+    """Smallest even number 2^a 3^b 5^c that is at least ``n``: FFTs of such lengths are fast.
+
+    Examples
+    --------
+    >>> fft_length(1001)
+    1024
+    >>> fft_length(1030)
+    1080
+    """
     best = 1 << (n - 1).bit_length()
     five = 1
     while five < best:
@@ -17,7 +30,6 @@ def fft_length(n: int) -> int:
     return best
 
 
-def fast_length(n: int) -> int:
-    """Give the next length at or above ``n`` of the form 2^a * {1, 1.25, 1.5}: a fast transform."""
-    power = 1 << max(n - 1, 1).bit_length()
-    return next(size for size in (power * 5 // 8, power * 3 // 4, power) if size >= n)
+def fft_frequencies(length: int) -> NDArray[np.float64]:
+    """Frequency of each bin of a real FFT, in Hz, shape (length // 2 + 1,)."""
+    return np.fft.rfftfreq(length, 1.0 / SAMPLE_RATE).astype(np.float64)

@@ -1,6 +1,6 @@
-"""Synthetic noises: pink noise, a crowd of talkers, the hum of the mains.
+"""Synthetic noises: pink noise, babble of many talkers, mains hum.
 
-Samples are 16 kHz mono float32 arrays of shape (n,). A seed (PCG64) makes the same noise again.
+A seed (PCG64) gives the same noise again.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.constants import SAMPLE_RATE
-from earprint.dsp.fft import fast_length
+from earprint.dsp.fft import fft_frequencies
 
 Audio = NDArray[np.float32]
 Frequencies = NDArray[np.float64]
@@ -30,13 +30,13 @@ FORMANTS_HZ: Final = np.array(
 
 
 def pink_noise(n: int, seed: int) -> Audio:
-    """Make noise whose power falls by 3 dB per octave above 20 Hz, of unit power, shape (n,)."""
+    """Make pink noise: its power density falls by 3 dB per octave above 20 Hz; unit power, shape (n,)."""
     rng = np.random.Generator(np.random.PCG64(seed))
     return _unit(_coloured(n, rng, lambda f: 1.0 / np.sqrt(np.maximum(f, 20.0))))
 
 
-def crowd_noise(n: int, seed: int, *, talkers: int = 8) -> Audio:
-    """Make a babble of voices: noise shaped by vowels that change at the rate of syllables.
+def babble_noise(n: int, seed: int, *, talkers: int = 8) -> Audio:
+    """Make babble noise: noise with the formants of vowels, which change at the rate of syllables.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def crowd_noise(n: int, seed: int, *, talkers: int = 8) -> Audio:
         Samples.
     seed : int
     talkers : int
-        Voices, each with a voice size, a loudness and a rhythm of its own.
+        Number of voices. Each has its own vocal tract length, level, pitch and rhythm.
 
     Returns
     -------
@@ -59,21 +59,21 @@ def crowd_noise(n: int, seed: int, *, talkers: int = 8) -> Audio:
         syllables_hz, pitch_hz = rng.uniform(3.0, 5.5), rng.uniform(90.0, 240.0)
         for formants in FORMANTS_HZ[rng.choice(len(FORMANTS_HZ), size=3, replace=False)]:
             voice = _coloured(n, rng, _vowel(formants * size))
-            # Each vowel comes and goes by itself, about a third of the syllables long.
+            # Each vowel has its own envelope over the syllables; most of them are quiet.
             knots = np.arange(0.0, n / SAMPLE_RATE + 2.0 / syllables_hz, 1.0 / syllables_hz)
-            spoken = rng.random(len(knots)) ** 3
-            total += loudness * voice * np.interp(times, knots, spoken) * _glottis(times, pitch_hz)
+            envelope = rng.random(len(knots)) ** 3
+            total += loudness * voice * np.interp(times, knots, envelope) * _glottis(times, pitch_hz)
     return _unit(total)
 
 
 def mains_hum(n: int, seed: int, *, mains_hz: float = 50.0) -> Audio:
-    """Make the hum of the mains, with random harmonics and some hiss, of unit power, shape (n,)."""
+    """Make mains hum: 20 harmonics of random amplitude and some white noise; unit power, shape (n,)."""
     rng = np.random.Generator(np.random.PCG64(seed))
     times = np.arange(n) / SAMPLE_RATE
     hum = 0.05 * rng.standard_normal(n)
     for k in range(1, 21):
-        strength = rng.uniform(0.2, 1.0) / k
-        hum += strength * np.sin(2 * np.pi * (mains_hz * k * times + rng.random()))
+        amplitude = rng.uniform(0.2, 1.0) / k
+        hum += amplitude * np.sin(2 * np.pi * (mains_hz * k * times + rng.random()))
     return _unit(hum)
 
 
@@ -81,15 +81,24 @@ def _coloured(
     n: int, rng: np.random.Generator, gain: Callable[[Frequencies], Frequencies]
 ) -> NDArray[np.float64]:
     """Make Gaussian noise with a given gain over frequency and a mean power near 1, shape (n,)."""
-    size = fast_length(n)
-    shape = gain(np.fft.rfftfreq(size, 1.0 / SAMPLE_RATE).astype(np.float64))
+    length = _drawn_length(n)
+    shape = gain(fft_frequencies(length))
     shape = shape / np.sqrt(np.mean(shape**2))
-    noise: NDArray[np.float64] = np.fft.irfft(np.fft.rfft(rng.standard_normal(size)) * shape, size)
+    noise: NDArray[np.float64] = np.fft.irfft(np.fft.rfft(rng.standard_normal(length)) * shape, length)
     return noise[:n]
 
 
+def _drawn_length(n: int) -> int:
+    """Samples drawn for a noise of ``n``: 2^a times 1, 1.25 or 1.5.
+
+    Not `earprint.dsp.fft.fft_length`: another length would give another noise for each seed.
+    """
+    power = 1 << max(n - 1, 1).bit_length()
+    return next(length for length in (power * 5 // 8, power * 3 // 4, power) if length >= n)
+
+
 def _vowel(formants_hz: Frequencies) -> Callable[[Frequencies], Frequencies]:
-    """Give the gain of a vowel: resonances about 100 Hz wide over a falling voice spectrum."""
+    """Gain of a vowel over frequency: resonances at its formants, of half width 60 Hz + 5 %."""
 
     def gain(f: Frequencies) -> Frequencies:
         distance = (f[:, np.newaxis] - formants_hz) / (60.0 + 0.05 * formants_hz)
@@ -100,7 +109,7 @@ def _vowel(formants_hz: Frequencies) -> Callable[[Frequencies], Frequencies]:
 
 
 def _glottis(times: NDArray[np.float64], pitch_hz: float) -> NDArray[np.float64]:
-    """Give the pulsing of a voice: a gain between 0 and 1 at a pitch that wavers, shape (n,)."""
+    """Amplitude modulation by the vocal folds: a gain between 0 and 1 at a wavering pitch, shape (n,)."""
     cycles = pitch_hz * times + 2.0 * np.sin(2 * np.pi * 0.7 * times)
     pulses: NDArray[np.float64] = (0.5 + 0.5 * np.sin(2 * np.pi * cycles)) ** 2
     return pulses

@@ -1,14 +1,14 @@
-"""What every encoder gives, and the one way to ask for it.
+"""The interface of an encoder, and what it returns.
 
-An encoder turns audio into a sequence of unit vectors on a regular time grid. Row ``i`` speaks for the
-window that begins at ``i * hop_s`` seconds; both sides of a comparison use that convention, so the
-difference of two rows' times is the offset between two recordings. A silent window keeps its place in the
-sequence as a row of zeros: it can match nothing and shifts nothing.
+An encoder turns audio into a sequence of unit vectors on a regular time grid. Row ``i`` describes the window
+that begins at ``i * hop_s`` seconds. References and queries follow the same convention, so the difference of
+two rows' times is the offset between the recordings. A silent window keeps its place in the sequence as a row
+of zeros, which matches nothing.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ AudioBlocks = Iterable[NDArray[np.float32]]
 """Consecutive blocks of 16 kHz mono samples, each of shape (n,), of any lengths."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fingerprints:
     """The fingerprints of one recording.
 
@@ -28,32 +28,73 @@ class Fingerprints:
     vectors : ndarray of float32, shape (n, dim)
         Unit vectors, one per grid point; rows of zeros where the recording is silent.
     hop_s : float
-        Distance of two rows, in seconds.
+        Time from one row to the next, in seconds.
     duration_s : float
-        Length of the audio they were made from, in seconds.
-    beyond : int
-        So many first and last rows speak for windows that reach beyond the recording's ends, where the
-        encoder heard nothing: row ``i`` begins at ``(i - beyond) * hop_s``.
+        Length of the audio, in seconds.
+    margin_rows : int
+        Number of rows at either end whose windows extend past the recording: row ``i`` begins at
+        ``(i - margin_rows) * hop_s`` seconds. The encoder pads these windows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from earprint import Fingerprints
+    >>> fingerprints = Fingerprints(np.eye(3, 128, dtype=np.float32), hop_s=0.32, duration_s=1.6)
+    >>> fingerprints.times_s
+    array([0.  , 0.32, 0.64])
+    >>> fingerprints.silent
+    array([False, False, False])
     """
 
     vectors: NDArray[np.float32]
     hop_s: float
     duration_s: float
-    beyond: int = 0
+    margin_rows: int = 0
 
     @property
     def times_s(self) -> NDArray[np.float64]:
         """Start of each row's window, in seconds, shape (n,)."""
-        return (np.arange(len(self.vectors), dtype=np.float64) - self.beyond) * self.hop_s
+        return (np.arange(len(self.vectors), dtype=np.float64) - self.margin_rows) * self.hop_s
 
     @property
     def silent(self) -> NDArray[np.bool_]:
         """Which rows are silent, shape (n,)."""
         return np.asarray(~self.vectors.any(axis=1))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready data: ``vectors`` and ``times_s`` as lists, ``hop_s`` and ``duration_s``.
 
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from earprint import Fingerprints
+        >>> Fingerprints(np.ones((1, 1), dtype=np.float32), hop_s=0.32, duration_s=1.0).to_dict()
+        {'vectors': [[1.0]], 'times_s': [0.0], 'hop_s': 0.32, 'duration_s': 1.0}
+        """
+        return {
+            "vectors": self.vectors.tolist(),
+            "times_s": self.times_s.tolist(),
+            "hop_s": self.hop_s,
+            "duration_s": self.duration_s,
+        }
+
+
+@runtime_checkable
 class Encoder(Protocol):
-    """Anything that turns audio into fingerprints."""
+    """The interface of an encoder: any object with these attributes and methods is one.
+
+    Pass your own to `earprint.embed` or `earprint.Library`. ``docs/how-to/use-another-encoder.md`` of the
+    repository has a complete example.
+
+    Examples
+    --------
+    >>> import earprint
+    >>> encoder = earprint.load_encoder("dense")
+    >>> isinstance(encoder, earprint.Encoder)
+    True
+    >>> encoder.dim, encoder.reference_hop_s, encoder.query_hop_s
+    (128, 0.32, 0.04)
+    """
 
     @property
     def name(self) -> str:
@@ -62,44 +103,56 @@ class Encoder(Protocol):
 
     @property
     def model_id(self) -> str:
-        """Name and digest of the weights; a library stores it and refuses others."""
+        """Name and digest of the weights. A library stores it and refuses fingerprints of another model."""
         ...
 
     @property
     def dim(self) -> int:
-        """Components of a fingerprint."""
+        """Number of components of a fingerprint."""
         ...
 
     @property
     def reference_hop_s(self) -> float:
-        """Grid on which references are stored, in seconds; a whole multiple of ``query_hop_s``."""
+        """Hop of references, in seconds; a whole multiple of ``query_hop_s``."""
         ...
 
     @property
     def query_hop_s(self) -> float:
-        """Grid of queries, in seconds."""
+        """Hop of queries, in seconds."""
         ...
 
     @property
     def codebook(self) -> Codebook | None:
-        """What its fingerprints can be stored compactly with; None if there is nothing."""
+        """Product quantiser for compact storage, or None: the library then stores half precision."""
         ...
 
     def threshold(self, duration_s: float) -> float:
-        """Score at and above which an answer counts as a match, for a query of this length.
+        """Return the least score of a match for a query of this length, in seconds.
 
-        In a compact library the codebook's own thresholds count, if it has any.
+        In a compact library the codebook's own thresholds are used, if it has any.
         """
         ...
 
     def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:
-        """Fingerprint one recording, streaming, on the reference grid or the finer query grid."""
+        """Fingerprint one recording.
+
+        Parameters
+        ----------
+        blocks : iterable of ndarray of float32, each of shape (n,)
+            Consecutive blocks of 16 kHz mono samples.
+        query : bool
+            Use the query grid instead of the reference grid.
+
+        Returns
+        -------
+        Fingerprints
+        """
         ...
 
 
-def sounds_of(encoder: Encoder) -> NDArray[np.float32] | None:
-    """Fingerprints that stand for what an encoder's model knows, shape (n, dim); None if it has no codebook.
+def cohort_of(encoder: Encoder) -> NDArray[np.float32] | None:
+    """Return the cohort for score normalisation, shape (n, dim); None if the encoder has no codebook.
 
-    Scores are set against them, see `earprint.matching.score_normalisation`.
+    The cohort is `Codebook.cohort`. See `earprint.matching.score_normalisation`.
     """
-    return None if encoder.codebook is None else encoder.codebook.sounds
+    return None if encoder.codebook is None else encoder.codebook.cohort

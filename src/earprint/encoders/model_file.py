@@ -1,11 +1,11 @@
-"""A model on disk: an ONNX file and, beside it, a JSON file of the same name that says what it is.
+"""Model files: an ONNX file and its model card, a JSON file of the same name.
 
-The JSON file names the network (which decides how audio is presented to it), the grids, the match threshold
-and everything the model card repeats: data, recipe, results.
+The card names the network and the encoder that runs it, the hops, the match thresholds, and the training data
+and recipe.
 
-A model can have a second network for queries alone, in two more files, ``X.query.onnx`` and ``X.query.json``:
-a larger one than references can afford, trained to find the fingerprints that the first one makes. What is
-stored does not depend on it, nor does the model's identity: libraries keep when it changes.
+A model can have a second network for queries, ``X.query.onnx`` and ``X.query.json``. It is larger than the
+network for references and trained to match its fingerprints. Stored fingerprints and the model's identity do
+not depend on it, so a library stays valid when it changes.
 """
 
 import hashlib
@@ -25,13 +25,25 @@ from earprint.parallel.cores import usable_cores
 from earprint.quantization.codebook import Codebook, read_codebook
 
 BATCH: Final = 64
-"""Windows given to the network at once."""
+"""Windows per call of the network."""
 
 QUERY_SUFFIX: Final = ".query.onnx"
-"""Ending of the file of a network for queries, in place of ``.onnx``."""
+"""File name ending of a query network, in place of ``.onnx``."""
 
 FINDS: Final = "finds"
-"""Key of such a network's card: identity of the model whose fingerprints it finds."""
+"""Card key of a query network: `ModelFile.model_id` of the model whose fingerprints it matches."""
+
+ENCODER: Final = "encoder"
+"""Card key: the encoder that runs the network, ``dense`` or ``windowed``."""
+
+ENCODER_OF_NETWORK: Final = {
+    "dense": "dense",
+    "dense-attention": "dense",
+    "attention": "windowed",
+    "plain": "windowed",
+    "nafp": "windowed",
+}
+"""Encoder of each network, for cards without `ENCODER`."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +55,17 @@ class ModelFile:
     path : Path
         The ONNX file.
     name : str
-        Such as ``dense``.
+        Name of the model, such as ``dense``.
     network : str
-        ``dense`` or ``attention``: how audio is presented to it.
+        Name of the network, such as ``dense`` or ``attention``.
     dim : int
-        Components of a fingerprint.
+        Number of components of a fingerprint.
     thresholds : dict of float to float
-        Score at and above which an answer counts as a match, by query length in seconds.
+        Least score of a match, by query length in seconds.
     card : dict
-        All of the JSON file.
+        The whole model card.
     digest : str
-        Eight hexadecimal digits of the ONNX file's BLAKE2b.
+        Eight hexadecimal digits of the BLAKE2b of the ONNX file.
     """
 
     path: Path
@@ -66,16 +78,22 @@ class ModelFile:
 
     @property
     def model_id(self) -> str:
-        """Name and digest: equal for equal weights only."""
+        """Name and digest: different weights give a different one."""
         return f"{self.name}-{self.digest}"
 
+    @property
+    def encoder(self) -> str | None:
+        """Encoder that runs the network: ``dense``, ``windowed``, another name, or None if unknown."""
+        named = self.card.get(ENCODER, ENCODER_OF_NETWORK.get(self.network))
+        return named if isinstance(named, str) else None
+
     def whole_number(self, key: str, default: int, *, least: int) -> int:
-        """Read a whole number of the card.
+        """Return an integer of the card.
 
         Raises
         ------
         ModelError
-            If it is something else, or less than ``least``.
+            If the value is not an integer, or less than ``least``.
         """
         value = self.card.get(key, default)
         if not isinstance(value, int) or value < least:
@@ -86,21 +104,21 @@ class ModelFile:
         return value
 
     def threshold(self, duration_s: float) -> float:
-        """Score of a match for a query of some length, in seconds; see `threshold_at`."""
+        """Return the least score of a match for a query of ``duration_s`` seconds, see `threshold_at`."""
         return threshold_at(self.thresholds, duration_s)
 
     @property
     def query_path(self) -> Path:
-        """Where the network for queries lies, if the model has one of its own."""
+        """Path of the query network's ONNX file, whether it exists or not."""
         return self.path.with_suffix(QUERY_SUFFIX)
 
     def query_model(self) -> "ModelFile":
-        """Open the network for queries; the model itself if it has none of its own.
+        """Open the query network; returns the model itself if there is none.
 
         Raises
         ------
         ModelError
-            If there is a file that is no network for queries of this model.
+            If the file is not a query network of this model.
         """
         if not self.query_path.exists():
             return self
@@ -108,23 +126,23 @@ class ModelFile:
         finds = query.card.get(FINDS)
         if (finds, query.network, query.dim) != (self.model_id, self.network, self.dim):
             raise ModelError(
-                f"{self.query_path}: finds what {finds} stores, not {self.model_id} beside it; train and "
-                "export one for it, or delete it"
+                f"{self.query_path}: is a query network of {finds}, not of {self.model_id} beside it; "
+                "train and export one for it, or delete it"
             )
         return query
 
     @property
     def codebook_path(self) -> Path:
-        """Where the model's codebook lies, if it has one."""
+        """Path of the codebook, whether it exists or not."""
         return self.path.with_suffix(".codebook.npz")
 
     def codebook(self) -> Codebook | None:
-        """Read the model's codebook; None if it has none.
+        """Read the model's codebook; returns None if there is none.
 
         Raises
         ------
         ModelError
-            If there is a file that is no codebook of this model.
+            If the file is not a codebook of this model.
         """
         if not self.codebook_path.exists():
             return None
@@ -138,16 +156,23 @@ class ModelFile:
 
 
 def threshold_at(thresholds: Mapping[float, float], duration_s: float) -> float:
-    """Score of a match for a query of some length, from the scores for a few lengths.
+    """Interpolate the least score of a match for a query length.
 
-    Chance agreements average out over a long query and not over a short one, so short queries need a higher
-    score. Linear in the logarithm of the length between the lengths given, constant beyond them.
+    The score of a wrong match varies more for short queries, so these need a higher threshold. Between the
+    given lengths the threshold is linear in the logarithm of the length; outside them it is constant.
 
     Parameters
     ----------
     thresholds : mapping of float to float
-        Score by query length in seconds; at least one.
+        Threshold by query length in seconds; at least one.
     duration_s : float
+        Query length, in seconds.
+
+    Examples
+    --------
+    >>> from earprint.encoders.model_file import threshold_at
+    >>> round(threshold_at({1.0: 0.8, 4.0: 0.6}, 2.0), 6)
+    0.7
     """
     lengths = sorted(thresholds)
     scores = [thresholds[length] for length in lengths]
@@ -155,7 +180,7 @@ def threshold_at(thresholds: Mapping[float, float], duration_s: float) -> float:
 
 
 def open_model(path: Path) -> ModelFile:
-    """Read a model's description and check that its weights are there.
+    """Read a model card and check that the ONNX file exists.
 
     Parameters
     ----------
@@ -185,12 +210,12 @@ def open_model(path: Path) -> ModelFile:
 
 
 class NetworkSession(Protocol):
-    """Whatever runs a model's network; calls from several threads at once are safe.
+    """Runs a model's network. It must be safe to call from several threads.
 
     Attributes
     ----------
     batch : int
-        Windows that it is best given at once, by encoders that cut a recording into windows.
+        Best number of windows per call, for encoders that cut a recording into windows.
     """
 
     batch: int
@@ -201,20 +226,20 @@ class NetworkSession(Protocol):
 
 
 class Session:
-    """The model in onnxruntime, one float32 input and one float32 output.
+    """Runs a model with one float32 input and one float32 output in onnxruntime, on the CPU.
 
     Parameters
     ----------
     model : ModelFile
     threads : int
-        Threads for one call; 0 for one per core. Calls from several threads at once are safe.
+        Threads for one call; 0 for one per core.
     switch : str, optional
-        An optional input of the model to set in every call, if the model has it; see `switched`.
+        Name of an optional boolean input that is set to true in every call, if the model has it.
 
     Attributes
     ----------
     switched : bool
-        Whether the model has the switch.
+        Whether the model has the input ``switch``.
     batch : int
         See `NetworkSession`.
 
@@ -230,7 +255,7 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or usable_cores()
         options.inter_op_num_threads = 1
-        # Idle threads that spin would take the core from decoding.
+        # Spinning idle threads would take cores from the decoder.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
@@ -253,7 +278,7 @@ class Session:
 
 
 class ModelEncoder:
-    """What the encoders share: an opened model and its session.
+    """Base class of the encoders: an opened model and its session.
 
     Parameters
     ----------
@@ -261,7 +286,7 @@ class ModelEncoder:
     threads : int
         See `Session`.
     session : NetworkSession, optional
-        Runs the network in place of onnxruntime.
+        Runs the network; onnxruntime by default.
     """
 
     def __init__(self, model: ModelFile, threads: int = 0, session: NetworkSession | None = None) -> None:
@@ -285,9 +310,9 @@ class ModelEncoder:
 
     @cached_property
     def codebook(self) -> Codebook | None:
-        """The model's codebook, if it has one."""
+        """The model's codebook, or None."""
         return self.model.codebook()
 
     def threshold(self, duration_s: float) -> float:
-        """Score of a match for a query of some length."""
+        """Return the least score of a match for a query of ``duration_s`` seconds."""
         return self.model.threshold(duration_s)

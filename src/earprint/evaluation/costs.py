@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from earprint import encoders
+from earprint.constants import SAMPLE_RATE
 from earprint.evaluation.query import Query
 from earprint.evaluation.rendering import render
 from earprint.evaluation.systems import Question, System
@@ -59,12 +60,13 @@ def time_answers(
     encoder = encoders.load_encoder(system.model)
     took: dict[float, list[tuple[float, float]]] = {}
     with Library(system.library, model=system.model, index=system.index, create=False) as library:
-        library.identify(questions[0][1], method=method)  # files are mapped and threads begun with the first
+        # Files are mapped and threads begun with the first.
+        library.identify(questions[0][1], sample_rate=SAMPLE_RATE, method=method)
         for done, (query, audio) in enumerate(questions, 1):
             began = time.perf_counter()
             encoder.encode([audio], query=True)
             embedded = time.perf_counter()
-            library.identify(audio, method=method)
+            library.identify(audio, sample_rate=SAMPLE_RATE, method=method)
             total = time.perf_counter() - embedded
             embed = min(embedded - began, total)
             took.setdefault(query.length_s, []).append((embed, total))

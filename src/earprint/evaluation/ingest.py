@@ -116,7 +116,7 @@ def _add(
     on_event: Callable[[AddEvent], None] | None = None,
 ) -> None:
     began = time.perf_counter()
-    report = filled.libraries[name].add(*paths, on_event=on_event, elsewhere=filled.elsewhere.get(name))
+    report = filled.libraries[name].add(*paths, on_event=on_event, pool=filled.elsewhere.get(name))
     if report.added:
         filled.add_seconds[name] += time.perf_counter() - began
         filled.added_s[name] += sum(track.duration_s for track in report.added)

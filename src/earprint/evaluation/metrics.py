@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from earprint.dsp.reverberation_time import T60_EDGES_S, t60_group
+from earprint.dsp.rt60 import RT60_EDGES_S, rt60_range
 from earprint.evaluation.outcomes import Outcome
 
 TOLERANCES_S = (0.05, 0.1)
@@ -123,9 +123,9 @@ def _by_t60(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, list[Outcome]]]:
     """Outcomes by groups of reverberation times, the shortest first; none if no time is known."""
     if all(outcome.query.t60_s is None for outcome in outcomes):
         return
-    names = [t60_group(t) for t in (0.0, *T60_EDGES_S, None)]
+    names = [rt60_range(t) for t in (0.0, *RT60_EDGES_S, None)]
     for name in names:
-        part = [outcome for outcome in outcomes if t60_group(outcome.query.t60_s) == name]
+        part = [outcome for outcome in outcomes if rt60_range(outcome.query.t60_s) == name]
         if part:
             yield name, part
 

@@ -35,7 +35,7 @@ ROOM_NOISE: Final[Cells] = {
     3.0: (67.9, 85.1, 88.2, 89.3),
     5.0: (69.5, 87.1, 90.5, 91.9),
 }
-"""Table 3, noise and reverberation (T60 0.5 s)."""
+"""Table 3, noise and reverberation (RT60 0.5 s)."""
 
 NAFP: Final = {Kind.noise: (62.7, 79.4, 85.5, 87.6), Kind.room_noise: (27.3, 58.7, 70.7, 73.9)}
 """Table 3, the paper's baseline (Chang et al. 2021) for queries of 1 s."""
@@ -170,10 +170,10 @@ def _room_table(rows: Sequence[Row]) -> str:
                 cells = ["-" if row is None else f"{_cell(row, PLACED)}, n {row.queries}" for row in found]
                 lines.append([f"{length_s:g} s", system, *cells])
     text = _markdown(
-        "Table 4: reverberation by T60, top-1 & 50 ms", ["length", "system", *groups, "all rooms"], lines
+        "Table 4: reverberation by RT60, top-1 & 50 ms", ["length", "system", *groups, "all rooms"], lines
     )
     paper = [[f"{length:g} s", SOURCE, *(f"{v:.1f}" for v in values)] for length, values in ROOMS.items()]
-    columns = ["length", "system", *(f"T60 {t60:g} s" for t60 in T60S_S)]
+    columns = ["length", "system", *(f"RT60 {t60:g} s" for t60 in T60S_S)]
     return text + "\n" + _markdown("Table 4 of the paper", columns, paper)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from earprint.audio.codec import available_codec
-from earprint.dsp.reverberation_time import estimate_t60
+from earprint.dsp.rt60 import estimate_rt60
 from earprint.errors import AudioError, EvaluationError
 from earprint.evaluation.conditions import Kind, conditions, draw_excerpts, long_enough, under
 from earprint.evaluation.exclusions import LeftOut
@@ -107,7 +107,7 @@ def drawn(
     noises = _usable(material.noises, load_noise, left_out)
     rooms = _usable(material.rooms, room_response, left_out)
     devices = _usable(material.devices, room_response, left_out)
-    t60s_s = {room: estimate_t60(room_response(room)) for room in rooms}
+    t60s_s = {room: estimate_rt60(room_response(room)) for room in rooms}
     wanted = conditions(
         plan.snrs_db,
         bool(noises),

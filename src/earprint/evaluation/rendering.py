@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio import load_audio, resample, stream_audio
+from earprint.audio import load_audio, stream_audio
 from earprint.audio.codec import round_trip
+from earprint.audio.resampling import resample_mono
 from earprint.constants import SAMPLE_RATE
 from earprint.dsp.filters import phone_band
 from earprint.dsp.reverberation import align_direct_sound, reverberate
@@ -127,7 +128,7 @@ def change_speed(samples: Audio, factor: float) -> Audio:
     -------
     ndarray of float32, shape (about n / factor,)
     """
-    return resample(samples, round(SAMPLE_RATE * factor))
+    return resample_mono(samples, round(SAMPLE_RATE * factor))
 
 
 def distort(query: Query, excerpt: Audio, past: Audio) -> Audio:

@@ -124,7 +124,7 @@ class Prefetched:
 
     def __init__(self, index: Index, queries: NDArray[np.float32], k: int, search: Nearest = nearest) -> None:
         self._index = index
-        self.proposing_rows = index.proposing_rows
+        self.max_query_rows = index.max_query_rows
         self._k = k
         self._scores, self._rows = search(index, queries, k)
         self._places = {row.tobytes(): number for number, row in enumerate(queries)}

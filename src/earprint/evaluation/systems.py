@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint import encoders
-from earprint.encoders.base import Fingerprints, sounds_of
+from earprint.encoders.base import Fingerprints, cohort_of
 from earprint.encoders.windowed import WindowedEncoder
 from earprint.errors import LibraryError
 from earprint.evaluation import backends as compute
@@ -23,7 +23,7 @@ from earprint.evaluation.search import Prefetched
 from earprint.index import ExactIndex, IndexName
 from earprint.library.compatibility import storage_of
 from earprint.library.identify import threshold_of
-from earprint.library.view import Opened, build_view
+from earprint.library.view import build_view
 from earprint.matching import AGREEMENT, Method, leads, search
 from earprint.matching.candidates import HITS_PER_ROW
 from earprint.matching.paper import HITS_PER_SEGMENT
@@ -64,7 +64,7 @@ def systems_of(
     models: Sequence[str],
     folder: Path,
     storages: Sequence[StorageName] = (),
-    indexes: Sequence[IndexName] = ("auto",),
+    indexes: Sequence[str] = ("auto",),
 ) -> list[System]:
     """Name the models of a run and give each a library folder, leaving out those given twice.
 
@@ -134,8 +134,7 @@ class Reader:
         catalogue = Catalogue(system.library, create=False)
         try:
             snapshot = catalogue.snapshot()
-            folder = system.library / "segments"
-            self._view = build_view(snapshot.tracks, snapshot.segments, folder, Opened(), snapshot.meta)
+            self._view = build_view(snapshot, system.library / "segments")
         finally:
             catalogue.close()
         self._storage = storage_of(self._encoder, snapshot.meta, system.library)
@@ -157,10 +156,10 @@ class Reader:
         asked = self._encode([audio for _, audio in questions])
         index = self._view.index(self._storage, self.system.index)
         ratio = round(self._encoder.reference_hop_s / self._encoder.query_hop_s)
-        sounds = sounds_of(self._encoder)
+        sounds = cohort_of(self._encoder)
         paper = self._method == "paper"
         if index is not None:
-            on_grid = [one.vectors[one.beyond if paper else 0 :: ratio if paper else 1] for one in asked]
+            on_grid = [one.vectors[one.margin_rows if paper else 0 :: ratio if paper else 1] for one in asked]
             rows = np.concatenate([one[one.any(axis=1)] for one in on_grid])
             if isinstance(index, ExactIndex):
                 k = HITS_PER_SEGMENT if paper else HITS_PER_ROW

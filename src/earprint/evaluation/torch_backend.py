@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from earprint.demo.composer import compose
 from earprint.encoders.model_file import BATCH, ModelFile
-from earprint.encoders.registry import SessionMaker
+from earprint.encoders.registry import SessionFactory
 from earprint.encoders.windowed import WindowedEncoder
 from earprint.errors import EvaluationError
 from earprint.evaluation.search import GROUP
 from earprint.index import ExactIndex
 from earprint.index.base import Index
+from earprint.synth.composer import compose
 from earprint.training.checkpoint import SAME_COSINE, load_weights
-from earprint.training.networks import AttentionNetwork, build_network
+from earprint.training.networks import build_network, network_spec
 
 GPU_BATCH: Final = 256
 """Windows given to the network at once on a GPU: at most 2 GB of it for each process."""
@@ -102,7 +102,7 @@ class TorchSession:
         network = build_network(model.network, model.dim)
         load_weights(network, model.network, file, torch.device("cpu"))
         network = network.float().eval().requires_grad_(False).to(device)
-        if device.type == "cuda" and isinstance(network, AttentionNetwork):
+        if device.type == "cuda" and network_spec(model.network).channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network, self._device = network, device
         self.batch = GPU_BATCH if device.type == "cuda" else BATCH
@@ -130,7 +130,7 @@ class TorchSession:
         return out
 
 
-def session_maker(device: torch.device, *, check: bool) -> SessionMaker:
+def session_maker(device: torch.device, *, check: bool) -> SessionFactory:
     """Make what `earprint.encoders.registry.use_sessions` takes.
 
     Parameters

@@ -11,14 +11,14 @@ from typing import TypeVar
 from earprint.encoders.base import Fingerprints
 from earprint.errors import EvaluationError
 from earprint.evaluation import backends as compute
-from earprint.library.encoding_pool import encode_here
-from earprint.parallel import process_pool as processes
+from earprint.library.encoding_pool import encode_file
+from earprint.parallel.process_pool import ProcessPool
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Workers(processes.Workers):
+class Workers(ProcessPool):
     """Some processes; a context manager that ends them.
 
     Parameters
@@ -30,7 +30,7 @@ class Workers(processes.Workers):
     """
 
     def __init__(self, jobs: int, computing: str = compute.CPU) -> None:
-        super().__init__(jobs, _begin, computing)
+        super().__init__(jobs, _begin, (computing,))
 
 
 def finished(future: Future[Result]) -> Result:
@@ -66,7 +66,7 @@ def each(
 
 
 class FilesByWorkers:
-    """Has workers fingerprint files; see `earprint.library.encoding_pool.EncodesFiles`.
+    """Has workers fingerprint files; see `earprint.library.encoding_pool.FileEncoder`.
 
     Parameters
     ----------
@@ -75,20 +75,20 @@ class FilesByWorkers:
         A name or the path of an ONNX file.
     """
 
-    after_s = 0.0
+    start_after_s = 0.0
     """They are there anyway."""
 
     def __init__(self, workers: Workers, model: str) -> None:
         self._workers, self._model = workers, model
-        self.files_at_once = workers.jobs
+        self.jobs = workers.jobs
 
     def encode_file(self, path: Path, model_id: str) -> tuple[Fingerprints, list[str]]:
         """Fingerprint a file."""
-        return finished(self._workers.submit(encode_here, self._model, path, model_id))
+        return finished(self._workers.submit(encode_file, self._model, path, model_id))
 
-    def give_up(self) -> None:
+    def cancel(self) -> None:
         """Have calls of `encode_file` end soon; the evaluation ends."""
-        self._workers.give_up()
+        self._workers.cancel()
 
 
 def _begin(computing: str) -> None:

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms from audio, in numpy, streaming."""
+"""Log-mel spectrograms in NumPy, for streams of audio of any length."""
 
 from earprint.features.logmel import DENSE_FRONT_END, PAPER_FRONT_END, FrontEnd, LogMelStream
 from earprint.features.normalise import normalise, normalise_stream

@@ -1,9 +1,9 @@
-"""Mel power spectrograms, one frame each 10 ms, from audio of any length.
+"""Log-mel spectrograms with a hop of 10 ms, from audio of any length.
 
-Frame ``i`` is centred on the hop cell of samples ``[160 i, 160 (i + 1))``: the recording is extended by
-``(n_fft - 160) / 2`` zeros on either end, so a recording of ``n`` samples has ``n // 160`` frames whatever
-the FFT length, 96 frames are exactly 960 ms, and a 30 s clip has the paper's 291 segments. Nothing is
-normalised here: a level is one added constant in the logarithm, and is taken out by whoever knows it.
+Frame ``i`` is centred on the hop ``[160 i, 160 (i + 1))`` of samples. The recording is padded by
+``(n_fft - 160) / 2`` zeros at both ends, so a recording of ``n`` samples has ``n // 160`` frames for any FFT
+length, 96 frames are exactly 960 ms, and a 30 s clip has the paper's 291 segments. Levels are not normalised
+here: a gain adds a constant to the logarithm, which encoders remove.
 
 The mel scale is HTK's, ``mel = 2595 log10(1 + f / 700)``, with triangles of height one (no area
 normalisation), as in the paper's released front end.
@@ -22,34 +22,34 @@ FRAMES_PER_BLOCK = 256
 """Frames yielded at once, at most."""
 
 FRAMES_PER_TRANSFORM = 128
-"""Frames transformed at once: few enough for a core's cache, and enough for each call of NumPy to pay."""
+"""Frames in one call of the FFT: few enough for a core's cache, and enough to be worth the call."""
 
-BANDS_AT_ONCE = N_MELS // 4
-"""Bands made by one product, of that part of the spectrum alone that they stand on; fewer do not pay."""
+BANDS_PER_PRODUCT = N_MELS // 4
+"""Mel bands in one matrix product, which uses only the part of the spectrum under their triangles."""
 
 
 def hz_to_mel(hz: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """HTK mel of frequencies in Hz (Young et al., The HTK Book, section 5.4)."""
+    """Convert frequencies in Hz to HTK mel (Young et al., The HTK Book, section 5.4)."""
     return np.asarray(2595.0 * np.log10(1.0 + np.asarray(hz, dtype=np.float64) / 700.0))
 
 
 def mel_to_hz(mel: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """Invert `hz_to_mel`."""
+    """Convert HTK mel to Hz, the inverse of `hz_to_mel`."""
     return np.asarray(700.0 * (10.0 ** (np.asarray(mel, dtype=np.float64) / 2595.0) - 1.0))
 
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """One way to look at audio: FFT length, mel range and the logarithm's floor.
+    """Parameters of a log-mel spectrogram.
 
     Attributes
     ----------
     n_fft : int
-        FFT and periodic Hann window length, in samples.
+        Length of the FFT and of its periodic Hann window, in samples.
     f_min, f_max : float
         Lower edge of the first and upper edge of the last mel band, in Hz.
     floor : float
-        Smallest power before the logarithm (full scale is 1).
+        Lower limit of the power before the logarithm (full scale is 1).
     """
 
     n_fft: int
@@ -65,7 +65,7 @@ class FrontEnd:
 
     @cached_property
     def filterbank(self) -> NDArray[np.float32]:
-        """Mel triangles, shape (n_fft // 2 + 1, 64)."""
+        """Triangular mel filters, shape (n_fft // 2 + 1, 64)."""
         bins_hz = np.arange(self.n_fft // 2 + 1) * (SAMPLE_RATE / self.n_fft)
         edges_mel = np.linspace(hz_to_mel(self.f_min), hz_to_mel(self.f_max), N_MELS + 2)
         edges_hz = mel_to_hz(edges_mel)
@@ -76,10 +76,10 @@ class FrontEnd:
 
     @cached_property
     def _products(self) -> list[tuple[slice, slice, NDArray[np.float32]]]:
-        """Bins, bands and part of the filterbank, shape (bins, bands), of each matrix product."""
+        """FFT bins, mel bands, and part of the filterbank, shape (bins, bands), of each matrix product."""
         products = []
-        for start in range(0, N_MELS, BANDS_AT_ONCE):
-            bands = slice(start, start + BANDS_AT_ONCE)
+        for start in range(0, N_MELS, BANDS_PER_PRODUCT):
+            bands = slice(start, start + BANDS_PER_PRODUCT)
             used = np.flatnonzero(self.filterbank[:, bands].any(axis=1))
             bins = slice(int(used[0]), int(used[-1]) + 1)
             products.append((bins, bands, np.ascontiguousarray(self.filterbank[bins, bands])))
@@ -87,18 +87,17 @@ class FrontEnd:
 
     @property
     def pad(self) -> int:
-        """Zeros put before and after a recording, in samples."""
+        """Zeros added before and after a recording, in samples."""
         return (self.n_fft - FRAME_HOP) // 2
 
     def mel_power(self, padded: NDArray[np.float32], n_frames: int) -> NDArray[np.float32]:
-        """Mel power of ``n_frames`` frames of samples that carry their padding.
+        """Mel power of ``n_frames`` frames of padded samples.
 
         Parameters
         ----------
         padded : ndarray of float32, shape (at least (n_frames - 1) * 160 + n_fft,)
-            Samples, beginning ``pad`` samples before the first frame's hop cell.
+            Samples, starting ``pad`` samples before the first frame's hop.
         n_frames : int
-            Frames wanted.
 
         Returns
         -------
@@ -125,17 +124,23 @@ class FrontEnd:
 
 
 class LogMelStream:
-    """Iterate over a recording's log-mel frames, in flat memory.
+    """Iterate over the log-mel frames of a recording, in bounded memory.
 
-    Iterating yields arrays of shape (n, 64), natural logarithm of the mel power. What else is known at the
-    end of the recording stands in the attributes.
+    Iterating yields arrays of shape (n, 64): the natural logarithm of the mel power. The attributes are
+    complete at the end of the recording.
+
+    Parameters
+    ----------
+    front_end : FrontEnd
+    blocks : iterable of ndarray of float32, shape (n,)
+        Consecutive samples at 16 kHz.
 
     Attributes
     ----------
     n_samples : int
-        Samples seen.
+        Samples read.
     peak : float
-        Largest magnitude seen.
+        Largest magnitude of them.
     """
 
     def __init__(self, front_end: FrontEnd, blocks: Iterable[NDArray[np.float32]]) -> None:
@@ -145,7 +150,7 @@ class LogMelStream:
 
     @property
     def energies(self) -> NDArray[np.float32]:
-        """Mean square of each frame's hop cell of 160 samples, shape (frames so far,)."""
+        """Mean square of the 160 samples in each frame's hop, shape (frames so far,)."""
         return np.concatenate([np.zeros(0, np.float32), *self._energies])
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
@@ -164,7 +169,7 @@ class LogMelStream:
                 self.n_samples += len(block)
                 self.peak = max(self.peak, float(block.max()), -float(block.min()))
                 yield np.asarray(block, dtype=np.float32)
-        # Nothing after the last whole hop cell becomes a frame.
+        # Samples after the last whole hop make no frame.
         yield np.zeros(max(0, self._front_end.pad - self.n_samples % FRAME_HOP), np.float32)
 
     def _frames(self, held: NDArray[np.float32], n_frames: int) -> NDArray[np.float32]:
@@ -176,7 +181,7 @@ class LogMelStream:
 
 
 PAPER_FRONT_END = FrontEnd(n_fft=512, f_min=0.0, f_max=8000.0, floor=1e-10)
-"""The paper's: 512-point FFT, 64 bands from 0 to 8000 Hz."""
+"""The paper's front end: 512-point FFT, 64 bands from 0 to 8000 Hz."""
 
 DENSE_FRONT_END = FrontEnd(n_fft=1024, f_min=60.0, f_max=7800.0, floor=1e-8)
-"""The dense encoder's: a longer window resolves the bass; hum and the anti-alias band are left out."""
+"""The dense encoder's: a longer window for the bass, without mains hum and the anti-aliasing band."""

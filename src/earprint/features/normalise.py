@@ -1,10 +1,11 @@
-"""Local level normalisation: what the dense encoder sees instead of absolute levels.
+"""Local mean and variance normalisation of log-mel frames, for the dense encoder.
 
-First a floor: power 50 dB below the mean power of all bands within half a second on either side is added,
-so that bands which a telephone or a codec has emptied do not stretch the scale. Then each frame loses the
-mean, and is divided by the standard deviation, of all bands in the same neighbourhood (shorter at the ends
-of the recording). A gain is one added constant and cancels; slow changes of level nearly do. Because only a
-bounded neighbourhood counts, a track can be normalised in chunks with the same result as in one go.
+All statistics are over all bands of the frames within `RADIUS_FRAMES` on either side (fewer at the ends of
+the recording). First a floor is added to the power, 50 dB below the local mean power: bands that a telephone
+or a codec has removed would otherwise dominate the variance. Then the local mean of the logarithm is
+subtracted, and the result is divided by its local standard deviation. So a gain has no effect, and slow
+changes of level have little. The context is bounded, so a recording can be normalised in chunks with the same
+result.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,23 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 RADIUS_FRAMES = 50
-"""Frames on either side that the local statistics cover, 500 ms."""
+"""Context of the local statistics on either side, in frames (500 ms)."""
 
-FRAMES_AT_ONCE = 768
-"""Frames that a stream gathers before it goes on: each step computes 200 more, as context."""
+FRAMES_PER_STEP = 768
+"""Frames normalised in one step of a stream; 200 more are read as context."""
 
 RELATIVE_FLOOR = 1e-5
-"""Power added to every band, as a share of the neighbourhood's mean power (-50 dB)."""
+"""Power added to every band, relative to the local mean power (-50 dB)."""
 
-SMALLEST = 1e-30
-"""Power that the floor never falls below, far under any front end's own floor."""
+MIN_FLOOR = 1e-30
+"""Lower limit of the power added, far below the floor of any front end."""
 
 MIN_DEVIATION = 0.1
-"""Added (in squares) to the standard deviation, in nepers of power, so that a constant stays finite."""
+"""Standard deviation, in nepers of power, whose square is added to the variance: a constant stays finite."""
 
 
 def normalise(log_mel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Normalise a whole recording's frames.
+    """Normalise the frames of a whole recording.
 
     Parameters
     ----------
@@ -43,14 +44,14 @@ def normalise(log_mel: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def normalise_stream(chunks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """Normalise consecutive chunks of frames; the parts yielded concatenate to `normalise` of the whole."""
+    """Normalise consecutive chunks of frames: concatenated, the results equal `normalise` of all frames."""
     held: list[NDArray[np.float32]] = []
-    n_held, done = 0, 0  # frames held, and those of them that have been yielded and remain as context
+    n_held, done = 0, 0  # frames held, and how many of them are already normalised and kept as context
     for chunk in chunks:
         held.append(chunk)
         n_held += len(chunk)
         ready = n_held - 2 * RADIUS_FRAMES
-        if ready - done >= FRAMES_AT_ONCE:
+        if ready - done >= FRAMES_PER_STEP:
             frames = np.concatenate(held)
             yield _normalise_part(frames, done, ready)
             cut = max(0, ready - 2 * RADIUS_FRAMES)
@@ -60,13 +61,13 @@ def normalise_stream(chunks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[
 
 
 def _normalise_part(frames: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
-    """Normalise frames[start:stop] with the neighbours that `frames` holds.
+    """Normalise frames[start:stop], with the other frames as context.
 
-    The statistics reach `RADIUS_FRAMES` and the floor under them as far again.
+    The floor and the statistics each use `RADIUS_FRAMES` on either side, so the context is twice that.
     """
     first, last = max(0, start - RADIUS_FRAMES), min(len(frames), stop + RADIUS_FRAMES)
     power = np.exp(frames, dtype=np.float32)
-    floor = np.maximum(RELATIVE_FLOOR * _local_mean(power.mean(axis=1), first, last), SMALLEST)
+    floor = np.maximum(RELATIVE_FLOOR * _local_mean(power.mean(axis=1), first, last), MIN_FLOOR)
     wide = power[first:last] + floor.astype(np.float32)[:, None]
     np.log(wide, out=wide)
     start, stop = start - first, stop - first
@@ -80,9 +81,9 @@ def _normalise_part(frames: NDArray[np.float32], start: int, stop: int) -> NDArr
 
 
 def _local_mean(values: NDArray[np.floating], start: int, stop: int) -> NDArray[np.float64]:
-    """Mean of the values within `RADIUS_FRAMES` of each place in [start, stop), shape (stop - start,)."""
+    """Mean of the values within `RADIUS_FRAMES` of each index in [start, stop), shape (stop - start,)."""
     total = np.concatenate(([0.0], np.cumsum(values, dtype=np.float64)))
-    at = np.arange(start, stop)
-    low, high = np.maximum(at - RADIUS_FRAMES, 0), np.minimum(at + RADIUS_FRAMES + 1, len(values))
+    index = np.arange(start, stop)
+    low, high = np.maximum(index - RADIUS_FRAMES, 0), np.minimum(index + RADIUS_FRAMES + 1, len(values))
     mean: NDArray[np.float64] = (total[high] - total[low]) / (high - low)
     return mean

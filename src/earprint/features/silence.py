@@ -1,7 +1,7 @@
-"""Which windows of a recording hold nothing to remember.
+"""Find the silent windows of a recording.
 
-The paper leaves out segments whose energy, after the track's peak is brought to full scale, falls below a
-threshold (section 2.1). They are flagged here and never removed, so that no other window changes its time.
+The paper discards segments whose energy, relative to the recording's peak, is below a threshold (section
+2.1). Here they are flagged and not removed, so that the other windows keep their times.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from earprint.constants import SILENCE_MEAN_SQUARE
 def silent_windows(
     energies: NDArray[np.float32], peak: float, n_windows: int, step: int, width: int, first: int = 0
 ) -> NDArray[np.bool_]:
-    """Flag windows whose mean square lies 60 dB or more below the track's squared peak.
+    """Flag windows whose mean square is 60 dB or more below the recording's squared peak.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def silent_windows(
     peak : float
         Largest magnitude of the whole recording.
     n_windows : int
-        Windows to judge; window ``i`` covers frames ``first + [i * step, i * step + width)``, as far as they
+        Number of windows. Window ``i`` covers frames ``first + [i * step, i * step + width)``, as far as they
         exist.
     step, width, first : int
         In frames.

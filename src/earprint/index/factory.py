@@ -1,16 +1,17 @@
-"""Indexes by name, and the one that suits a library's size."""
+"""Indexes by name, by size, or of other packages."""
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from earprint.errors import LibraryError
-from earprint.index.base import Index
+from earprint import plugins
+from earprint.errors import EarprintError, LibraryError
+from earprint.index.base import Index, IndexFactory
 from earprint.index.exact import ExactIndex
 from earprint.index.inverted import InvertedIndex, Span
 from earprint.index.ivf_scan import SegmentLists
-from earprint.index.rows import Rows, let_go
+from earprint.index.rows import Rows, release_pages
 from earprint.parallel.cores import usable_cores
 from earprint.quantization.codebook import Codebook
 from earprint.quantization.storage import CompactStorage, Stored
@@ -19,78 +20,124 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-IndexName = Literal["auto", "exact", "lsh", "inverted"]
+NAMES: Final = ("auto", "exact", "inverted", "lsh")
+"""Names of the indexes of this package."""
+
+IndexChoice = str | IndexFactory
+"""One of `NAMES`, the name of another package's index, or a callable that makes an index of `Rows`."""
+
+IndexName = IndexChoice
+"""`IndexChoice` where a name is usual."""
 
 EXACT_ROWS: Final = 20_000
-"""Up to so many rows a compact library is searched exactly: nearly two hours at three rows a second."""
+"""Most rows of a compact library that "auto" searches exactly: nearly two hours at three rows a second."""
+
+
+def index_names() -> list[str]:
+    """Return the names of all installed indexes, sorted, with "auto".
+
+    Examples
+    --------
+    >>> from earprint.index import index_names
+    >>> {"auto", "exact", "inverted", "lsh"} <= set(index_names())
+    True
+    """
+    return sorted({*NAMES, *plugins.plugin_names(plugins.INDEXES)})
 
 
 def make_index(
-    name: IndexName,
+    choice: IndexChoice,
     rows: Rows,
     spans: Sequence[Span],
-    opened: Mapping[int, Stored],
-    lists: MutableMapping[int, SegmentLists],
+    segments: Mapping[int, Stored],
+    inverted_lists: MutableMapping[int, SegmentLists],
+    *,
+    exact_rows: int | None = None,
 ) -> Index:
-    """Make an index of a row space.
+    """Make an index.
 
     Parameters
     ----------
-    name : {"auto", "exact", "lsh", "inverted"}
-        exact: every row is compared. lsh: the paper's hash tables, see `earprint.index.lsh`. inverted: lists
-        of codes, for compact rows only, see `earprint.index.inverted`. auto: inverted for more than
-        `EXACT_ROWS` compact rows, else exact.
+    choice : str or callable
+        "exact": compares every row. "lsh": the paper's hash tables, see `earprint.index.lsh`. "inverted":
+        inverted lists, for compact storage only, see `earprint.index.inverted`. "auto": "inverted" for more
+        than `exact_rows` rows in compact storage, else "exact". Another name: the entry point of another
+        package in the group ``earprint.indexes``. A callable: is called with ``rows``.
     rows : Rows
     spans : sequence of Span
-        What the row space is made of, in its order.
-    opened : mapping of int to ndarray
-        All rows of each segment.
-    lists : mutable mapping of int to SegmentLists
-        Inverted lists made before; those needed besides are made and entered.
+        The parts of the segments that `rows` consists of, in order. Used by "inverted".
+    segments : mapping of int to ndarray
+        All rows of each segment. Used by "inverted".
+    inverted_lists : mutable mapping of int to SegmentLists
+        Inverted lists of segments. Missing ones are built and added. Used by "inverted".
+    exact_rows : int, optional
+        `EXACT_ROWS` by default.
 
     Raises
     ------
     LibraryError
-        If the rows have no such index.
+        If there is no such index, it needs another storage, or another package's index fails.
     """
     storage = rows.storage
-    compact = isinstance(storage, CompactStorage)
-    if name == "auto":
-        name = "inverted" if compact and len(rows) > EXACT_ROWS else "exact"
-    if name == "exact":
+    if choice == "auto":
+        largest = EXACT_ROWS if exact_rows is None else exact_rows
+        choice = "inverted" if isinstance(storage, CompactStorage) and len(rows) > largest else "exact"
+    if choice == "exact":
         return ExactIndex(rows)
-    if name == "lsh":
+    if choice == "lsh":
         from earprint.index.lsh import LshIndex
 
         return LshIndex(rows)
+    if choice != "inverted":
+        return choice(rows) if callable(choice) else _from_plugin(choice, rows)
     if not isinstance(storage, CompactStorage):
         raise LibraryError(
             "the index 'inverted' needs a compact library, and this one stores half precision; choose "
             "another index, or run `earprint rebuild --storage compact`"
         )
-    _make_lists(sorted({span.segment for span in spans} - lists.keys()), opened, storage.codebook, lists)
-    return InvertedIndex(rows, storage.codebook, spans, dict(lists))
+    missing = sorted({span.segment for span in spans} - inverted_lists.keys())
+    _build_lists(missing, segments, storage.codebook, inverted_lists)
+    return InvertedIndex(rows, storage.codebook, spans, dict(inverted_lists))
 
 
-def _make_lists(
+def _from_plugin(name: str, rows: Rows) -> Index:
+    """Make the index of another package."""
+    factory = plugins.load_plugin(plugins.INDEXES, name, LibraryError)
+    if factory is None:
+        raise LibraryError(
+            f"{name}: no index of this name is installed; use one of {', '.join(index_names())}"
+        )
+    try:
+        index = cast("IndexFactory", factory)(rows)
+    except EarprintError:
+        raise
+    except Exception as error:
+        raise LibraryError(f"{name}: {plugins.broken_plugin(plugins.INDEXES, name, error)}") from error
+    if not isinstance(index, Index):
+        fault = f"it gives a {type(index).__name__}, not an Index"
+        raise LibraryError(f"{name}: {plugins.broken_plugin(plugins.INDEXES, name, fault)}")
+    return index
+
+
+def _build_lists(
     numbers: list[int],
-    opened: Mapping[int, Stored],
+    segments: Mapping[int, Stored],
     codebook: Codebook,
-    lists: MutableMapping[int, SegmentLists],
+    inverted_lists: MutableMapping[int, SegmentLists],
 ) -> None:
-    """Make the lists of some segments and enter them, as many at a time as there are cores."""
+    """Build the inverted lists of some segments on one thread per core, and add them."""
 
-    def make(number: int, like: SegmentLists | None) -> SegmentLists:
-        codes = cast("NDArray[np.uint8]", opened[number])
-        made = SegmentLists(codes, codebook, like=like)
-        let_go(codes)
-        return made
+    def build(number: int, like: SegmentLists | None) -> SegmentLists:
+        codes = cast("NDArray[np.uint8]", segments[number])
+        built = SegmentLists(codes, codebook, like=like)
+        release_pages(codes)
+        return built
 
-    if numbers and not lists:  # the others share what it makes of the codebook
-        lists[numbers[0]] = make(numbers[0], None)
+    if numbers and not inverted_lists:  # the others share what the first derives from the codebook
+        inverted_lists[numbers[0]] = build(numbers[0], None)
         numbers = numbers[1:]
     if not numbers:
         return
-    like = next(iter(lists.values()))
+    like = next(iter(inverted_lists.values()))
     with ThreadPoolExecutor(min(len(numbers), usable_cores())) as threads:
-        lists.update(zip(numbers, threads.map(partial(make, like=like), numbers), strict=True))
+        inverted_lists.update(zip(numbers, threads.map(partial(build, like=like), numbers), strict=True))

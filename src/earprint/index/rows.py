@@ -1,7 +1,7 @@
-"""The row space: stored rows of several segments, one after another, unpacked where they are read.
+"""The fingerprints of a library as one sequence of rows, decoded when they are read.
 
-The parts are arrays, usually memory maps, of half-precision vectors or of codes (`earprint.quantization.storage`).
-Nothing is read before it is asked for.
+The rows lie in several arrays, usually memory maps, of half-precision vectors or of codes (see
+`earprint.quantization.storage`). Creating `Rows` reads none of them.
 """
 
 import mmap
@@ -15,19 +15,31 @@ from earprint.quantization.storage import Storage, Stored
 
 
 class Rows:
-    """Stored fingerprints as one row space.
+    """Stored fingerprints as one sequence of rows.
 
     Parameters
     ----------
     parts : sequence of ndarray of float16 or uint8, each of shape (rows, width)
-        Together the row space, in this order. They are kept, not copied.
+        The rows, in this order; not copied.
     storage : Storage
-        What they were packed with.
+        Their storage format.
 
     Raises
     ------
     ValueError
-        If a part has another width or type.
+        If the width or type of a part does not fit the format.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from earprint.index import Rows
+    >>> from earprint.quantization.storage import HalfStorage
+    >>> rows = Rows([np.eye(2, dtype=np.float16), np.zeros((3, 2), dtype=np.float16)], HalfStorage(2))
+    >>> len(rows), rows.dim
+    (5, 2)
+    >>> rows.vectors(1, 3)
+    array([[0., 1.],
+           [0., 0.]], dtype=float32)
     """
 
     def __init__(self, parts: Sequence[Stored], storage: Storage) -> None:
@@ -42,24 +54,24 @@ class Rows:
         self._bounds = np.cumsum([0, *(len(part) for part in self._parts)], dtype=np.int64)
 
     def __len__(self) -> int:
-        """Rows in the row space."""
+        """Return the number of rows."""
         return int(self._bounds[-1])
 
     @property
     def dim(self) -> int:
-        """Components of a vector."""
+        """Number of components of a vector."""
         return self.storage.dim
 
     def vectors(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return the vectors of rows ``start`` to ``stop`` (exclusive), (stop - start, dim).
+        """Return the vectors of rows ``start`` to ``stop`` (exclusive), shape (stop - start, dim).
 
         Raises
         ------
         IndexError
-            If the range leaves the row space.
+            If the range is out of bounds.
         """
         if not 0 <= start <= stop <= len(self):
-            raise IndexError(f"rows {start} to {stop} leave the row space of {len(self)} rows")
+            raise IndexError(f"rows {start} to {stop} are out of bounds: there are {len(self)} rows")
         out = np.empty((stop - start, self.dim), dtype=np.float32)
         part = int(np.searchsorted(self._bounds, start, side="right")) - 1
         done = 0
@@ -72,30 +84,32 @@ class Rows:
         return out
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the vectors of any rows, in the order asked for, (len(rows), dim).
+        """Return the vectors of any rows, in the given order, shape (len(rows), dim).
 
         Raises
         ------
         IndexError
-            If one is not in the row space.
+            If a row is out of bounds.
         """
         if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
-            raise IndexError(f"rows {rows.min()} to {rows.max()} leave the row space of {len(self)} rows")
+            raise IndexError(
+                f"rows {rows.min()} to {rows.max()} are out of bounds: there are {len(self)} rows"
+            )
         packed: Stored = np.empty((len(rows), self.storage.width), dtype=self.storage.dtype)
         part = np.searchsorted(self._bounds, rows, side="right") - 1
         for number in np.unique(part).tolist():
-            mine = part == number
-            packed[mine] = self._parts[number][rows[mine] - int(self._bounds[number])]
+            chosen = part == number
+            packed[chosen] = self._parts[number][rows[chosen] - int(self._bounds[number])]
         return self.storage.unpack(packed)
 
 
-def let_go(rows: Stored) -> None:
-    """Have the system take back the memory of a mapped file that was read throughout; it stays mapped.
+def release_pages(rows: Stored) -> None:
+    """Tell the system that a memory-mapped file's pages are no longer needed; the file stays mapped.
 
     Parameters
     ----------
     rows : ndarray of float16 or uint8
-        Left alone if it is no memory map, or if the system has no such call.
+        Nothing happens if it is no memory map, or if the system has no such call.
     """
     base: Any = rows
     while isinstance(base, np.ndarray | memoryview):

@@ -1,16 +1,8 @@
-"""Libraries of recordings on disk, and what they say."""
+"""Libraries of recordings: add, identify, and maintenance."""
 
-from earprint.library.encoding_pool import FilesInProcesses
+from earprint.library.encoding_pool import EncodingPool, FileEncoder
 from earprint.library.library import Library
-from earprint.library.reports import (
-    CompactReport,
-    ExportReport,
-    ImportReport,
-    RebuildReport,
-    RepairReport,
-    Trouble,
-    VerifyReport,
-)
+from earprint.library.reports import ExportReport, ImportReport, RebuildReport, RepairReport
 from earprint.library.results import (
     AddEvent,
     AddReport,
@@ -18,16 +10,18 @@ from earprint.library.results import (
     Identification,
     LibraryInfo,
     Match,
-    Track,
 )
+from earprint.store.results import CompactReport, Track, TrackProblem, VerifyReport
+from earprint.store.store import Settings
 
 __all__ = [
     "AddEvent",
     "AddReport",
     "CompactReport",
+    "EncodingPool",
     "ExportReport",
     "Failure",
-    "FilesInProcesses",
+    "FileEncoder",
     "Identification",
     "ImportReport",
     "Library",
@@ -35,7 +29,8 @@ __all__ = [
     "Match",
     "RebuildReport",
     "RepairReport",
+    "Settings",
     "Track",
-    "Trouble",
+    "TrackProblem",
     "VerifyReport",
 ]

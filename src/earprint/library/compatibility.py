@@ -1,12 +1,94 @@
-"""How a library stores its fingerprints, and whether a model may make more of them."""
+"""Whether a model fits a library, and how the library stores its fingerprints."""
 
 import math
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from earprint.encoders.base import Encoder
 from earprint.errors import LibraryError, ModelError
 from earprint.quantization.storage import CompactStorage, HalfStorage, Storage, StorageName
+from earprint.store.store import Store
+
+
+class LibraryModel:
+    """The model of an open library: loaded when first needed, and compared with the library at each use.
+
+    Parameters
+    ----------
+    store : Store
+    name : str
+        Name or path of the model.
+    encoder : Encoder or None
+        Used in place of ``name``.
+    storage : {"half", "compact"} or None
+        Storage that the library must have.
+
+    Raises
+    ------
+    ModelError
+        If another model than ``encoder`` made the library.
+    """
+
+    def __init__(self, store: Store, name: str, encoder: Encoder | None, storage: StorageName | None) -> None:
+        self.wanted_storage = storage
+        self._store = store
+        self._name = name
+        self._lock = threading.Lock()
+        self._encoder = encoder
+        if encoder is not None:
+            self.storage(encoder, store.catalogue.meta())
+
+    def any_encoder(self) -> Encoder:
+        """Return the encoder, even if another model made the library."""
+        with self._lock:
+            if self._encoder is None:
+                # Here, as list and remove need no model and its runtime is large.
+                from earprint.encoders import load_encoder
+
+                self._encoder = load_encoder(self._name)
+            return self._encoder
+
+    def encoder(self) -> Encoder:
+        """Return the encoder.
+
+        Raises
+        ------
+        ModelError
+            If another model made the library.
+        """
+        encoder = self.any_encoder()
+        # At each use, as another process may have filled or rebuilt the library with another model.
+        self.storage(encoder, self._store.catalogue.meta())
+        return encoder
+
+    def replace(self, encoder: Encoder) -> None:
+        """Use another encoder from now on."""
+        with self._lock:
+            self._encoder = encoder
+
+    def storage(self, encoder: Encoder, meta: Mapping[str, str]) -> Storage:
+        """Return how the library stores its fingerprints, see `storage_of`."""
+        return storage_of(encoder, meta, self._store.path, self.wanted_storage)
+
+    def current_storage(self, encoder: Encoder) -> Storage:
+        """Return how the library stores its fingerprints now."""
+        return self.storage(encoder, self._store.catalogue.meta())
+
+    def bind(self, encoder: Encoder) -> Storage:
+        """Record the model and the storage in an empty library; the caller holds the writer lock."""
+        self._store.catalogue.set_meta(library_facts(encoder, self.current_storage(encoder)))
+        return self.current_storage(encoder)
+
+
+def library_facts(encoder: Encoder, storage: Storage) -> dict[str, str]:
+    """Return what a library records of its model and storage."""
+    return {
+        "model_id": encoder.model_id,
+        "dim": str(encoder.dim),
+        "reference_hop_s": repr(encoder.reference_hop_s),
+        "storage": storage.key,
+    }
 
 
 def new_storage(encoder: Encoder, wanted: StorageName | None) -> Storage:
@@ -21,7 +103,7 @@ def new_storage(encoder: Encoder, wanted: StorageName | None) -> Storage:
     Raises
     ------
     ModelError
-        If it is to be compact and the model has no codebook.
+        If ``wanted`` is compact and the model has no codebook.
     """
     if encoder.codebook is not None and wanted != "half":
         return CompactStorage(encoder.codebook)
@@ -36,24 +118,24 @@ def new_storage(encoder: Encoder, wanted: StorageName | None) -> Storage:
 def storage_of(
     encoder: Encoder, meta: Mapping[str, str], path: Path, wanted: StorageName | None = None
 ) -> Storage:
-    """Return how a library, or else a new one, stores its fingerprints, if the model can make them.
+    """Return how a library stores its fingerprints, or how it would if it is empty.
 
     Parameters
     ----------
     encoder : Encoder
     meta : mapping of str to str
-        What the library remembers.
+        Facts of the library, see `library_facts`.
     path : Path
         The library's folder, for messages.
     wanted : {"half", "compact"} or None
-        What it must be, if anything.
+        Storage that the library must have.
 
     Raises
     ------
     ModelError
         If another model or codebook made the library.
     LibraryError
-        If it is stored otherwise than wanted.
+        If it has another storage than ``wanted``.
     """
     made_by = meta.get("model_id")
     if made_by is None:

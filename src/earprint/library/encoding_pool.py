@@ -1,8 +1,8 @@
-"""Files decoded and encoded in other processes, each on one core, where no thread waits for Python's lock.
+"""Decoding and encoding of files in worker processes, for runs of `add` that take long.
 
-FFmpeg hands over some 20 ms of sound at a time, and Python holds its lock between two of them, so that
-threads on several cores keep each other waiting (measured in docs/results/ingest.md). A process takes
-some time to begin; a run goes on in processes when it has shown that it takes longer.
+FFmpeg gives about 20 ms of audio at a time, and Python holds its lock in between, so threads on several cores
+wait for each other. A process takes some time to start. A run continues in processes when it takes longer
+than that.
 """
 
 from collections.abc import Iterator
@@ -18,96 +18,105 @@ from earprint.encoders.base import Fingerprints
 from earprint.encoders.registry import load_encoder
 from earprint.errors import AudioError, EarprintError, ModelError
 from earprint.parallel.cores import usable_cores
-from earprint.parallel.process_pool import Workers, given_up
+from earprint.parallel.process_pool import ProcessPool, is_cancelled
 
-PROCESSES = min(16, usable_cores())
-"""Files done at a time: one for each core, as far as one process can keep up with packing and writing."""
+DEFAULT_JOBS = min(16, usable_cores())
+"""Processes: one per core, up to the number that one process can keep up with in packing and writing."""
 
-AFTER_S = 2.0
-"""Time after which a run goes on in processes, in seconds: more than they take to begin."""
+START_AFTER_S = 2.0
+"""Time after which a run continues in processes, in seconds; longer than processes take to start."""
 
 
-class EncodesFiles(Protocol):
-    """Whoever decodes and encodes files elsewhere, such as in other processes.
+class FileEncoder(Protocol):
+    """An object that decodes and encodes files, for instance in other processes.
 
     Attributes
     ----------
-    files_at_once : int
-        So many are worth doing at a time.
-    after_s : float
-        It is worth its start for a run that has taken so long, in seconds, and has twice as much before it.
+    jobs : int
+        Number of files to encode at the same time.
+    start_after_s : float
+        A run uses the encoder after this time, in seconds, if it still has twice as much to do.
     """
 
-    files_at_once: int
-    after_s: float
+    jobs: int
+    start_after_s: float
 
     def encode_file(self, path: Path, model_id: str) -> tuple[Fingerprints, list[str]]:
-        """Fingerprint a file with the model of this identity; say what was wrong with it; from any thread."""
+        """Return the fingerprints of a file by the model ``model_id``, and warnings; from any thread."""
         ...
 
-    def give_up(self) -> None:
-        """Have calls of `encode_file` end soon, as nobody wants their results; from any thread."""
+    def cancel(self) -> None:
+        """Make running calls of `encode_file` end soon; from any thread."""
         ...
 
 
-class FilesInProcesses:
-    """Decodes and encodes files in processes of its own; a context manager that ends them.
+class EncodingPool:
+    """Worker processes that decode and encode files, for `earprint.Library.add`, `rebuild` and `repair`.
 
-    For `earprint.Library.add`, `rebuild` and `repair`. The processes import the program's main module, see
-    `earprint.parallel.process_pool`. A file that ends the process that reads it, as a decoder may crash, has failed,
-    and the others go on.
+    A context manager that ends the processes. They import the program's main module, see
+    `earprint.parallel.process_pool`. If a file ends the process that decodes it, that file has failed, and
+    the others are encoded nevertheless.
 
     Parameters
     ----------
     model : str
-        The library's: a name or the path of an ONNX file.
+        Model of the library: a name or the path of an ONNX file.
     jobs : int
-        Processes.
-    after_s : float
-        See `EncodesFiles`.
+        Number of processes.
+    start_after_s : float
+        See `FileEncoder`.
     """
 
-    def __init__(self, model: str, jobs: int = PROCESSES, after_s: float = AFTER_S) -> None:
+    def __init__(self, model: str, jobs: int = DEFAULT_JOBS, start_after_s: float = START_AFTER_S) -> None:
         self._model = model
-        self._workers = Workers(jobs)
-        self.files_at_once = jobs
-        self.after_s = after_s
+        self._processes = ProcessPool(jobs)
+        self.jobs = jobs
+        self.start_after_s = start_after_s
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._workers.close()
+        self._processes.close()
 
     def encode_file(self, path: Path, model_id: str) -> tuple[Fingerprints, list[str]]:
-        """Fingerprint a file.
+        """Return the fingerprints of a file, and warnings.
 
         Raises
         ------
         AudioError
-            If there is nothing to be had from it.
+            If the file gives no audio, or ends the process that decodes it.
         ModelError
             If the model has another identity.
         """
         try:
-            return self._workers.submit(encode_here, self._model, path, model_id).result()
-        except BrokenExecutor:  # this file's fault or that of another one at the same time
+            return self._processes.submit(encode_file, self._model, path, model_id).result()
+        except BrokenExecutor:  # because of this file, or of another one at the same time
             pass
         try:
-            return self._workers.call_alone(encode_here, self._model, path, model_id)
+            return self._processes.run_isolated(encode_file, self._model, path, model_id)
         except BrokenExecutor as error:
             raise AudioError(
                 f"{path}: ended the process that read it, being damaged or for want of memory; leave it "
                 "out, or save it again with another program"
             ) from error
 
-    def give_up(self) -> None:
-        """Have calls of `encode_file` end soon."""
-        self._workers.give_up()
+    def cancel(self) -> None:
+        """Make running calls of `encode_file` end soon."""
+        self._processes.cancel()
 
 
-def encode_here(model: str, path: Path, model_id: str) -> tuple[Fingerprints, list[str]]:
-    """Fingerprint a file in this process, a worker, and tell what was wrong with it."""
+def encode_file(model: str, path: Path, model_id: str) -> tuple[Fingerprints, list[str]]:
+    """Return the fingerprints of a file, and warnings; runs in a worker process.
+
+    Parameters
+    ----------
+    model : str
+        Name or path of the model.
+    path : Path
+    model_id : str
+        Identity that the model must have.
+    """
     warnings: list[str] = []
     encoder = load_encoder(model, 1)
     if encoder.model_id != model_id:
@@ -116,15 +125,15 @@ def encode_here(model: str, path: Path, model_id: str) -> tuple[Fingerprints, li
             "where its files are fingerprinted"
         )
     try:
-        return encoder.encode(_as_long_as_wanted(stream_audio(path, on_warning=warnings.append))), warnings
+        return encoder.encode(_until_cancelled(stream_audio(path, on_warning=warnings.append))), warnings
     except EarprintError:
         raise
-    except Exception as error:  # what a decoder raises cannot always be sent to the parent
+    except Exception as error:  # not every error of a decoder can be pickled
         raise AudioError(f"{path}: {type(error).__name__}: {error}") from None
 
 
-def _as_long_as_wanted(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+def _until_cancelled(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
     for block in blocks:
-        if given_up():
-            raise AudioError("was given up")  # seen by nobody
+        if is_cancelled():
+            raise AudioError("was cancelled")  # nobody waits for this result
         yield block

@@ -1,50 +1,49 @@
-"""One question to a library: audio in, the recordings it may come from out."""
+"""Identification of one query: embed it, search the library, apply the threshold."""
 
 import math
 import os
 import time
-from collections.abc import Callable
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio import resample, stream_audio
-from earprint.audio.sources import name_of
-from earprint.encoders.base import AudioBlocks, Encoder, sounds_of
+from earprint.audio import array_to_mono, stream_audio
+from earprint.audio.sources import AudioSource, name_of
+from earprint.encoders.base import Encoder, Fingerprints, cohort_of
 from earprint.encoders.model_file import threshold_at
 from earprint.index import IndexName
+from earprint.library.compatibility import LibraryModel
 from earprint.library.results import Identification, Match
-from earprint.library.view import View
+from earprint.library.view import ViewCache
 from earprint.matching import AGREEMENT, Method, leads, search
 from earprint.parallel.blas_threads import one_thread_for_products
 from earprint.quantization.storage import CompactStorage, Storage
 
-Source = str | os.PathLike[str] | BinaryIO | NDArray[np.generic]
-"""A file's path, an open binary file, or samples of shape (n,) or (n, channels)."""
+Source = str | os.PathLike[str] | BinaryIO | NDArray[np.generic] | Fingerprints
+"""A file's path, an open binary file, samples of shape (n,) or (n, channels), or an embedded query."""
 
 
 def identify(
     source: Source,
     *,
-    encoder: Encoder,
-    current_view: Callable[[], tuple[View, Storage]],
+    model: LibraryModel,
+    views: ViewCache,
     index: IndexName,
-    sample_rate: int,
+    sample_rate: int | None,
     top: int,
     threshold: float | None,
     method: Method,
 ) -> Identification:
-    """Answer one question; see `earprint.Library.identify`.
+    """Answer one query; see `earprint.Library.identify`.
 
     Parameters
     ----------
-    source : path, binary file, or ndarray of shape (n,) or (n, channels)
-    encoder : Encoder
-    current_view : callable
-        Gives what is to be searched, and how it is stored, once the query's fingerprints are made.
+    source : path, binary file, ndarray of shape (n,) or (n, channels), or Fingerprints
+    model : LibraryModel
+    views : ViewCache
     index : {"auto", "exact", "lsh", "inverted"}
-    sample_rate : int
+    sample_rate : int or None
         Of an array, in Hz.
     top : int
     threshold : float or None
@@ -59,7 +58,7 @@ def identify(
     AudioError
         If the source gives no audio.
     ValueError
-        If one of the settings makes no sense.
+        If a setting is invalid, an array has no ``sample_rate``, or fingerprints do not fit the encoder.
     """
     if method not in ("aligned", "paper"):
         raise ValueError(f"method is {method!r}; it must be 'aligned' or 'paper'")
@@ -67,22 +66,23 @@ def identify(
         raise ValueError(f"top is {top}; ask for at least one answer")
     if threshold is not None and not math.isfinite(threshold):
         raise ValueError(f"threshold is {threshold}; it must be a finite number")
+    encoder = model.encoder()
     began = time.perf_counter()
     warnings: list[str] = []
-    with one_thread_for_products():
-        query = encoder.encode(_blocks(source, sample_rate, warnings), query=True)
+    query = embed_query(source, encoder, sample_rate, warnings)
     if query.silent.all():
-        name = "the query" if isinstance(source, np.ndarray) else name_of(source)
+        name = name_of(cast("AudioSource", source)) if is_file(source) else "the query"
         warnings.append(f"{name}: is silent throughout; there is nothing to recognise it by")
-    ratio = round(encoder.reference_hop_s / encoder.query_hop_s)
-    view, storage = current_view()
+    view = views.current()
+    storage = model.storage(encoder, view.meta)  # a rebuild may have switched to another model meanwhile
     if view.damaged:
         count, noun = len(view.damaged), "recording is" if len(view.damaged) == 1 else "recordings are"
         warnings.append(f"the library: {count} {noun} damaged and not searched; run `earprint repair`")
     searched = view.index(storage, index)
     alignments = []
     if searched is not None:
-        sounds = sounds_of(encoder)
+        ratio = round(encoder.reference_hop_s / encoder.query_hop_s)
+        sounds = cohort_of(encoder)
         alignments = search(query, searched, view.table, ratio=ratio, method=method, sounds=sounds)
     if threshold is None:
         paper = method == "paper"
@@ -108,8 +108,52 @@ def identify(
     )
 
 
+def embed_query(
+    source: Source, encoder: Encoder, sample_rate: int | None, warnings: list[str]
+) -> Fingerprints:
+    """Return the fingerprints of a query, on the query grid.
+
+    Parameters
+    ----------
+    source : path, binary file, ndarray of shape (n,) or (n, channels), or Fingerprints
+    encoder : Encoder
+    sample_rate : int or None
+        Of an array, in Hz.
+    warnings : list of str
+        Gets a line for each fault of a file that was decoded nevertheless.
+    """
+    if isinstance(source, Fingerprints):
+        return _checked(source, encoder)
+    with one_thread_for_products():
+        if is_file(source):
+            blocks = stream_audio(cast("AudioSource", source), on_warning=warnings.append)
+            return encoder.encode(blocks, query=True)
+        samples = samples_at_16_khz(cast("NDArray[np.generic]", source), sample_rate)
+        return encoder.encode([samples], query=True)
+
+
+def is_file(source: Source) -> bool:
+    """Whether a source is a path or an open file."""
+    return isinstance(source, str | os.PathLike) or hasattr(source, "read")
+
+
+def samples_at_16_khz(samples: NDArray[np.generic], sample_rate: int | None) -> NDArray[np.float32]:
+    """Return samples of shape (n,) or (n, channels) as 16 kHz mono, shape (m,).
+
+    Raises
+    ------
+    ValueError
+        If there is no sample rate.
+    """
+    if sample_rate is None:
+        raise ValueError(
+            "sample_rate is missing: an array needs the rate of its samples in Hz, such as sample_rate=44100"
+        )
+    return array_to_mono(samples, sample_rate)
+
+
 def threshold_of(encoder: Encoder, storage: Storage, duration_s: float) -> float:
-    """Score of a match for a query of some length: the codebook's for compact rows, or else the model's.
+    """Return the lowest score of a match: from the codebook for compact storage, else from the model.
 
     Parameters
     ----------
@@ -123,7 +167,16 @@ def threshold_of(encoder: Encoder, storage: Storage, duration_s: float) -> float
     return encoder.threshold(duration_s)
 
 
-def _blocks(source: Source, sample_rate: int, warnings: list[str]) -> AudioBlocks:
-    if isinstance(source, np.ndarray):
-        return [resample(source, sample_rate)]
-    return stream_audio(source, on_warning=warnings.append)
+def _checked(query: Fingerprints, encoder: Encoder) -> Fingerprints:
+    """Return an embedded query if this encoder could have made it."""
+    if query.vectors.ndim != 2 or query.vectors.shape[1] != encoder.dim:
+        raise ValueError(
+            f"the fingerprints have shape {query.vectors.shape}; those of {encoder.model_id} have shape "
+            f"(n, {encoder.dim})"
+        )
+    if not math.isclose(query.hop_s, encoder.query_hop_s):
+        raise ValueError(
+            f"the fingerprints have a hop of {query.hop_s:g} s; queries of {encoder.model_id} have one of "
+            f"{encoder.query_hop_s:g} s, so embed the audio as a query"
+        )
+    return query

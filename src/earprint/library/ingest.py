@@ -1,16 +1,14 @@
-"""What adding does: find files, leave out what is known, fingerprint the rest, commit in batches.
+"""Ingest: find audio files, skip those that are known, fingerprint the rest, commit in batches.
 
-Files are decoded and encoded by a few threads (PyAV, NumPy and onnxruntime release Python's lock) or, in
-long runs, elsewhere (`earprint.library.encoding_pool`); few are begun ahead of the results being taken, in the
-order of the files. What is finished is committed after `COMMIT_ROWS` rows or some seconds, at the end, and on
-the way out of any interruption, so that a killed run loses little and the next one goes on from there. The
-seconds double from `FIRST_COMMIT_S` to `COMMIT_SECONDS`: a short run loses little too, and a long one leaves
-few segments. A file that fails is reported and never stops the others.
+A few threads decode and encode the files (PyAV, NumPy and onnxruntime release Python's lock). Long runs
+continue in worker processes (`earprint.library.encoding_pool`). Only a few files are begun ahead, and results
+are taken in the order of the files. Finished tracks are committed at intervals
+(`earprint.library.commit_buffer`), at the end, and when the call is interrupted. A file that fails is
+reported and does not stop the others.
 """
 
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -24,61 +22,35 @@ from numpy.typing import NDArray
 from earprint.audio import content_hash, read_tags, stream_audio, survey
 from earprint.encoders.base import Encoder, Fingerprints
 from earprint.errors import AudioError, EarprintError
-from earprint.library.encoding_pool import EncodesFiles
-from earprint.library.progress import OnEvent, Telling
-from earprint.library.results import AddReport, Failure, Track
+from earprint.library.commit_buffer import Commit, CommitBuffer, Encoded
+from earprint.library.encoding_pool import FileEncoder
+from earprint.library.progress import OnEvent, Progress
+from earprint.library.results import AddReport, Failure
 from earprint.parallel.blas_threads import one_thread_for_products
 from earprint.parallel.cores import usable_cores
 from earprint.quantization.storage import Storage, Stored
 from earprint.store.catalogue import NewTrack
 from earprint.store.paths import path_text
 from earprint.store.segments import checksum_of
+from earprint.store.store import Settings
 
-WORKERS = max(2, min(4, usable_cores()))
-"""Files decoded and encoded at a time; more threads would wait for Python's lock."""
+THREADS = max(2, min(4, usable_cores()))
+"""Files decoded and encoded at the same time; more threads would wait for Python's lock."""
 
-QUEUED_FILES = 2 * WORKERS
+QUEUED_FILES = 2 * THREADS
 """Files begun or finished ahead of the one whose result is taken next; bounds memory."""
 
-COMMIT_ROWS = 65_536
-"""Rows after which a batch is committed: 16 MiB of 128-d vectors."""
 
-FIRST_COMMIT_S = 2.0
-"""Time after which the first batch is committed, in seconds; it doubles with each batch."""
-
-COMMIT_SECONDS = 20.0
-"""Time after which any batch is committed, however small, in seconds."""
-
-Finished = tuple[NewTrack, Stored]
-"""A track and its stored rows, shape (n_rows, width)."""
-
-Commit = Callable[[Sequence[Finished]], tuple[list[Track], list[Track]]]
-"""Stores a batch; returns the tracks added and those they replace."""
-
-
-class _Interrupted(Exception):  # noqa: N818 - no error, never seen outside
-    """Work on a file was given up because the whole call ends."""
+class _CancelledError(Exception):
+    """Work on a file was stopped because the whole call ends."""
 
 
 @dataclass(frozen=True)
-class _Result:
-    """What became of one file: fingerprinted, or not because its content is known."""
+class _FileResult:
+    """Result of one file; ``encoded`` is None if its content is known."""
 
-    finished: Finished | None
+    encoded: Encoded | None
     warnings: list[str]
-
-
-def pack(fingerprints: Fingerprints, storage: Storage) -> Stored:
-    """Return a recording's fingerprints as they are stored, shape (n_rows, width).
-
-    Raises
-    ------
-    AudioError
-        If there is nothing to recognise it by.
-    """
-    if fingerprints.silent.all():
-        raise AudioError("is silent throughout; there is nothing to recognise it by")
-    return storage.pack(fingerprints.vectors)
 
 
 def ingest(
@@ -88,9 +60,10 @@ def ingest(
     storage: Storage,
     known: Callable[[str], bool],
     commit: Commit,
+    settings: Settings | None = None,
     on_event: OnEvent | None = None,
     expected: Mapping[Path, str] | None = None,
-    elsewhere: EncodesFiles | None = None,
+    pool: FileEncoder | None = None,
 ) -> AddReport:
     """Fingerprint the audio files under some paths.
 
@@ -100,23 +73,41 @@ def ingest(
         Files, and folders to search.
     encoder : Encoder
     storage : Storage
-        How the fingerprints are to be stored.
+        How to store the fingerprints.
     known : callable
-        Tells of a content hash whether the library holds it now, and its files are left out; from any thread.
+        Whether the library holds a content hash now. Known files are skipped. Called from any thread.
     commit : callable
         Called in this thread with each batch of finished tracks.
+    settings : Settings, optional
     on_event : callable, optional
-        Told of every step, in this thread.
+        Called with an `AddEvent` for every step, in this thread.
     expected : mapping of Path to str, optional
-        Content hashes that the files must have, for files that were added before.
-    elsewhere : EncodesFiles, optional
-        Decodes and encodes the files in place of this process, once the run is long enough for it.
+        Content hashes that the files must have.
+    pool : FileEncoder, optional
+        Decodes and encodes the files once the run is long enough.
 
     Returns
     -------
     AddReport
     """
-    return _Ingestion(encoder, storage, known, commit, on_event, expected, elsewhere).run(paths)
+    buffer = CommitBuffer(commit, settings or Settings())
+    run = _Ingestion(
+        encoder, storage, known, buffer, (settings or Settings()).clock, on_event, expected, pool
+    )
+    return run.run(paths)
+
+
+def pack(fingerprints: Fingerprints, storage: Storage) -> Stored:
+    """Return a recording's fingerprints as they are stored, shape (n_rows, width).
+
+    Raises
+    ------
+    AudioError
+        If all of it is silent.
+    """
+    if fingerprints.silent.all():
+        raise AudioError("is silent throughout; there is nothing to recognise it by")
+    return storage.pack(fingerprints.vectors)
 
 
 class _Ingestion:
@@ -127,121 +118,120 @@ class _Ingestion:
         encoder: Encoder,
         storage: Storage,
         known: Callable[[str], bool],
-        commit: Commit,
+        buffer: CommitBuffer,
+        clock: Callable[[], float],
         on_event: OnEvent | None,
         expected: Mapping[Path, str] | None,
-        elsewhere: EncodesFiles | None,
+        pool: FileEncoder | None,
     ) -> None:
         self._encoder = encoder
         self._storage = storage
-        self._commit = commit
-        self._telling = Telling(on_event)
+        self._buffer = buffer
+        self._clock = clock
+        self._progress = Progress(on_event)
         self._expected = expected
-        self._elsewhere = elsewhere
+        self._pool = pool
         self._known = known
-        self._made: set[str] = set()
+        self._encoded: set[str] = set()
         self._in_work: set[str] = set()
-        self._passed_over: dict[Path, str] = {}
+        self._skipped: dict[Path, str] = {}
         self._hashes_changed = threading.Condition()  # also the lock of the three above
         self._stop = threading.Event()
-        self._report = AddReport()
-        self._batch: list[Finished] = []
-        self._began_at = self._committed_at = time.monotonic()
-        self._commit_after_s = FIRST_COMMIT_S
+        self._report = AddReport(added=buffer.added, replaced=buffer.replaced)
+        self._began_at = clock()
 
     def run(self, paths: Iterable[str | os.PathLike[str]]) -> AddReport:
         files = self._discover(paths)
         while files:
             self._run(files)
-            files = self._forgotten_meanwhile()
+            files = self._replaced_meanwhile()
         return self._report
 
     def _run(self, files: Sequence[Path]) -> None:
-        queue: deque[tuple[Path, Future[_Result]]] = deque()
-        elsewhere: EncodesFiles | None = None
-        with one_thread_for_products(), ExitStack() as pools:
-            pool, queued = pools.enter_context(_threads(WORKERS)), QUEUED_FILES
+        queue: deque[tuple[Path, Future[_FileResult]]] = deque()
+        pool: FileEncoder | None = None
+        with one_thread_for_products(), ExitStack() as stack:
+            threads, queued = stack.enter_context(_threads(THREADS)), QUEUED_FILES
             try:
                 for path in files:
-                    if elsewhere is None and self._elsewhere is not None and self._is_long(self._elsewhere):
-                        elsewhere = self._elsewhere
-                        pool = pools.enter_context(_threads(elsewhere.files_at_once))
-                        queued = 2 * elsewhere.files_at_once
+                    if pool is None and self._pool is not None and self._is_long(self._pool):
+                        pool = self._pool
+                        threads = stack.enter_context(_threads(pool.jobs))
+                        queued = 2 * pool.jobs
                     while len(queue) >= queued:
                         self._take(*queue.popleft())
-                    self._telling.tell("start", path)
-                    queue.append((path, pool.submit(self._fingerprint, path, elsewhere)))
+                    self._progress.report("start", path)
+                    queue.append((path, threads.submit(self._fingerprint, path, pool)))
                 while queue:
                     self._take(*queue.popleft())
             except BaseException:
                 self._stop.set()
                 for _, future in queue:
                     future.cancel()
-                if elsewhere is not None:
-                    elsewhere.give_up()
+                if pool is not None:
+                    pool.cancel()
                 raise
             finally:
-                self._flush()
+                self._buffer.flush()
 
-    def _forgotten_meanwhile(self) -> list[Path]:
-        """Files that were passed over, but whose track was replaced by a file that took over its name."""
+    def _replaced_meanwhile(self) -> list[Path]:
+        """Skipped files whose track was then replaced, because a file with other content took its path."""
         if not self._report.replaced:
             return []
-        again = {path for path, digest in self._passed_over.items() if not self._known(digest)}
+        again = {path for path, digest in self._skipped.items() if not self._known(digest)}
         for path in again:
-            del self._passed_over[path]
+            del self._skipped[path]
         self._report.skipped[:] = [path for path in self._report.skipped if path not in again]
-        self._telling.expect(again)
+        self._progress.expect(again)
         return sorted(again)
 
     def _discover(self, paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-        """Files to add, without repetition; reports paths that give none."""
+        """List the files to add, each once; report paths without audio files."""
         found = list(survey(paths))
         files = [path for path, error in found if error is None]
-        self._telling.expect(path for path, _ in found)
+        self._progress.expect(path for path, _ in found)
         for path, error in found:
             if error is not None:
                 self._fail(path, error)
         return files
 
-    def _is_long(self, elsewhere: EncodesFiles) -> bool:
-        """Whether so much time has passed and is still to come that going on elsewhere pays."""
-        passed_s = time.monotonic() - self._began_at
-        return passed_s >= elsewhere.after_s and self._telling.most_is_left()
+    def _is_long(self, pool: FileEncoder) -> bool:
+        """Whether the run took, and will still take, long enough to continue in the pool."""
+        return self._clock() - self._began_at >= pool.start_after_s and self._progress.most_is_left()
 
-    def _fingerprint(self, path: Path, elsewhere: EncodesFiles | None) -> _Result:
+    def _fingerprint(self, path: Path, pool: FileEncoder | None) -> _FileResult:
         """Decode and encode one file; runs in a worker thread."""
         if self._stop.is_set():
-            raise _Interrupted
+            raise _CancelledError
         digest = content_hash(path)
         if self._expected is not None and self._expected.get(path) != digest:
             raise AudioError("has other content than when it was added")
         with self._hashes_changed:
-            # A copy of this file may be in work: only if it succeeds is this one known.
+            # A copy of this file may be in work. This file is known only if the copy succeeds.
             self._hashes_changed.wait_for(lambda: digest not in self._in_work)
-            if digest in self._made:
-                return _Result(None, [])
+            if digest in self._encoded:
+                return _FileResult(None, [])
             if self._known(digest):
-                self._passed_over[path] = digest
-                return _Result(None, [])
+                self._skipped[path] = digest
+                return _FileResult(None, [])
             self._in_work.add(digest)
         try:
-            result = self._fingerprint_new(path, digest, elsewhere)
+            result = self._fingerprint_new(path, digest, pool)
             with self._hashes_changed:
-                self._made.add(digest)
+                self._encoded.add(digest)
             return result
         finally:
             with self._hashes_changed:
                 self._in_work.remove(digest)
                 self._hashes_changed.notify_all()
 
-    def _fingerprint_new(self, path: Path, digest: str, elsewhere: EncodesFiles | None) -> _Result:
+    def _fingerprint_new(self, path: Path, digest: str, pool: FileEncoder | None) -> _FileResult:
         warnings: list[str] = []
-        if elsewhere is None:
+        if pool is None:
             fingerprints = self._encoder.encode(self._blocks(path, warnings))
         else:
-            fingerprints, warnings = elsewhere.encode_file(path, self._encoder.model_id)
-        vectors = pack(fingerprints, self._storage)
+            fingerprints, warnings = pool.encode_file(path, self._encoder.model_id)
+        rows = pack(fingerprints, self._storage)
         tags = read_tags(path)
         new = NewTrack(
             path=path_text(path),
@@ -250,44 +240,44 @@ class _Ingestion:
             album=tags.album,
             duration_s=fingerprints.duration_s,
             content_hash=digest,
-            n_rows=len(vectors),
-            checksum=checksum_of(vectors),
+            n_rows=len(rows),
+            checksum=checksum_of(rows),
         )
-        return _Result((new, vectors), warnings)
+        return _FileResult((new, rows), warnings)
 
     def _blocks(self, path: Path, warnings: list[str]) -> Iterator[NDArray[np.float32]]:
         for block in stream_audio(path, on_warning=warnings.append):
             if self._stop.is_set():
-                raise _Interrupted
+                raise _CancelledError
             yield block
 
-    def _take(self, path: Path, future: Future[_Result]) -> None:
-        """Wait for a file's result and book it; commit when a batch is due."""
-        # A long file must not hold up what is finished.
-        wait([future], timeout=max(0.0, self._due_in_s()))
-        self._flush_if_due()
+    def _take(self, path: Path, future: Future[_FileResult]) -> None:
+        """Wait for a file's result and record it; commit when a batch is due."""
+        # A long file must not delay the commit of the finished ones.
+        wait([future], timeout=max(0.0, self._buffer.due_in_s()))
+        self._buffer.flush_if_due()
         try:
             result = future.result()
         except AudioError as error:
             self._fail(path, error)
         except EarprintError:
-            raise  # not the file's fault
-        except Exception as error:  # a bad file may break anything in a decoder
+            raise  # not because of the file
+        except Exception as error:  # a bad file may raise anything in a decoder
             self._fail(path, error)
         else:
-            self._book(path, result)
-        self._flush_if_due()
+            self._record(path, result)
+        self._buffer.flush_if_due()
 
-    def _book(self, path: Path, result: _Result) -> None:
+    def _record(self, path: Path, result: _FileResult) -> None:
         for warning in result.warnings:
             self._report.warnings.append(warning)
-            self._telling.tell("warning", path, warning)
-        if result.finished is None:
+            self._progress.report("warning", path, warning)
+        if result.encoded is None:
             self._report.skipped.append(path)
-            self._telling.end("skipped", path, "is already in the library")
+            self._progress.end("skipped", path, "is already in the library")
         else:
-            self._batch.append(result.finished)
-            self._telling.end("done", path, audio_s=result.finished[0].duration_s)
+            self._buffer.add(result.encoded)
+            self._progress.end("done", path, audio_s=result.encoded[0].duration_s)
 
     def _fail(self, path: Path, error: Exception) -> None:
         message = str(error).removeprefix(f"{path}: ")
@@ -295,26 +285,7 @@ class _Ingestion:
             message = f"{type(error).__name__}: {message}"
         cause = " ".join(message.split())
         self._report.failed.append(Failure(path, cause))
-        self._telling.end("failed", path, cause)
-
-    def _flush_if_due(self) -> None:
-        rows = sum(len(vectors) for _, vectors in self._batch)
-        if rows >= COMMIT_ROWS or self._due_in_s() <= 0:
-            self._flush()
-
-    def _due_in_s(self) -> float:
-        """Seconds until a batch is due."""
-        return min(self._commit_after_s, COMMIT_SECONDS) - (time.monotonic() - self._committed_at)
-
-    def _flush(self) -> None:
-        """Commit what is finished."""
-        batch, self._batch = self._batch, []
-        if batch:
-            added, replaced = self._commit(batch)
-            self._report.added.extend(added)
-            self._report.replaced.extend(replaced)
-            self._commit_after_s *= 2
-            self._committed_at = time.monotonic()
+        self._progress.end("failed", path, cause)
 
 
 def _threads(number: int) -> ThreadPoolExecutor:

@@ -1,43 +1,41 @@
-"""A library: a folder that remembers recordings; the verbs are add, identify, list, remove, and upkeep.
+"""`Library`: add recordings, identify queries, maintain the files. Each method delegates to a module.
 
-The folder holds the catalogue (`catalogue.sqlite`), the fingerprints (`segments/`), and the lock
-that admits one writer at a time (`writer.lock`, and beside it `writer.pid`, which says who). What each verb
-guarantees is told in docs/library.md. Asking is in `earprint.library.reading`, upkeep
-in `earprint.library.upkeep`.
+docs/library.md describes the folder, and what each method guarantees when it is interrupted.
 """
 
-import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio import resample
-from earprint.constants import SAMPLE_RATE
 from earprint.encoders.base import Encoder
-from earprint.errors import AudioError, LibraryError
-from earprint.library.encoding_pool import EncodesFiles
-from earprint.library.ingest import Finished, ingest, pack
+from earprint.errors import LibraryError
+from earprint.index import IndexName
+from earprint.library import add, identify, info, rebuild, repair, transfer
+from earprint.library.compatibility import LibraryModel
+from earprint.library.encoding_pool import FileEncoder
 from earprint.library.progress import OnEvent
-from earprint.library.rebuild import facts_of
-from earprint.library.results import AddReport, Track
-from earprint.library.upkeep import KeptLibrary
-from earprint.parallel.blas_threads import one_thread_for_products
-from earprint.quantization.storage import Storage
-from earprint.store.catalogue import NewTrack
-from earprint.store.paths import path_text, storable
-from earprint.store.segments import checksum_of, write_segment
-
-MAX_DIGITS = 18
-"""Digits of the largest track number; more do not fit the catalogue."""
+from earprint.library.reports import ExportReport, ImportReport, RebuildReport, RepairReport
+from earprint.library.results import AddReport, Identification, LibraryInfo
+from earprint.library.view import ViewCache
+from earprint.matching import Method
+from earprint.quantization.storage import StorageName
+from earprint.store import compaction, rebuild_tables, verify
+from earprint.store.portable import PortableFile
+from earprint.store.results import CompactReport, Track, VerifyReport
+from earprint.store.store import Settings, Store
 
 
-class Library(KeptLibrary):
-    """A folder of remembered recordings.
+class Library:
+    """A folder of fingerprinted recordings.
 
-    Safe to use from several threads. Use it as a context manager, or call `close`.
+    Several threads may share a library, and several processes may open the same folder. Methods that change
+    it queue within a process; they wait a few seconds for another process and then raise
+    `LibraryLockedError`. Queries never wait for a change. Use the library as a context manager, or call
+    `close`.
 
     Parameters
     ----------
@@ -46,47 +44,93 @@ class Library(KeptLibrary):
     create : bool
         Make the library if the folder is missing or empty.
     model : str
-        Name of the model, loaded when first needed.
+        Name of the model, or path of an ONNX file; loaded when first needed.
     encoder : Encoder, optional
-        Used in place of `model`.
+        An object of the protocol `earprint.encoders.base.Encoder`, used in place of ``model``.
     storage : {"half", "compact"}, optional
-        How a new library stores its fingerprints: compact if the model has a codebook, unless told otherwise.
+        How a new library stores its fingerprints; by default compact if the model has a codebook.
     index : {"auto", "exact", "lsh", "inverted"}
-        How it is searched; auto is by its size and storage, see `earprint.index.make_index`.
+        How the library is searched; "auto" decides by size and storage. It is passed to
+        `earprint.index.make_index`, which see.
     on_wait : callable, optional
-        Gets one line that says for whom, when a change must wait for another process's.
+        Called with one line of text when a change must wait for another process.
+    settings : Settings, optional
+        Limits and intervals; the defaults suit libraries of any size.
 
     Raises
     ------
     LibraryError
         If there is no library, or its catalogue is damaged or cannot be read.
     ModelError
-        If the library was made by another model than `encoder`. With `model`, this is found when
-        the model is first needed; so is another storage than `storage`, as a `LibraryError`.
+        If another model than ``encoder`` made the library. For ``model``, methods that need the model raise
+        it, and a `LibraryError` for another ``storage``.
+
+    Examples
+    --------
+    >>> with Library("my-library") as library:  # doctest: +SKIP
+    ...     library.add("music/")
+    ...     library.identify("noisy-clip.wav").match.track.title
     """
 
-    # Changing
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        create: bool = True,
+        model: str = "dense",
+        encoder: Encoder | None = None,
+        storage: StorageName | None = None,
+        index: IndexName = "auto",
+        on_wait: Callable[[str], None] | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        if not os.fspath(path):
+            raise LibraryError("the library has an empty path; name a folder")
+        self.path = Path(path)
+        self._index = index
+        self._store = Store(self.path, create=create, on_wait=on_wait, settings=settings)
+        try:
+            self._model = LibraryModel(self._store, model, encoder, storage)
+            self._views = ViewCache(self._store)
+            self._store.on_release = self._views.release
+            self._views.current()
+        except BaseException:
+            self._store.close()
+            raise
+
+    def close(self) -> None:
+        """Close the library's files."""
+        self._store.close()
+        self._views.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Recordings
 
     def add(
         self,
         *paths: str | os.PathLike[str],
         on_event: OnEvent | None = None,
-        elsewhere: EncodesFiles | None = None,
+        pool: FileEncoder | None = None,
     ) -> AddReport:
-        """Add audio files, and all audio files in folders, leaving out those already there.
+        """Add audio files, and all audio files in folders.
 
-        A file whose content the library holds is skipped, whatever its name. A file that has other
-        content than when it was added replaces its old track. What is finished is kept if the call
-        is interrupted. Many small segments are merged on the way out.
+        Files whose content the library holds are skipped, whatever their names. A file with other content
+        than when it was added replaces its old track. An interrupted call keeps the files that it had
+        finished. Small segments are merged at the end if there are many.
 
         Parameters
         ----------
         *paths : path
         on_event : callable, optional
-            Told of every step with an `AddEvent`, in the calling thread.
-        elsewhere : EncodesFiles, optional
-            Decodes and encodes the files with this library's model, in place of this process, once the call
-            has taken some time. `earprint.library.FilesInProcesses` is faster than this process's threads.
+            Called with an `AddEvent` for every step, in the calling thread.
+        pool : FileEncoder, optional
+            Decodes and encodes the files in place of this process's threads once the call has taken some
+            time. `earprint.library.EncodingPool`, which uses processes, is faster than threads.
 
         Returns
         -------
@@ -94,144 +138,261 @@ class Library(KeptLibrary):
 
         Raises
         ------
-        LibraryLockedError
-            If another process is adding or removing.
         ModelError
-            If the library was made by another model.
+            If another model made the library.
         LibraryError
-            If the library cannot be written.
+            If the library cannot be written; a `LibraryLockedError` if another process is changing it.
         """
-        encoder = self._load_encoder()
-        with self._writing():
-            storage = self._bind_model(encoder)
-            report = ingest(
-                paths,
-                encoder=encoder,
-                storage=storage,
-                known=self._catalogue.holds,
-                commit=self._commit,
-                on_event=on_event,
-                elsewhere=elsewhere,
-            )
-            warnings = [*report.warnings, *self._tidy()] if report.added else report.warnings
-            return replace(report, warnings=warnings)
+        return add.add_files(self._store, self._model, paths, on_event, pool)
 
     def add_audio(
         self,
         samples: NDArray[np.generic],
-        sample_rate: int = SAMPLE_RATE,
+        sample_rate: int | None = None,
         *,
         title: str,
         artist: str | None = None,
     ) -> Track:
-        """Add a recording from memory; if the library holds these very samples, return their track.
+        """Add a recording from memory. If the library holds the same samples, return their track.
 
         Parameters
         ----------
         samples : ndarray, shape (n,) or (n, channels)
         sample_rate : int
-            In Hz.
+            In Hz; required.
         title : str
         artist : str, optional
 
         Raises
         ------
+        ValueError
+            If there is no ``sample_rate``.
         AudioError
             If there are no samples, or only silence.
         LibraryLockedError, ModelError, LibraryError
-            As for `add`.
+            See `add`.
         """
-        encoder = self._load_encoder()
-        audio = resample(samples, sample_rate)
-        digest = hashlib.blake2b(np.ascontiguousarray(audio).tobytes(), digest_size=16).hexdigest()
-        with self._writing():
-            storage = self._bind_model(encoder)
-            known = self._catalogue.find("content_hash", digest)
-            if known:
-                return known[0]
-            with one_thread_for_products():
-                fingerprints = encoder.encode([audio])
-                try:
-                    vectors = pack(fingerprints, storage)
-                except AudioError as error:
-                    raise AudioError(f"{title}: {error}") from None
-            new = NewTrack(
-                path=None,
-                title=title,
-                artist=artist,
-                album=None,
-                duration_s=fingerprints.duration_s,
-                content_hash=digest,
-                n_rows=len(vectors),
-                checksum=checksum_of(vectors),
-            )
-            added, _ = self._commit([(new, vectors)])
-            self._tidy()
-            return added[0]
+        return add.add_samples(self._store, self._model, samples, sample_rate, title, artist)
 
     def remove(self, *selectors: int | str | os.PathLike[str]) -> list[Track]:
-        """Remove tracks by number, path or exact title; all of them, or none if one is unknown.
+        """Remove tracks: all that are named, or none if a selector names no track.
 
         Parameters
         ----------
         *selectors : int, str or path
-            Text is taken as a number if a track has it, else as a path, else as a title. The file
-            itself is neither needed nor touched.
+            Text is a track's number if a track has it, else a path, else a title. Audio files are not touched
+            and need not exist.
 
         Returns
         -------
         list of Track
-            Those removed; several may share a title.
+            The removed tracks; several may have the same title.
 
         Raises
         ------
         LibraryError
-            If a selector fits no track.
-        LibraryLockedError
-            If another process is adding or removing.
+            If a selector names no track, or as for `add`.
         """
-        with self._writing():
-            found: dict[int, Track] = {}
-            for selector in selectors:
-                found |= {track.id: track for track in self._select(selector)}
-            self._catalogue.remove(list(found.values()))
-            self._forget_view()
-            return list(found.values())
+        return add.remove_tracks(self._store, selectors)
 
-    # Within
+    def tracks(self) -> list[Track]:
+        """Return all tracks, including damaged ones, in the order of their numbers."""
+        view = self._views.current()
+        return sorted([*view.tracks, *view.damaged], key=lambda track: track.id)
 
-    def _bind_model(self, encoder: Encoder) -> Storage:
-        """Note which model makes this library, and how it is stored; the caller holds the writer lock."""
-        storage = self._check_model(encoder, self._catalogue.meta())
-        self._catalogue.set_meta(facts_of(encoder, storage))
-        return self._check_model(encoder, self._catalogue.meta())
+    def info(self) -> LibraryInfo:
+        """Return the size, model and state of the library."""
+        return info.describe(self._store, self._views.current())
 
-    def _commit(self, batch: Sequence[Finished]) -> tuple[list[Track], list[Track]]:
-        """Store a batch as one segment; the caller holds the writer lock."""
-        assert self._encoder is not None
-        segment = write_segment(
-            self._segments_folder,
-            self._catalogue.next_segment_id(),
-            [vectors for _, vectors in batch],
+    # Queries
+
+    def identify(
+        self,
+        source: identify.Source,
+        *,
+        sample_rate: int | None = None,
+        top: int = 5,
+        threshold: float | None = None,
+        method: Method = "aligned",
+    ) -> Identification:
+        """Find the recording that a query comes from, and the position in it.
+
+        Parameters
+        ----------
+        source : path, binary file, ndarray of shape (n,) or (n, channels), or Fingerprints
+            `Fingerprints` must be those of a query, by the library's model; they are not encoded again.
+        sample_rate : int, optional
+            Sample rate in Hz; required for an array, not used otherwise.
+        top : int
+            Largest number of candidates to return.
+        threshold : float, optional
+            Lowest score of a match; by default the model's for the query's length, for "paper" one half.
+        method : {"aligned", "paper"}
+            See `earprint.matching`.
+
+        Returns
+        -------
+        Identification
+            With a warning if damaged recordings were not searched.
+
+        Raises
+        ------
+        ValueError
+            If an array has no ``sample_rate``, fingerprints do not fit the model, or a setting is invalid.
+        AudioError
+            If the source gives no audio.
+        ModelError
+            If another model made the library.
+        LibraryError
+            If the catalogue is damaged.
+        """
+        return identify.identify(
+            source,
+            model=self._model,
+            views=self._views,
+            index=self._index,
+            sample_rate=sample_rate,
+            top=top,
+            threshold=threshold,
+            method=method,
         )
-        entered = self._catalogue.enter(segment, [new for new, _ in batch], self._encoder.model_id)
-        self._forget_view()
-        return entered
 
-    def _select(self, selector: int | str | os.PathLike[str]) -> list[Track]:
-        tracks: list[Track] = []
-        text = storable(str(selector))
-        is_number = isinstance(selector, int) or (isinstance(selector, str) and text.isdecimal())
-        if is_number and len(text) <= MAX_DIGITS:
-            tracks = self._catalogue.find("id", int(text))
-        if not tracks and not isinstance(selector, int):
-            tracks = self._catalogue.find("path", path_text(selector))
-        if not tracks and isinstance(selector, str):
-            # As it is stored: text from memory may be a path that is not absolute, or a title.
-            tracks = self._catalogue.find("path", text) or self._catalogue.find("title", text)
-        if not tracks:
-            raise LibraryError(
-                f"{self.path}: has no track with the number, path or title '{text}'; list the "
-                "tracks to see their names"
-            )
-        return tracks
+    # Maintenance
+
+    def compact(self) -> CompactReport:
+        """Merge small segments, and delete the fingerprints of removed tracks from the disk.
+
+        Raises
+        ------
+        LibraryError
+            If there is no room for a merged segment (nothing is lost), or as for `add`.
+        """
+        with self._store.writing():
+            return compaction.compact(self._store)
+
+    def verify(self) -> VerifyReport:
+        """Read all fingerprints and compare them with their checksums.
+
+        Damaged tracks are marked in the library, if it can be written, and are not searched from then on.
+
+        Raises
+        ------
+        LibraryError
+            If the catalogue itself is damaged.
+        """
+        return verify.verify_and_mark(self._store)
+
+    def repair(
+        self,
+        *,
+        drop_lost: bool = False,
+        on_event: OnEvent | None = None,
+        pool: FileEncoder | None = None,
+    ) -> RepairReport:
+        """Fingerprint damaged tracks again from their files.
+
+        Parameters
+        ----------
+        drop_lost : bool
+            Remove the tracks that cannot be fingerprinted again. Otherwise they stay, damaged and unsearched.
+        on_event, pool : optional
+            See `add`.
+
+        Raises
+        ------
+        ModelError, LibraryError
+            As for `add`; a `ModelError` only if a track is to be fingerprinted again.
+        """
+        return repair.repair(self._store, self._model, drop_lost=drop_lost, on_event=on_event, pool=pool)
+
+    def rebuild(
+        self,
+        *,
+        encoder: Encoder | None = None,
+        drop_missing: bool = False,
+        on_event: OnEvent | None = None,
+        pool: FileEncoder | None = None,
+    ) -> RebuildReport:
+        """Make all fingerprints again from the files, with the model that the library was opened with.
+
+        Numbers, titles and dates of the tracks stay. The new fingerprints are stored as in a new library. The
+        library answers with the old ones until all new ones are ready, and then switches at once. An
+        interrupted rebuild is continued by the next call.
+
+        Parameters
+        ----------
+        encoder : Encoder, optional
+            Used in place of the model that the library was opened with, from now on.
+        drop_missing : bool
+            Remove tracks whose files are gone, changed or unreadable. Otherwise the library does not switch
+            if there are such tracks.
+        on_event, pool : optional
+            See `add`.
+
+        Raises
+        ------
+        LibraryError
+            If ``drop_missing`` would remove all tracks, or as for `add`.
+        """
+        return rebuild.rebuild(
+            self._store,
+            self._model,
+            encoder=encoder,
+            drop_missing=drop_missing,
+            on_event=on_event,
+            pool=pool,
+        )
+
+    def discard_rebuild(self) -> bool:
+        """Delete what an unfinished rebuild has made; return whether there was one."""
+        with self._store.writing():
+            return rebuild_tables.discard(self._store)
+
+    # Transfer
+
+    def export(self, file: str | os.PathLike[str], *, with_paths: bool = False) -> ExportReport:
+        """Write all fingerprints and names, without audio, into one file, see `earprint.store.portable`.
+
+        Parameters
+        ----------
+        file : path
+            Must not exist.
+        with_paths : bool
+            Write the paths of the recordings' files too.
+
+        Raises
+        ------
+        LibraryError
+            If the library is empty or damaged, or the file cannot be written.
+        """
+        return transfer.export(self._store, Path(file), with_paths=with_paths)
+
+    def import_file(self, file: str | os.PathLike[str]) -> ImportReport:
+        """Add the recordings of an exported file that the library lacks: all of them, or none on an error.
+
+        An empty library takes the file's storage, unless it was opened with another ``storage``.
+        Half-precision fingerprints may enter a compact library, but not the reverse.
+
+        Raises
+        ------
+        ModelError
+            If another model or codebook made them, or they are compact and this library is not.
+        LibraryError
+            If the file is damaged, or as for `add`.
+        """
+        return transfer.import_source(self._store, self._model, PortableFile(Path(file)))
+
+    def merge(self, other: str | os.PathLike[str]) -> ImportReport:
+        """Add the recordings of another library that this one lacks: all of them, or none on an error.
+
+        The rules of storage are those of `import_file`: a half-precision library merged into a new one with
+        ``storage="compact"`` becomes compact without its audio.
+
+        Raises
+        ------
+        ModelError
+            If another model or codebook made them, or they are compact and this library is not.
+        LibraryError
+            If the other library is this one, or is empty or damaged, or as for `add`.
+        """
+        return transfer.merge(self._store, self._model, Path(other))

@@ -1,66 +1,69 @@
-"""Making the fingerprints of known tracks again from their files.
+"""Fingerprints of known tracks, made again from their files.
 
-The files must still have the content they were added with: a path that leads to other audio now must not
-lend it to the old title.
+A file must have the content that it had when it was added: a path that leads to other audio now must not
+give its fingerprints to the old title.
 """
 
 from collections.abc import Callable, Sequence
 
 from earprint.encoders.base import Encoder
-from earprint.library.encoding_pool import EncodesFiles
-from earprint.library.ingest import Finished, ingest
+from earprint.library.commit_buffer import Encoded
+from earprint.library.encoding_pool import FileEncoder
+from earprint.library.ingest import ingest
 from earprint.library.progress import OnEvent
-from earprint.library.reports import Trouble
-from earprint.library.results import Track
-from earprint.quantization.storage import Storage, Stored
-from earprint.store.catalogue import NewTrack
+from earprint.quantization.storage import Storage
 from earprint.store.paths import stored_path
-
-Recomputed = tuple[Track, NewTrack, Stored]
-"""A track, what was found in its file now, and its stored rows, shape (n_rows, width)."""
+from earprint.store.rebuild_tables import RebuiltTrack
+from earprint.store.results import Track, TrackProblem
+from earprint.store.store import Settings
 
 NO_FILE = "was added from memory or from another library and has no file"
 
 
-def recompute(
+def reencode(
     tracks: Sequence[Track],
     *,
     encoder: Encoder,
     storage: Storage,
-    store: Callable[[Sequence[Recomputed]], None],
+    keep: Callable[[Sequence[RebuiltTrack]], None],
+    settings: Settings,
     on_event: OnEvent | None = None,
-    elsewhere: EncodesFiles | None = None,
-) -> tuple[list[Trouble], list[str]]:
-    """Fingerprint the files of some live tracks.
+    pool: FileEncoder | None = None,
+) -> tuple[list[TrackProblem], list[str]]:
+    """Fingerprint the files of live tracks.
 
     Parameters
     ----------
     tracks : sequence of Track
     encoder : Encoder
     storage : Storage
-    store : callable
-        Called in this thread with each batch of finished tracks; see `earprint.library.ingest`.
-    on_event : callable, optional
-        Told of every step, in this thread.
-    elsewhere : EncodesFiles, optional
-        Decodes and encodes the files in place of this process.
+    keep : callable
+        Called in this thread with each batch of finished tracks.
+    settings : Settings
+    on_event, pool : optional
+        See `earprint.library.ingest.ingest`.
 
     Returns
     -------
-    troubles : list of Trouble
+    problems : list of TrackProblem
         Tracks without a readable file of the same content.
     warnings : list of str
-        Troubles of files that were read all the same.
+        Damage of files that were read nevertheless.
     """
     by_hash = {track.content_hash: track for track in tracks}  # no two live tracks have the same
     files = {stored_path(track.path): track for track in tracks if track.path is not None}
-    stored: set[int] = set()
+    finished: set[int] = set()
 
-    def commit(batch: Sequence[Finished]) -> tuple[list[Track], list[Track]]:
-        made = [(by_hash[new.content_hash], new, vectors) for new, vectors in batch]
-        store(made)
-        stored.update(track.id for track, _, _ in made)
-        return [track for track, _, _ in made], []
+    def commit(batch: Sequence[Encoded]) -> tuple[list[Track], list[Track]]:
+        made = [by_hash[new.content_hash] for new, _ in batch]
+        keep(
+            [
+                RebuiltTrack(track.id, new.duration_s, rows)
+                for track, (new, rows) in zip(made, batch, strict=True)
+            ]
+        )
+        finished.update(track.id for track in made)
+        return made, []
 
     report = ingest(
         list(files),
@@ -68,14 +71,17 @@ def recompute(
         storage=storage,
         known=lambda digest: False,
         commit=commit,
+        settings=settings,
         on_event=on_event,
-        elsewhere=elsewhere,
+        pool=pool,
         expected={path: track.content_hash for path, track in files.items()},
     )
     causes = {str(failure.path): failure.cause for failure in report.failed}
-    troubles = [
-        Trouble(track, causes.get(str(stored_path(track.path)), "gave nothing") if track.path else NO_FILE)
+    problems = [
+        TrackProblem(
+            track, causes.get(str(stored_path(track.path)), "gave nothing") if track.path else NO_FILE
+        )
         for track in tracks
-        if track.id not in stored
+        if track.id not in finished
     ]
-    return troubles, report.warnings
+    return problems, report.warnings

@@ -1,175 +1,96 @@
-"""What looking after a library comes to: reports of compact, verify, repair, rebuild, import and merge.
+"""Results of repair, rebuild, export, import and merge: frozen dataclasses.
 
-``to_dict`` gives what JSON can hold.
+Those of `compact` and `verify` are in `earprint.store.results`. ``to_dict`` gives data that `json.dumps`
+accepts.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from earprint.library.results import Track
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """A track that something is wrong with, and what, in one line."""
-
-    track: Track
-    cause: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return asdict(self)
+from earprint.store.results import Result, Track, TrackProblem
 
 
 @dataclass(frozen=True)
-class CompactReport:
-    """What compacting came to.
-
-    Attributes
-    ----------
-    segments_before, segments_after : int
-        Files of vectors.
-    rows_dropped : int
-        Vectors of removed tracks that are gone from the disk now.
-    bytes_freed : int
-    left : list of str
-        Damaged segments, which were left as they are, one line each.
-    """
-
-    segments_before: int
-    segments_after: int
-    rows_dropped: int
-    bytes_freed: int
-    left: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class VerifyReport:
-    """What verifying found.
-
-    Attributes
-    ----------
-    tracks, segments, size_bytes : int
-        How much was read.
-    problems : list of str
-        Damaged files, and contradictions in the catalogue, one line each.
-    damaged : list of Trouble
-        Tracks that are damaged; they are not searched until they are repaired.
-    strays : list of Path
-        Files that no track needs, left by an interrupted or a working writer: no damage.
-    """
-
-    tracks: int
-    segments: int
-    size_bytes: int
-    problems: list[str] = field(default_factory=list)
-    damaged: list[Trouble] = field(default_factory=list)
-    strays: list[Path] = field(default_factory=list)
-
-    @property
-    def sound(self) -> bool:
-        """Whether nothing is damaged."""
-        return not self.problems and not self.damaged
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return {**asdict(self), "strays": [str(path) for path in self.strays], "sound": self.sound}
-
-
-@dataclass(frozen=True)
-class RepairReport:
-    """What repairing came to.
+class RepairReport(Result):
+    """Result of `earprint.Library.repair`.
 
     Attributes
     ----------
     recomputed : list of Track
-        Damaged tracks that were made anew from their files.
+        Damaged tracks that were fingerprinted again from their files.
     moved : int
-        Sound tracks that were moved out of damaged segments.
-    lost : list of Trouble
-        Damaged tracks that could not be made anew.
+        Number of intact tracks that were moved out of damaged segments.
+    lost : list of TrackProblem
+        Damaged tracks that could not be fingerprinted again.
     dropped : bool
-        Whether those were removed; otherwise they stay, damaged.
+        Whether the lost tracks were removed. Otherwise they stay, damaged.
     problems : list of str
-        Contradictions in the catalogue, which repairing does not mend.
+        Contradictions in the catalogue, which a repair cannot mend; one line each.
     """
 
     recomputed: list[Track] = field(default_factory=list)
     moved: int = 0
-    lost: list[Trouble] = field(default_factory=list)
+    lost: list[TrackProblem] = field(default_factory=list)
     dropped: bool = False
     problems: list[str] = field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class RebuildReport:
-    """What rebuilding came to.
+class RebuildReport(Result):
+    """Result of `earprint.Library.rebuild`.
 
     Attributes
     ----------
     model_id : str
         Model of the new fingerprints.
     rebuilt : int
-        Tracks that have new fingerprints.
+        Number of tracks with new fingerprints.
     resumed : int
-        Those among them that an earlier, interrupted run had made.
-    missing : list of Trouble
+        Number of these that an earlier, interrupted run had fingerprinted.
+    missing : list of TrackProblem
         Tracks whose files are gone, changed or unreadable.
     switched : bool
-        Whether the library holds the new fingerprints now; if not, it is as it was.
+        Whether the library holds the new fingerprints now. Otherwise it is unchanged.
     warnings : list of str
-        Troubles of files that were read all the same.
+        Damage of files that were read nevertheless, one line each.
     """
 
     model_id: str
     rebuilt: int
     resumed: int
-    missing: list[Trouble]
+    missing: list[TrackProblem]
     switched: bool
     warnings: list[str] = field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class ExportReport:
-    """What an exported file holds."""
+class ExportReport(Result):
+    """Result of `earprint.Library.export`.
+
+    Attributes
+    ----------
+    path : Path
+        The exported file.
+    tracks, fingerprints, size_bytes : int
+        Number of tracks and of their fingerprints, and the size of the file in bytes.
+    """
 
     path: Path
     tracks: int
     fingerprints: int
     size_bytes: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return {**asdict(self), "path": str(self.path)}
-
 
 @dataclass(frozen=True)
-class ImportReport:
-    """What importing or merging came to.
+class ImportReport(Result):
+    """Result of `earprint.Library.import_file` and `merge`.
 
     Attributes
     ----------
     added : list of Track
     skipped : int
-        Recordings whose content the library held already.
+        Number of recordings whose content the library held already.
     """
 
     added: list[Track]
     skipped: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return asdict(self)

@@ -1,70 +1,36 @@
-"""What a library says: tracks, answers and reports, as plain frozen records.
+"""Results of `add`, `identify` and `info`: frozen dataclasses.
 
-All times are in seconds. ``to_dict`` gives what JSON can hold.
+All times are in seconds. ``to_dict`` gives data that `json.dumps` accepts.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from earprint.store.results import Result, Track
 
 EventKind = Literal["start", "done", "skipped", "failed", "warning"]
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
-    """One recording in a library.
-
-    Attributes
-    ----------
-    id : int
-        Number of the track; never given to another one.
-    path : str or None
-        Absolute path of the file when it was added; None if it was added from memory.
-    title : str
-        From the file's tags, else the file's name without extension.
-    artist, album : str or None
-        From the file's tags.
-    duration_s : float
-        Length of the audio.
-    content_hash : str
-        Digest of the file's bytes, by which it is recognised.
-    added_at : str
-        Date and time of adding, ISO 8601, UTC.
-    """
-
-    id: int
-    path: str | None
-    title: str
-    artist: str | None
-    album: str | None
-    duration_s: float
-    content_hash: str
-    added_at: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return asdict(self)
-
-
 @dataclass(frozen=True)
-class Match:
+class Match(Result):
     """A track that a query may come from.
 
     Attributes
     ----------
     track : Track
     start_s : float
-        Time in the track at which the query begins; negative if the query begins before the track.
+        Time in the track at which the query begins, in seconds; negative if it begins before the track.
     end_s : float
-        Time in the track at which the query ends: ``start_s`` plus the query's length times its speed. It
-        may lie past the track's end.
+        Time in the track at which the query ends, in seconds: ``start_s`` plus the query's length times
+        ``speed``. It may lie after the track's end.
     score : float
-        How well query and track agree there beyond the query's level (`earprint.matching.score_normalisation`): 1 at best,
-        0 or less if no better than the query and sounds that the model knows anyway.
+        Mean cosine along the best alignment, normalised by a fixed cohort: 1 for identical audio, 0 or less
+        for unrelated audio. See `earprint.matching.score_normalisation`.
     lead : float
-        ``score`` minus the score of the next candidate track (minus 0 if there is none).
+        ``score`` minus the score of the next candidate; minus 0 if there is none.
     speed : float
-        Of the query: at 1.03 it runs 3 % faster than the track.
+        Speed of the query: at 1.03 it runs 3 % faster than the track.
     """
 
     track: Track
@@ -74,29 +40,25 @@ class Match:
     lead: float
     speed: float = 1.0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Identification:
-    """The answer to one query.
+class Identification(Result):
+    """Result of `earprint.Library.identify` for one query.
 
     Attributes
     ----------
     query_duration_s : float
-        Length of the query.
+        Length of the query, in seconds.
     threshold : float
-        Least score of a match for a query of this length.
+        Lowest score of a match.
     matches : list of Match
-        Candidates at or above the threshold, best first; empty means no match.
+        Candidates at or above the threshold, best first; empty if there is no match.
     candidates : list of Match
-        All tracks considered, best first, however weak.
+        The best tracks, best first, whatever their score.
     seconds : float
-        Time it took to answer.
+        Time that the answer took, in seconds.
     warnings : list of str
-        What is wrong with the query, one line each: damage that was mended, or silence throughout.
+        One line each: damage of the query, a silent query, damaged recordings in the library.
     """
 
     query_duration_s: float
@@ -111,41 +73,40 @@ class Identification:
         """The best match, or None."""
         return self.matches[0] if self.matches else None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Failure:
-    """A file that could not be added, or a folder that holds none, and why, in one line."""
+class Failure(Result):
+    """A file that could not be added, or a folder without audio files.
+
+    Attributes
+    ----------
+    path : Path
+    cause : str
+        One line.
+    """
 
     path: Path
     cause: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return {"path": str(self.path), "cause": self.cause}
-
 
 @dataclass(frozen=True)
-class AddEvent:
-    """One step of adding, for a progress display.
+class AddEvent(Result):
+    """Progress of `earprint.Library.add`: one step.
 
     Attributes
     ----------
     kind : {"start", "done", "skipped", "failed", "warning"}
-        "done", "skipped" and "failed" each end one file.
+        "done", "skipped" and "failed" end a file.
     path : Path
-        The file it is about.
+        The file.
     message : str
-        Why, for "skipped", "failed" and "warning"; else empty.
+        The cause, for "skipped", "failed" and "warning"; else empty.
     audio_s : float
-        Length of the file's audio for "done", else 0.
+        For "done", the length of the file's audio in seconds; else 0.
     bytes_done, bytes_total : int
-        Sizes of the files ended so far, and of all files.
+        Size of the files that have ended, and of all files.
     files_done, files_total : int
-        Files ended so far, and all files.
+        Number of files that have ended, and of all files.
     """
 
     kind: EventKind
@@ -159,18 +120,18 @@ class AddEvent:
 
 
 @dataclass(frozen=True)
-class AddReport:
-    """What adding came to.
+class AddReport(Result):
+    """Result of `earprint.Library.add`.
 
     Attributes
     ----------
     added : list of Track
     skipped : list of Path
-        Files whose content the library (or this very call) already holds.
+        Files whose content the library holds already.
     failed : list of Failure
-        Files and folders that gave nothing.
+        Files that could not be added, and folders without audio files.
     warnings : list of str
-        Troubles of files that were added all the same.
+        Damage of files that were added nevertheless, one line each.
     replaced : list of Track
         Removed tracks: their files have other content now, which is among ``added``.
     """
@@ -181,47 +142,38 @@ class AddReport:
     warnings: list[str] = field(default_factory=list)
     replaced: list[Track] = field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return {
-            "added": [track.to_dict() for track in self.added],
-            "skipped": [str(path) for path in self.skipped],
-            "failed": [failure.to_dict() for failure in self.failed],
-            "warnings": list(self.warnings),
-            "replaced": [track.to_dict() for track in self.replaced],
-        }
-
 
 @dataclass(frozen=True)
-class LibraryInfo:
-    """A library at a glance.
+class LibraryInfo(Result):
+    """Result of `earprint.Library.info`.
 
     Attributes
     ----------
     path : str
+        Folder of the library.
     tracks : int
     duration_s : float
-        Length of all tracks.
+        Length of all tracks, in seconds.
     fingerprints : int
-        Stored vectors of all tracks.
+        Stored fingerprints of all tracks that can be searched.
     removed : int
-        Tracks removed whose vectors are still on the disk; compacting deletes them.
+        Removed tracks whose fingerprints are still on the disk; `compact` deletes them.
     segments : int
-        Files of vectors.
+        Files of fingerprints.
     size_bytes : int
         Size of the library on disk.
     model_id : str or None
-        Model that made the fingerprints; None while nothing has been added.
+        Model that made the fingerprints; None for an empty library.
     dim : int or None
         Components of a fingerprint.
     reference_hop_s : float or None
-        Distance of two stored vectors of a track.
+        Time between two stored fingerprints, in seconds.
     storage : str or None
-        How a fingerprint is stored, "half" or "compact"; None while nothing has been added.
+        "half" or "compact"; None for an empty library.
     format_version : int
         Version of the library's layout on disk.
     damaged : int
-        Tracks known to be damaged, which are not searched.
+        Tracks that are known to be damaged. They are not searched.
     unfinished_rebuild : str or None
         Model of a rebuild that was begun and not finished.
     """
@@ -240,7 +192,3 @@ class LibraryInfo:
     format_version: int
     damaged: int = 0
     unfinished_rebuild: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return asdict(self)

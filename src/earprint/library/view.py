@@ -1,98 +1,104 @@
 """A library at one moment, ready to be searched.
 
-The row space is made of sound live tracks only: rows of removed and of damaged tracks are left out when it is
-laid together, so no search can find them, and they take no place among the nearest. An index is made when the
-first question is asked of it; what it takes from single segments is kept for the views that follow.
+A `View` is immutable, so that threads that search it need no lock while another thread changes the library.
+Its row space holds the fingerprints of intact live tracks only: rows of removed and of damaged tracks are
+left out. It makes an index on the first query. Successive views share the segments that they have
+in common, with the inverted lists made of them; a segment is closed when no view uses it any more.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from earprint.errors import LibraryError
 from earprint.index import Index, IndexName, Rows, SegmentLists, Span, make_index
-from earprint.library.results import Track
 from earprint.matching import TrackTable
 from earprint.quantization.storage import Storage, Stored
-from earprint.store.catalogue import StoredTrack
-from earprint.store.segments import Segment, checksum_of, open_segment, salvage_segment
+from earprint.store.catalogue import Snapshot, StoredTrack
+from earprint.store.segments import open_segment, salvage_segment
+from earprint.store.store import Store
 
 
-class Opened:
-    """Segments that are open, by number, and the inverted lists made of them."""
+class OpenSegment:
+    """An open segment.
 
-    def __init__(self) -> None:
-        self.rows: dict[int, Stored] = {}
-        self.lists: dict[int, SegmentLists] = {}
+    Attributes
+    ----------
+    rows : ndarray of float16 or uint8, shape (rows, width)
+    intact : bool
+        Whether the whole file is there. Views that follow do not share it otherwise, as the file may be
+        mended.
+    lists : SegmentLists or None
+        Inverted lists of the rows, once an index has needed them.
+    """
 
-    def forget(self, keep: Sequence[int] | set[int] = ()) -> None:
-        """Let go of all segments but some."""
-        for held in (self.rows, self.lists):
-            for number in held.keys() - set(keep):
-                del held[number]
+    __slots__ = ("intact", "lists", "rows")
+
+    def __init__(self, rows: Stored, *, intact: bool = True) -> None:
+        self.rows = rows
+        self.intact = intact
+        self.lists: SegmentLists | None = None
 
 
 class View:
-    """The sound live tracks of one moment as a searchable row space, in the order of ``tracks``.
+    """The intact live tracks of one moment as a searchable row space; made by `build_view`.
 
     Parameters
     ----------
+    snapshot : Snapshot
     stored : sequence of StoredTrack
-        Those tracks, ordered by segment and first row.
-    rows : dict of int to ndarray
-        Their segments' rows.
-    lists : dict of int to SegmentLists
-        Those made before; others are entered as they are needed.
-    segments : dict of int to Segment
-        All segments by their numbers.
-    damaged : list of Track
-        Live tracks that cannot be searched, as their vectors are known to be damaged.
-    meta : dict of str to str
-        Facts about the whole library.
+        The intact tracks of the snapshot, in its order.
+    segments : dict of int to OpenSegment
+        Their open segments.
+    build_lock : lock
+        Held while an index is made; shared by successive views, so that no two make the same lists.
 
     Attributes
     ----------
     tracks : list of Track
     table : TrackTable
         Entry i is ``tracks[i]``.
+    damaged : list of Track
+        Live tracks that are damaged and therefore not searched.
+    meta : dict of str to str
+        Facts about the library.
+    snapshot : Snapshot
     """
 
     def __init__(
         self,
+        snapshot: Snapshot,
         stored: Sequence[StoredTrack],
-        rows: dict[int, Stored],
-        lists: dict[int, SegmentLists],
-        segments: dict[int, Segment],
-        damaged: list[Track],
-        meta: dict[str, str],
+        segments: dict[int, OpenSegment],
+        build_lock: threading.Lock,
     ) -> None:
+        intact = {track.track.id for track in stored}
+        self.snapshot = snapshot
         self.tracks = [track.track for track in stored]
         lengths = [track.n_rows for track in stored]
         self.table = TrackTable(np.cumsum([0, *lengths])[:-1].tolist(), lengths)
-        self.segments = segments
-        self.damaged = damaged
-        self.meta = meta
+        self.damaged = [t.track for t in snapshot.tracks if t.track.id not in intact]
+        self.meta = snapshot.meta
         self._stored = stored
+        self._segments = segments
         self._spans = list(_live_spans(stored))
-        self._rows = rows
-        self._lists = lists
-        self._lock = threading.Lock()
-        self._indexes: dict[IndexName, Index] = {}
+        self._build_lock = build_lock
+        self._indexes: dict[object, Index] = {}
 
     def stored_rows(self, entry: int) -> Stored:
-        """Return a track's rows as they lie in its segment, (n_rows, width)."""
+        """Return the stored rows of ``tracks[entry]``, shape (n_rows, width)."""
         track = self._stored[entry]
-        return self._rows[track.segment_id][track.first_row : track.first_row + track.n_rows]
+        return track.rows_in(self._segments[track.segment_id].rows)
 
     def index(self, storage: Storage, name: IndexName = "auto") -> Index | None:
-        """Return the row space as an index, made when it is first asked for; None if there are no rows.
+        """Return an index of the row space, made on the first call; None if there are no rows.
 
         Parameters
         ----------
         storage : Storage
-            What the library's rows were packed with.
+            Storage of the library's rows.
         name : {"auto", "exact", "lsh", "inverted"}
             See `earprint.index.make_index`.
 
@@ -103,80 +109,97 @@ class View:
         """
         if not self._spans:
             return None
+        if name not in self._indexes:
+            with self._build_lock:
+                if name not in self._indexes:
+                    self._indexes[name] = self._make_index(storage, name)
+        return self._indexes[name]
+
+    def _make_index(self, storage: Storage, name: IndexName) -> Index:
+        opened = {number: segment.rows for number, segment in self._segments.items()}
+        lists = {n: segment.lists for n, segment in self._segments.items() if segment.lists is not None}
+        parts = [opened[span.segment][span.first : span.stop] for span in self._spans]
+        index = make_index(name, Rows(parts, storage), self._spans, opened, lists)
+        for number, made in lists.items():
+            self._segments[number].lists = made
+        return index
+
+
+class ViewCache:
+    """The current view of a store; safe to use from several threads.
+
+    Parameters
+    ----------
+    store : Store
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._view: View | None = None
+        self._version: object = None
+
+    def current(self) -> View:
+        """Return a view of the last committed state."""
+        data_version: Callable[[], object] = self._store.catalogue.data_version
         with self._lock:
-            if name not in self._indexes:
-                parts = [self._rows[span.segment][span.first : span.stop] for span in self._spans]
-                rows = Rows(parts, storage)
-                self._indexes[name] = make_index(name, rows, self._spans, self._rows, self._lists)
-            return self._indexes[name]
+            version = data_version()  # before the snapshot: the next call then sees a later commit
+            while self._view is None or version != self._version:
+                snapshot = self._store.catalogue.snapshot()
+                self._view = build_view(snapshot, self._store.segments_folder, self._view)
+                self._version = version
+                if self._view.damaged:
+                    # A file may be missing because another process has merged it since the snapshot.
+                    version = data_version()
+            return self._view
+
+    def release(self) -> None:
+        """Close all segments that no running search uses."""
+        with self._lock:
+            self._view = None
 
 
-def build_view(
-    stored: Sequence[StoredTrack],
-    segments: dict[int, Segment],
-    folder: Path,
-    opened: Opened,
-    meta: dict[str, str] | None = None,
-) -> View:
-    """Lay the live tracks' vectors together.
+def build_view(snapshot: Snapshot, folder: Path, previous: View | None = None) -> View:
+    """Open the segments of a snapshot and lay the rows of its intact tracks together.
 
     Parameters
     ----------
-    stored : sequence of StoredTrack
-        Live tracks, ordered by segment and first row.
-    segments : dict of int to Segment
+    snapshot : Snapshot
     folder : Path
-        Where the segments lie.
-    opened : Opened
-        Segments opened before; those needed besides are opened and entered, those that the catalogue has
-        forgotten are let go.
-    meta : dict of str to str, optional
+        Folder of the segments.
+    previous : View, optional
+        Its open segments are used again.
     """
-    opened.forget(keep=set(segments))
-    rows = dict(opened.rows)
-    damaged = {track.track.id for track in stored if track.damage is not None}
-    for number in sorted({track.segment_id for track in stored} - rows.keys()):
+    reusable = previous._segments if previous is not None else {}
+    segments: dict[int, OpenSegment] = {}
+    damaged = {track.track.id for track in snapshot.tracks if track.damage is not None}
+    for number in sorted({track.segment_id for track in snapshot.tracks}):
+        known = reusable.get(number)
+        if known is not None and known.intact:
+            segments[number] = known
+            continue
         try:
-            rows[number] = opened.rows[number] = open_segment(folder, segments[number])
+            segments[number] = OpenSegment(open_segment(folder, snapshot.segments[number]))
         except LibraryError:
-            rows[number] = salvage_segment(folder, segments[number])
-            mine = [track for track in stored if track.segment_id == number]
-            damaged |= {track.track.id for track in mine if not is_sound(track, rows[number])}
-    sound = [track for track in stored if track.track.id not in damaged]
+            rows = salvage_segment(folder, snapshot.segments[number])
+            segments[number] = OpenSegment(rows, intact=False)
+            tracks = [track for track in snapshot.tracks if track.segment_id == number]
+            damaged |= {track.track.id for track in tracks if not track.is_intact(rows)}
+    intact = [track for track in snapshot.tracks if track.track.id not in damaged]
     return View(
-        sound,
-        rows,
-        # Lists of what was salvaged are not kept: the file may be mended.
-        opened.lists if rows.keys() <= opened.rows.keys() else dict(opened.lists),
-        segments,
-        damaged=[track.track for track in stored if track.track.id in damaged],
-        meta=meta or {},
+        snapshot, intact, segments, previous._build_lock if previous is not None else threading.Lock()
     )
-
-
-def is_sound(track: StoredTrack, segment: Stored) -> bool:
-    """Tell whether a track's vectors are those that were written; without a checksum nobody can.
-
-    Parameters
-    ----------
-    track : StoredTrack
-    segment : ndarray of float16 or uint8, shape (rows, width)
-        All of its segment.
-    """
-    rows = segment[track.first_row : track.first_row + track.n_rows]
-    return track.checksum is not None and checksum_of(rows) == track.checksum
 
 
 def _live_spans(stored: Sequence[StoredTrack]) -> Iterator[Span]:
     """Yield the rows of live tracks, joined where they adjoin."""
     current: Span | None = None
     for track in stored:
-        stop = track.first_row + track.n_rows
         if current is not None and (current.segment, current.stop) == (track.segment_id, track.first_row):
-            current = Span(current.segment, current.first, stop)
+            current = Span(current.segment, current.first, track.stop_row)
             continue
         if current is not None:
             yield current
-        current = Span(track.segment_id, track.first_row, stop)
+        current = Span(track.segment_id, track.first_row, track.stop_row)
     if current is not None:
         yield current

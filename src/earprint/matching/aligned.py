@@ -129,7 +129,7 @@ def _in_rounds(
     """Propose and score, with a few rows of the query first; with the others if that settles nothing."""
     votes = Votes.none()
     found: _Found = np.empty(0, np.int64), np.empty(0), np.empty(0)
-    searching = rounds(query.weights, index.proposing_rows)
+    searching = rounds(query.weights, index.max_query_rows)
     for places in searching:
         votes = votes.cast(queries, places, query.weights, index, table, query.ratio)
         tracks, offsets = votes.best(MAX_CANDIDATES if places is searching[-1] else FIRST_CANDIDATES)

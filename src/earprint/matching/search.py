@@ -47,7 +47,7 @@ def search(
     """
     with one_thread_for_products():
         if method == "paper":
-            rows = query.vectors[query.beyond : len(query.vectors) - query.beyond]
+            rows = query.vectors[query.margin_rows : len(query.vectors) - query.margin_rows]
             return search_paper(rows, index, table, query_hop_s=query.hop_s, ratio=ratio, agreement=0.0)
         return search_aligned(
             query.vectors,
@@ -55,6 +55,6 @@ def search(
             table,
             query_hop_s=query.hop_s,
             ratio=ratio,
-            beyond=query.beyond,
+            beyond=query.margin_rows,
             sounds=sounds,
         )

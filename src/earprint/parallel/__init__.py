@@ -1,1 +1,1 @@
-"""Cores, worker processes and the threads of NumPy's matrix products."""
+"""Worker processes, available cores, and threads of matrix products."""

@@ -1,11 +1,11 @@
-"""One thread for NumPy's products where many small ones are made beside other work.
+"""Limit NumPy's matrix products to one thread, beside other work.
 
-The threads of OpenBLAS, which most builds of NumPy bring, wait busily for some 30 ms after each product, and
-take the cores from whatever else computes: the index's search, the files that are fingerprinted at the same
-time, other programs. What earprint multiplies in a question or for a recording is done sooner by one.
+The threads of OpenBLAS, which is part of most builds of NumPy, wait actively for about 30 ms after each
+product. They take the cores from other work: the search of the index, other files that are fingerprinted at
+the same time, other programs. The small products of earprint are faster in one thread.
 
-A program of its own, as the command line is, best says so before NumPy is imported (`OPENBLAS_NUM_THREADS`).
-Here it is done for whoever uses earprint within a program that may want NumPy's threads for other things.
+The command line sets ``OPENBLAS_NUM_THREADS`` before it imports NumPy. The limit here is for programs that
+use earprint as a package, and may need NumPy's threads for other work.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import numpy as np  # noqa: F401  (what it multiplies with must be there before it can be told anything)
+import numpy as np  # noqa: F401  (its BLAS must be loaded before it can be limited)
 from threadpoolctl import ThreadpoolController
 
 PROCESS_WIDE = ["pthreads", "intel", "gnu", "tbb"]
-"""By what libraries have threads whose number is the whole process's: OpenBLAS in NumPy's wheels, and MKL. By
-OpenMP, as in FAISS, every thread that calls has its own, and these are left alone."""
+"""Threading layers whose number of threads is a setting of the process: OpenBLAS in NumPy's wheels, and MKL.
+In OpenMP, which FAISS uses, each calling thread has its own setting. It is not changed."""
 
 
 @cache
@@ -28,10 +28,10 @@ def _controller() -> Any:
 
 @contextmanager
 def one_thread_for_products() -> Iterator[None]:
-    """Have NumPy multiply matrices in the thread that asks for it, and as before afterwards.
+    """Limit NumPy's matrix products to the calling thread, inside this context.
 
-    It holds for the whole process. Of several threads that ask for it, only the first that ever did has
-    a say as long as it lives (threadpoolctl sees to that), so that none undoes it under another.
+    The limit holds for the whole process. If several threads enter the context, only the first one changes
+    the number of threads, as long as it lives: threadpoolctl ensures that no thread ends another's limit.
     """
     with _controller().limit(limits=1):
         yield

@@ -1,7 +1,7 @@
-"""Work on many things in processes, with the results in the order of the things.
+"""`ordered_map`: do tasks in worker processes and yield the results in the order of the tasks.
 
-A process that dies, of the system's lack of memory or of a decoder's fault, takes nothing with it: what it
-had is tried once more, by itself, and only if that kills a process too is it given up.
+If a process dies, for lack of memory or by a fault of a decoder, no other task is lost: its task is done once
+more in a process of its own. Only a task that ends that process too is given up.
 """
 
 from collections import deque
@@ -10,38 +10,39 @@ from concurrent.futures import BrokenExecutor, Future
 from typing import Any, TypeVar
 
 from earprint.errors import TrainingError
-from earprint.parallel.process_pool import Workers
+from earprint.parallel.process_pool import ProcessPool
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 AHEAD = 2
-"""Tasks that wait beyond one for each process: none idles, and memory stays bounded."""
+"""Tasks that wait beyond one per process: no process is idle, and memory stays bounded."""
 
 
-def in_order(
+def ordered_map(
     prepare: Callable[[], Callable[[Task], Result]],
     tasks: Iterable[Task],
     jobs: int,
     on_death: Callable[[Task], Result],
 ) -> Generator[Result, None, None]:
-    """Do tasks in processes and give their results in the order of the tasks.
+    """Do tasks in worker processes and yield their results in the order of the tasks.
 
     Parameters
     ----------
     prepare : callable
-        Called once in each process; gives what does a task. It, the tasks and the results are pickled.
+        Called once in each process; returns the function that does a task. It, the tasks and the results are
+        pickled.
     tasks : iterable
-        Taken a few at a time.
+        Read a few tasks ahead.
     jobs : int
-        Processes; with 1 all is done in this one.
+        Number of processes; 1 for this process only.
     on_death : callable
-        Gives the result of a task whose process died twice, or raises.
+        Returns the result of a task whose process died twice, or raises.
 
     Yields
     ------
     Result
-        Close the iterator, if it is left early, to end the processes.
+        Close the generator to end the processes early.
 
     Raises
     ------
@@ -49,16 +50,14 @@ def in_order(
         If no process can be started.
     """
     if jobs == 1:
-        work = prepare()
-        for task in tasks:
-            yield work(task)
+        yield from map(prepare(), tasks)
         return
     waiting: deque[tuple[Task, Future[Any]]] = deque()
     rest = iter(tasks)
-    with Workers(jobs, _prepare, prepare) as workers:
+    with ProcessPool(jobs, _prepare_worker, (prepare,)) as pool:
         while True:
             for task in rest:
-                waiting.append((task, workers.submit(_do, task)))
+                waiting.append((task, pool.submit(_do, task)))
                 if len(waiting) >= jobs + AHEAD:
                     break
             if not waiting:
@@ -67,40 +66,40 @@ def in_order(
             try:
                 result = future.result()
             except BrokenExecutor:
-                result = _alone(workers, task, on_death)
-                waiting = deque((other, _again(workers, other, done)) for other, done in waiting)
+                result = _isolated(pool, task, on_death)
+                waiting = deque((other, _again(pool, other, done)) for other, done in waiting)
             yield result
 
 
-def _alone(workers: Workers, task: Task, on_death: Callable[[Task], Result]) -> Result:
-    """Do one task in a process of its own."""
+def _isolated(pool: ProcessPool, task: Task, on_death: Callable[[Task], Result]) -> Result:
+    """Do a task in a process of its own."""
     try:
-        workers.call_alone(_ready)
+        pool.run_isolated(_do_nothing)
     except BrokenExecutor as error:
         raise TrainingError("no process can be started to share the work; use --jobs 1") from error
     try:
-        result: Result = workers.call_alone(_do, task)
+        result: Result = pool.run_isolated(_do, task)
     except BrokenExecutor:
         return on_death(task)
     return result
 
 
-def _again(workers: Workers, task: Any, done: Future[Any]) -> Future[Any]:
-    """Submit a task once more unless it was done before a process died."""
-    return workers.submit(_do, task) if isinstance(done.exception(), BrokenExecutor) else done
+def _again(pool: ProcessPool, task: Any, done: Future[Any]) -> Future[Any]:
+    """Submit a task again, unless it was done before a process died."""
+    return pool.submit(_do, task) if isinstance(done.exception(), BrokenExecutor) else done
 
 
-_worker: list[Callable[[Any], Any]] = []
-"""A process's own."""
+_functions: list[Callable[[Any], Any]] = []
+"""In a worker process: the function that does a task."""
 
 
-def _prepare(prepare: Callable[[], Callable[[Any], Any]]) -> None:
-    _worker.append(prepare())
+def _prepare_worker(prepare: Callable[[], Callable[[Any], Any]]) -> None:
+    _functions.append(prepare())
 
 
-def _ready() -> None:
+def _do_nothing() -> None:
     pass
 
 
 def _do(task: Any) -> Any:
-    return _worker[0](task)
+    return _functions[0](task)

@@ -1,8 +1,15 @@
-"""Worker processes, for work that would wait for Python's lock in threads.
+"""Worker processes, for work that holds Python's lock and so gains nothing from threads.
 
-They are spawned, as forked threads of onnxruntime or CUDA would hang, when they are first needed, and
-kept. On one thread each: there is one for each core. Spawned processes import the program's main module,
-which must therefore do nothing when it is imported (``if __name__ == "__main__":``).
+`ProcessPool` adds to `concurrent.futures.ProcessPoolExecutor`:
+
+- processes are spawned (forked threads of onnxruntime or CUDA would hang), on the first call, each on one
+  thread, since there is one process per core;
+- after a process has died, the next call starts new ones;
+- Ctrl-C reaches only the parent, which decides what ends; running calls learn of it by `is_cancelled`;
+- processes end when their parent is killed.
+
+Spawned processes import the program's main module, so that module must do nothing on import
+(``if __name__ == "__main__":``).
 """
 
 import multiprocessing
@@ -12,40 +19,46 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from typing import Any, ParamSpec, Self, TypeVar
 
-Given = ParamSpec("Given")
+P = ParamSpec("P")
 Result = TypeVar("Result")
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Set to 1 for workers."""
+"""Environment variables that are 1 in worker processes."""
 
-_parent_gave_up: Event | None = None
-"""In a worker: set once nobody wants what it is at."""
+_cancellation: Event | None = None
+"""In a worker process: its pool's cancellation event."""
 
 
-class Workers:
-    """Some processes; a context manager that ends them.
+class ProcessPool:
+    """Worker processes; a context manager that ends them.
 
     Parameters
     ----------
     jobs : int
-        How many, at least 1.
-    begin : callable, optional
-        A function of a module that each begins with.
-    *given
+        Number of processes, at least 1.
+    initializer : callable, optional
+        Function of a module that each process calls first.
+    initargs : tuple
         Its arguments.
     """
 
-    def __init__(self, jobs: int, begin: Callable[..., object] | None = None, *given: Any) -> None:
+    def __init__(
+        self,
+        jobs: int,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+    ) -> None:
         self.jobs = jobs
-        self._begin, self._given = begin, given
+        self._initializer, self._initargs = initializer, initargs
         self._context = get_context("spawn")
         self._lock = threading.Lock()
-        self._pool: ProcessPoolExecutor | None = None
+        self._event_lock = threading.Lock()
+        self._event: Event | None = None
+        self._executor: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -54,70 +67,76 @@ class Workers:
         self.close()
 
     def close(self) -> None:
-        """End them once they are done with what they have begun."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        """End the processes when their running calls have ended; drop calls that have not begun."""
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
 
-    def give_up(self) -> None:
-        """Tell them that nobody wants what they are at; see `given_up`."""
-        self._gave_up.set()
+    def cancel(self) -> None:
+        """Set the cancellation event: running calls that check `is_cancelled` end soon."""
+        self._cancellation_event().set()
 
-    def submit(
-        self, function: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
-    ) -> Future[Result]:
-        """Have one of them call a function of a module; from any thread.
+    def submit(self, function: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Future[Result]:
+        """Call a function of a module in a worker process; from any thread.
 
-        If one of them ends by itself, the calls of all of them raise `BrokenExecutor`; for later calls there
-        are new ones.
+        If a process dies, the results of all pending calls raise `BrokenExecutor`. Later calls get new
+        processes.
         """
-        with self._lock, _as_workers_begin():
-            if self._pool is None:
-                self._pool = self._new_pool(self.jobs)
+        event = self._cancellation_event()  # before SIGINT is blocked: its creation may unblock it
+        with self._lock, _worker_environment():
+            if self._executor is None:
+                self._executor = self._new_executor(self.jobs, event)
             try:
-                return self._pool.submit(function, *args, **kwargs)
+                return self._executor.submit(function, *args, **kwargs)
             except BrokenExecutor:
-                self._pool.shutdown(wait=False)
-                self._pool = self._new_pool(self.jobs)
-                return self._pool.submit(function, *args, **kwargs)
+                self._executor.shutdown(wait=False)
+                self._executor = self._new_executor(self.jobs, event)
+                return self._executor.submit(function, *args, **kwargs)
 
-    def call_alone(
-        self, function: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
-    ) -> Result:
-        """Have a process of its own call a function that may end it."""
-        with self._new_pool(1) as pool:
-            with self._lock, _as_workers_begin():
-                future = pool.submit(function, *args, **kwargs)
+    def run_isolated(self, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+        """Call a function in a new process of its own, and wait for the result.
+
+        Raises
+        ------
+        BrokenExecutor
+            If the process dies.
+        """
+        with self._new_executor(1, self._cancellation_event()) as executor:
+            with self._lock, _worker_environment():
+                future = executor.submit(function, *args, **kwargs)
             return future.result()
 
-    @cached_property
-    def _gave_up(self) -> Event:
-        return self._context.Event()  # its first one begins a process, too
+    def _cancellation_event(self) -> Event:
+        with self._event_lock:
+            if self._event is None:
+                # The first one of a program starts multiprocessing's resource tracker, a process.
+                self._event = self._context.Event()
+            return self._event
 
-    def _new_pool(self, jobs: int) -> ProcessPoolExecutor:
+    def _new_executor(self, jobs: int, event: Event) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
             jobs,
             mp_context=self._context,
-            initializer=_begin,
-            initargs=(self._gave_up, self._begin, self._given),
+            initializer=_start_worker,
+            initargs=(event, self._initializer, self._initargs),
         )
 
 
-def given_up() -> bool:
-    """In a worker: whether nobody wants what it is at. False in any other process."""
-    return _parent_gave_up is not None and _parent_gave_up.is_set()
+def is_cancelled() -> bool:
+    """Whether this worker process's pool was cancelled; False outside of worker processes."""
+    return _cancellation is not None and _cancellation.is_set()
 
 
-def _begin(gave_up: Event, begin: Callable[..., object] | None, given: tuple[Any, ...]) -> None:
-    global _parent_gave_up
-    _parent_gave_up = gave_up
+def _start_worker(event: Event, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
+    global _cancellation
+    _cancellation = event
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
-    threading.Thread(target=_end_with_the_parent, name="earprint-parent", daemon=True).start()
-    if begin is not None:
-        begin(*given)
+    threading.Thread(target=_end_with_parent, name="earprint-parent", daemon=True).start()
+    if initializer is not None:
+        initializer(*initargs)
 
 
-def _end_with_the_parent() -> None:
-    """Leave no process behind whose parent was killed."""
+def _end_with_parent() -> None:
+    """End this process when its parent has ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -125,12 +144,12 @@ def _end_with_the_parent() -> None:
 
 
 @contextmanager
-def _as_workers_begin() -> Iterator[None]:
-    """Have processes that are started meanwhile use one thread for matrix products, and hear no Ctrl-C."""
+def _worker_environment() -> Iterator[None]:
+    """Let processes that start meanwhile use one thread for matrix products, and block Ctrl-C in them."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     mask = None
-    if hasattr(signal, "pthread_sigmask"):  # not on Windows; there, a worker hears it until it has begun
+    if hasattr(signal, "pthread_sigmask"):  # on Windows, Ctrl-C reaches a worker until it has started
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

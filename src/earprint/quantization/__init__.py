@@ -1,1 +1,1 @@
-"""Product quantisation of fingerprints, and how they are stored: codes, or half precision."""
+"""Product quantisation of fingerprints, and the storage formats: codes, or half precision."""

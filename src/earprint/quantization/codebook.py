@@ -1,17 +1,16 @@
-"""A model's codebook: what turns its fingerprints into a few bytes each, and back.
+"""Codebooks: product quantisation of fingerprints to a few bytes each.
 
-Product quantisation (Jegou et al. 2011, "Product quantization for nearest neighbor search") after a rotation
-that spreads the variance evenly (Ge et al. 2013, "Optimized product quantization"): a fingerprint is rotated,
-cut into pieces, and each piece replaced by the number of the nearest of 256 centroids, one byte. Before them
-stand two bytes: the number of the nearest of some thousand vectors, which parts a library's rows into
-lists, so that a search reads only some of them (`earprint.index.inverted`). The pieces are those of what is
-left when the list's vector is taken off (Jegou et al. 2011, section 4), so these bytes tell something too.
+A fingerprint is assigned to the nearest of some thousand coarse centroids, whose inverted list it joins.
+Its residual, the difference from that centroid, is product-quantised (Jegou et al. 2011, "Product
+quantization for nearest neighbor search", section 4): it is rotated so that the variance spreads evenly (Ge
+et al. 2013, "Optimized product quantization"), cut into subvectors, and each subvector is replaced by the
+number of the nearest of 256 centroids. A code holds the list number in two bytes, then one byte for each
+subquantizer.
 
-Decoding gives unit vectors: left as long as their centroids happen to make them, the longer ones would win
-against right ones. (In the first version it gives the sums of centroids over `gain`, their mean inner product
-with what was encoded, so that scores are on average what they were.) A codebook is learned once per model, on
-training music (`earprint train codebook`), and lies beside the model's weights: so adding takes the same time
-whatever a library holds, and libraries of one model can be merged.
+Decoded fingerprints are scaled to unit length, since longer vectors would have larger inner products.
+(Version 1 quantised the whole fingerprint instead of the residual, and divided the decoded sum by
+`Codebook.gain`, so that scores kept their mean.) A codebook is learned once per model (`earprint train
+codebook`) and is stored beside the weights. So all libraries of a model share it, and can be merged.
 """
 
 import hashlib
@@ -32,181 +31,199 @@ from earprint.errors import ModelError
 FORMAT: Final = "earprint codebook"
 
 VERSION: Final = 2
-"""Version of the file's layout. 1: pieces of the whole fingerprint, decoded over the gain. 2: of what its
-list leaves of it, decoded to unit vectors."""
+"""Version of the file format. 1 quantises whole fingerprints, 2 quantises residuals."""
 
 LIST_BYTES: Final = 2
-"""Bytes of a row that hold the number of its list, little-endian."""
+"""Bytes of a code for the list number, little-endian."""
 
 SILENT_LIST: Final = 0xFFFF
-"""List of a silent row, which no search reads."""
+"""List number of silent fingerprints, which no search reads."""
 
 CENTROIDS: Final = 256
-"""Centroids of a piece: what one byte can name."""
+"""Centroids per subquantizer, numbered by one byte."""
 
-ENCODED_ROWS: Final = 512
-"""Rows encoded at a time: 8 MB of products with the lists, which stay in the cache."""
-
+BLOCK_ROWS: Final = 512
+"""Fingerprints encoded at a time: 8 MB of products with the coarse centroids, which stay in the cache."""
 
 _FAULTS = (
     OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, zipfile.BadZipFile,
     zlib.error,
 )  # fmt: skip
-"""What reading a damaged or foreign file may raise."""
+"""Errors that reading a damaged file, or one of another format, may raise."""
 
 
 @dataclass(frozen=True)
 class Codebook:
-    """A codebook in memory.
+    """A product quantiser with coarse centroids.
 
     Attributes
     ----------
     model_id : str
-        Of the model whose fingerprints it is for.
-    rotation : ndarray of float32, shape (dim, rotated)
+        Model of the fingerprints, see `earprint.encoders.Encoder.model_id`.
+    rotation : ndarray of float32, shape (dim, rotated_dim)
         Orthonormal columns.
-    centroids : ndarray of float32, shape (pieces, 256, rotated / pieces)
-    lists : ndarray of float32, shape (n_lists, rotated)
-        Of one length, so that the nearest is the one of the largest inner product.
+    centroids : ndarray of float32, shape (n_subquantizers, 256, rotated_dim / n_subquantizers)
+        Centroids of each subquantizer.
+    coarse_centroids : ndarray of float32, shape (n_lists, rotated_dim)
+        Centroids of the inverted lists. They have equal norms, so the nearest one has the largest inner
+        product.
     gain : float
-        Mean inner product of a fingerprint and its centroids.
+        Mean inner product of a fingerprint and its decoded sum of centroids.
     thresholds : dict of float to float
-        Score at and above which an answer counts as a match, by query length in seconds.
+        Least score of a match in a compact library, by query length in seconds; may be empty.
     residual : bool
-        Whether the pieces are of what is left of a fingerprint without its list's vector, and decoding gives
-        unit vectors; or of all of it, decoded over the gain, as in the first version.
+        Whether residuals are quantised, and decoded vectors have unit length. False for version 1.
+
+    Examples
+    --------
+    >>> import earprint
+    >>> encoder = earprint.load_encoder("dense")
+    >>> fingerprints = earprint.embed("music/song 0.wav", encoder=encoder).vectors
+    >>> codes = encoder.codebook.encode(fingerprints)
+    >>> codes.shape, codes.dtype
+    ((35, 25), dtype('uint8'))
+    >>> decoded = encoder.codebook.decode(codes)
+    >>> bool((decoded * fingerprints).sum(axis=1).mean() > 0.9)  # mean cosine
+    True
     """
 
     model_id: str
     rotation: NDArray[np.float32]
     centroids: NDArray[np.float32]
-    lists: NDArray[np.float32]
+    coarse_centroids: NDArray[np.float32]
     gain: float
     thresholds: dict[float, float]
     residual: bool = True
 
     @cached_property
     def digest(self) -> str:
-        """Eight hexadecimal digits of all that codes depend on: not of the thresholds."""
+        """Eight hexadecimal digits of a hash of everything that codes depend on, not of the thresholds."""
         whole = hashlib.blake2b(f"{self.model_id} {self.gain!r}".encode(), digest_size=4)
-        for part in (self.rotation, self.centroids, self.lists):
+        for part in (self.rotation, self.centroids, self.coarse_centroids):
             whole.update(np.ascontiguousarray(part, dtype="<f4").tobytes())
-        if self.residual:  # those of the first version keep their digests
+        if self.residual:  # codebooks of version 1 keep their digests
             whole.update(b"residual")
         return whole.hexdigest()
 
     @property
     def dim(self) -> int:
-        """Components of a fingerprint."""
+        """Number of components of a fingerprint."""
         return len(self.rotation)
 
     @property
-    def pieces(self) -> int:
-        """Bytes of a row that hold centroids."""
+    def n_subquantizers(self) -> int:
+        """Number of subquantizers, each of which takes one byte of a code."""
         return len(self.centroids)
 
     @property
     def width(self) -> int:
-        """Bytes of a row."""
-        return LIST_BYTES + self.pieces
+        """Bytes of a code."""
+        return LIST_BYTES + self.n_subquantizers
 
     @cached_property
-    def sounds(self) -> NDArray[np.float32]:
-        """The lists' vectors as fingerprints, unit vectors of shape (n_lists, dim): what the model knows."""
-        lengths = np.maximum(np.linalg.norm(self.lists, axis=1, keepdims=True), np.float32(1e-9))
-        return np.ascontiguousarray((self.lists / lengths) @ self.rotation.T, dtype=np.float32)
+    def cohort(self) -> NDArray[np.float32]:
+        """Coarse centroids as fingerprints, unit vectors of shape (n_lists, dim), for score normalisation."""
+        norms = np.maximum(np.linalg.norm(self.coarse_centroids, axis=1, keepdims=True), np.float32(1e-9))
+        return np.ascontiguousarray((self.coarse_centroids / norms) @ self.rotation.T, dtype=np.float32)
 
     @cached_property
-    def _flat(self) -> NDArray[np.float32]:
-        """Centroids of all pieces, over the gain, shape (pieces * 256, rotated / pieces)."""
+    def _scaled_centroids(self) -> NDArray[np.float32]:
+        """Centroids divided by the gain, shape (n_subquantizers * 256, rotated_dim / n_subquantizers)."""
         return np.ascontiguousarray(
             self.centroids.reshape(-1, self.centroids.shape[2]) / np.float32(self.gain)
         )
 
     @cached_property
-    def _over_gain(self) -> NDArray[np.float32]:
-        """The lists' vectors over the gain."""
-        return np.asarray(self.lists / np.float32(self.gain), dtype=np.float32)
+    def _scaled_coarse_centroids(self) -> NDArray[np.float32]:
+        """Coarse centroids divided by the gain."""
+        return np.asarray(self.coarse_centroids / np.float32(self.gain), dtype=np.float32)
 
     @cached_property
-    def _first(self) -> NDArray[np.int64]:
-        """Row of each piece's first centroid in `_flat`, shape (pieces,)."""
-        return np.arange(self.pieces, dtype=np.int64) * CENTROIDS
+    def _first_centroid(self) -> NDArray[np.int64]:
+        """Row of each subquantizer's first centroid in `_scaled_centroids`, shape (n_subquantizers,)."""
+        return np.arange(self.n_subquantizers, dtype=np.int64) * CENTROIDS
 
     @cached_property
     def _half_norms(self) -> NDArray[np.float32]:
-        """Half the squared length of each centroid, shape (pieces, 256)."""
+        """Half the squared norm of each centroid, shape (n_subquantizers, 256)."""
         return np.asarray((self.centroids**2).sum(axis=2) / 2, dtype=np.float32)
 
     def rotate(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn vectors (n, dim) to where the centroids are, (n, rotated)."""
+        """Rotate vectors, (n, dim), into the space of the centroids, (n, rotated_dim)."""
         return np.ascontiguousarray(vectors @ self.rotation, dtype=np.float32)
 
-    def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Turn fingerprints into codes.
+    def encode(self, vectors: NDArray[np.float32], *, block_rows: int = BLOCK_ROWS) -> NDArray[np.uint8]:
+        """Quantise fingerprints.
 
         Parameters
         ----------
         vectors : ndarray of float32, shape (n, dim)
-            Unit vectors, or zeros where silent.
+            Unit vectors; zeros where silent.
+        block_rows : int
+            Fingerprints encoded at a time.
 
         Returns
         -------
         ndarray of uint8, shape (n, width)
         """
         out = np.empty((len(vectors), self.width), dtype=np.uint8)
-        for begin in range(0, len(vectors), ENCODED_ROWS):
-            some = vectors[begin : begin + ENCODED_ROWS]
+        for begin in range(0, len(vectors), block_rows):
+            some = vectors[begin : begin + block_rows]
             rows = out[begin : begin + len(some)]
             rotated = self.rotate(some)
-            nearest = np.argmax(rotated @ self.lists.T, axis=1)
+            nearest = np.argmax(rotated @ self.coarse_centroids.T, axis=1)
             if self.residual:
-                rotated -= self.lists[nearest]
+                rotated -= self.coarse_centroids[nearest]
             numbers = nearest.astype("<u2")
             silent = ~some.any(axis=1)
             numbers[silent] = SILENT_LIST
             rows[:, :LIST_BYTES] = numbers[:, None].view(np.uint8)
-            pieces = rotated.reshape(len(some), self.pieces, -1)
-            for piece, (centroids, half_norms) in enumerate(
+            subvectors = rotated.reshape(len(some), self.n_subquantizers, -1)
+            for column, (centroids, half_norms) in enumerate(
                 zip(self.centroids, self._half_norms, strict=True)
             ):
-                # |x - c|^2 is least where x c - |c|^2 / 2 is largest.
-                nearness = pieces[:, piece] @ centroids.T - half_norms
-                rows[:, LIST_BYTES + piece] = np.argmax(nearness, axis=1)
+                # |x - c|^2 is smallest where x c - |c|^2 / 2 is largest.
+                similarity = subvectors[:, column] @ centroids.T - half_norms
+                rows[:, LIST_BYTES + column] = np.argmax(similarity, axis=1)
             rows[silent, LIST_BYTES:] = 0
         return out
 
     def decode(self, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Turn codes (n, width) into the vectors they stand for, (n, dim); zeros where silent."""
+        """Decode codes, (n, width), to vectors, (n, dim); zeros where silent."""
         rotated = self.decode_rotated(rows)
         if self.residual:
             rotated /= np.maximum(np.sqrt(np.vecdot(rotated, rotated)), np.float32(1e-9))[:, None]
         return rotated @ self.rotation.T
 
     def decode_rotated(self, rows: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Turn codes (n, width) into the sums of their centroids over the gain, (n, rotated)."""
-        chosen = rows[:, LIST_BYTES:] + self._first
-        found = np.take(self._flat, chosen, axis=0).reshape(len(rows), self.rotation.shape[1])
-        numbers = self.lists_of(rows)
-        if self.residual:  # a silent row's number is none, and a damaged row's may be
-            found += np.take(self._over_gain, numbers, axis=0, mode="clip")
-        found[numbers == SILENT_LIST] = 0.0
-        return found
+        """Decode codes, (n, width), to sums of centroids divided by the gain, (n, rotated_dim)."""
+        chosen = rows[:, LIST_BYTES:] + self._first_centroid
+        decoded = np.take(self._scaled_centroids, chosen, axis=0).reshape(len(rows), self.rotation.shape[1])
+        numbers = self.list_numbers(rows)
+        if self.residual:  # "clip", as silent and damaged rows may have a number of no list
+            decoded += np.take(self._scaled_coarse_centroids, numbers, axis=0, mode="clip")
+        decoded[numbers == SILENT_LIST] = 0.0
+        return decoded
 
     @staticmethod
-    def lists_of(rows: NDArray[np.uint8]) -> NDArray[np.uint16]:
-        """Return the list of each row of codes, shape (n,)."""
+    def list_numbers(rows: NDArray[np.uint8]) -> NDArray[np.uint16]:
+        """Return the list number of each code, shape (n,)."""
         return np.ascontiguousarray(rows[:, :LIST_BYTES]).view("<u2")[:, 0]
 
 
-def write_codebook(file: Path, book: Codebook) -> Codebook:
-    """Write a codebook in half precision; returns it as it reads back.
+def write_codebook(file: Path, codebook: Codebook) -> Codebook:
+    """Write a codebook in half precision.
 
     Parameters
     ----------
     file : Path
         Ends in ``.codebook.npz``.
-    book : Codebook
+    codebook : Codebook
+
+    Returns
+    -------
+    Codebook
+        As read back from the file.
 
     Raises
     ------
@@ -214,17 +231,19 @@ def write_codebook(file: Path, book: Codebook) -> Codebook:
         If the file cannot be written.
     """
     header = {
-        "format": FORMAT, "version": VERSION if book.residual else 1,
-        "model_id": book.model_id, "gain": book.gain,
-        "threshold": {f"{length:g}": score for length, score in sorted(book.thresholds.items())},
-    }  # fmt: skip
+        "format": FORMAT,
+        "version": VERSION if codebook.residual else 1,
+        "model_id": codebook.model_id,
+        "gain": codebook.gain,
+        "threshold": {f"{length:g}": score for length, score in sorted(codebook.thresholds.items())},
+    }
     buffer = io.BytesIO()
     np.savez(
         buffer,
         header=np.frombuffer(json.dumps(header).encode(), np.uint8),
-        rotation=book.rotation.astype("<f2"),
-        centroids=book.centroids.astype("<f2"),
-        lists=book.lists.astype("<f2"),
+        rotation=codebook.rotation.astype("<f2"),
+        centroids=codebook.centroids.astype("<f2"),
+        lists=codebook.coarse_centroids.astype("<f2"),
     )
     try:
         file.write_bytes(buffer.getvalue())
@@ -239,7 +258,7 @@ def read_codebook(file: Path) -> Codebook:
     Raises
     ------
     ModelError
-        If it cannot be read, is none, or a newer earprint made it.
+        If the file cannot be read, is no codebook, or was written by a newer earprint.
     """
     try:
         content = file.read_bytes()
@@ -249,16 +268,17 @@ def read_codebook(file: Path) -> Codebook:
                 raise ValueError("another format")
             if header["version"] > VERSION:
                 raise ModelError(
-                    f"{file}: has version {header['version']}, made by a newer earprint; upgrade"
+                    f"{file}: has version {header['version']}, written by a newer earprint; upgrade"
                 )
-            rotation, centroids, lists = (
+            rotation, centroids, coarse_centroids = (
                 arrays[name].astype(np.float32) for name in ("rotation", "centroids", "lists")
             )
-        rotated = rotation.shape[1]
-        if centroids.shape[0] * centroids.shape[2] != rotated or centroids.shape[1] != CENTROIDS:
-            raise ValueError(f"centroids of shape {centroids.shape} for {rotated} components")
-        if lists.ndim != 2 or lists.shape[1] != rotated or not 0 < len(lists) < SILENT_LIST:
-            raise ValueError(f"lists of shape {lists.shape} for {rotated} components")
+        rotated_dim = rotation.shape[1]
+        if centroids.shape[0] * centroids.shape[2] != rotated_dim or centroids.shape[1] != CENTROIDS:
+            raise ValueError(f"centroids of shape {centroids.shape} for {rotated_dim} components")
+        shape = coarse_centroids.shape
+        if len(shape) != 2 or shape[1] != rotated_dim or not 0 < shape[0] < SILENT_LIST:
+            raise ValueError(f"lists of shape {shape} for {rotated_dim} components")
         thresholds = {float(length): float(score) for length, score in header["threshold"].items()}
         gain = float(header["gain"])
         if not 0 < gain <= 2 or (thresholds and min(thresholds) <= 0):
@@ -270,4 +290,4 @@ def read_codebook(file: Path) -> Codebook:
             f"{file}: not a usable codebook ({cause}); reinstall earprint, or make it again with `earprint "
             "train codebook`"
         ) from error
-    return Codebook(model_id, rotation, centroids, lists, gain, thresholds, residual)
+    return Codebook(model_id, rotation, centroids, coarse_centroids, gain, thresholds, residual)

@@ -1,8 +1,8 @@
-"""How fingerprints are stored: what a row of a segment holds.
+"""Storage formats of fingerprints.
 
-``half`` keeps every component in half precision: 256 bytes for 128, and moves a cosine by less than 0.001.
-``compact`` keeps the codes of a model's codebook, about a tenth of that; see `earprint.quantization.codebook`.
-A silent fingerprint, a row of zeros, stays one in either.
+``half`` stores every component in half precision: 256 bytes for 128 components, with errors of a cosine below
+0.001. ``compact`` stores codes of the model's codebook, about a tenth of that size, see
+`earprint.quantization.codebook`. Both keep a silent fingerprint, a row of zeros, as one.
 """
 
 from typing import Literal, Protocol
@@ -15,21 +15,21 @@ from earprint.quantization.codebook import Codebook
 StorageName = Literal["half", "compact"]
 
 Stored = NDArray[np.float16] | NDArray[np.uint8]
-"""Rows as they lie in a segment, shape (n, width)."""
+"""Stored rows of a segment, shape (n, width)."""
 
 
 class Storage(Protocol):
-    """A way of storing fingerprints.
+    """A storage format.
 
     Attributes
     ----------
     name : {"half", "compact"}
     key : str
-        What a library remembers; equal keys mean rows that can be compared.
+        Identifies the format in a library: rows of equal keys can be compared.
     dim : int
-        Components of a fingerprint.
+        Number of components of a fingerprint.
     width : int
-        Columns of a stored row.
+        Number of columns of a stored row.
     dtype : dtype
         Type of a column, little-endian.
     """
@@ -41,16 +41,24 @@ class Storage(Protocol):
     dtype: np.dtype[np.float16] | np.dtype[np.uint8]
 
     def pack(self, vectors: NDArray[np.float32]) -> Stored:
-        """Turn fingerprints (n, dim), unit vectors or zeros, into stored rows (n, width)."""
+        """Convert fingerprints, unit vectors or zeros of shape (n, dim), to stored rows, (n, width)."""
         ...
 
     def unpack(self, rows: Stored) -> NDArray[np.float32]:
-        """Turn stored rows (n, width) into vectors to compare with, (n, dim)."""
+        """Convert stored rows, (n, width), to vectors, (n, dim)."""
         ...
 
 
 class HalfStorage:
-    """Every component in half precision; see `Storage`."""
+    """Half precision, see `Storage`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from earprint.quantization.storage import HalfStorage
+    >>> HalfStorage(128).pack(np.zeros((3, 128), dtype=np.float32)).dtype
+    dtype('float16')
+    """
 
     name: StorageName = "half"
     key = "half"
@@ -60,17 +68,17 @@ class HalfStorage:
         self.dim = self.width = dim
 
     def pack(self, vectors: NDArray[np.float32]) -> Stored:
-        """Round to half precision."""
+        """Round to half precision, see `Storage.pack`."""
         packed: NDArray[np.float16] = vectors.astype("<f2")
         return packed
 
     def unpack(self, rows: Stored) -> NDArray[np.float32]:
-        """Widen to single precision."""
+        """Convert to single precision, see `Storage.unpack`."""
         return rows.astype(np.float32)
 
 
 class CompactStorage:
-    """The codes of a codebook; see `Storage`.
+    """Codes of a codebook, see `Storage`.
 
     Parameters
     ----------

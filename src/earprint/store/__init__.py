@@ -1,1 +1,1 @@
-"""A library on disk: the catalogue, the segments, and what keeps them whole. It knows nothing of encoders."""
+"""A library's files: the catalogue, the segments, and how they stay consistent. Knows nothing of encoders."""

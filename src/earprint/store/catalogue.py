@@ -1,8 +1,8 @@
 """The catalogue: which tracks a library holds and where their fingerprints lie, in one SQLite file.
 
-One transaction enters a segment together with its tracks. A removed track keeps its row, with the time of
-removal, until its vectors are gone from the disk; its content may be added again, as a new track. Numbers
-of tracks and segments are never used twice.
+One transaction enters a segment together with its tracks. A removed track keeps its entry, with the time of
+removal, until its fingerprints are deleted from the disk. Its content may be added again, as a new track.
+Numbers of tracks and segments are never used twice.
 """
 
 import sqlite3
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from earprint.library.results import Track
+from earprint.quantization.storage import Stored
 from earprint.store.database import Database
+from earprint.store.results import Track
 from earprint.store.schema import (
     CHECKS,
     REMOVED,
@@ -23,16 +24,17 @@ from earprint.store.schema import (
     segments_of,
     timestamp,
 )
-from earprint.store.segments import Segment
+from earprint.store.segments import Segment, checksum_of
 
 _TRACK = "id, path, title, artist, album, duration_s, content_hash, added_at"
 
 
 @dataclass(frozen=True)
 class NewTrack:
-    """A track to be entered; ``n_rows`` counts its vectors, which follow the previous track's.
+    """A track to be entered.
 
-    ``checksum`` is that of its vectors, see `earprint.store.segments.checksum_of`.
+    Its ``n_rows`` rows follow those of the previous track of its segment. ``checksum`` is the checksum of
+    these rows, see `earprint.store.segments.checksum_of`; for the other attributes see `Track`.
     """
 
     path: str | None
@@ -47,7 +49,19 @@ class NewTrack:
 
 @dataclass(frozen=True, slots=True)
 class StoredTrack:
-    """A live track, the place of its vectors, their checksum if known, and their known damage."""
+    """A live track and the place of its rows.
+
+    Attributes
+    ----------
+    track : Track
+    segment_id : int
+    first_row, n_rows : int
+        Its rows within the segment.
+    checksum : str or None
+        Of these rows; None in early libraries.
+    damage : str or None
+        One line, if the rows are known to be damaged.
+    """
 
     track: Track
     segment_id: int
@@ -56,10 +70,39 @@ class StoredTrack:
     checksum: str | None = None
     damage: str | None = None
 
+    @property
+    def stop_row(self) -> int:
+        """The row after the last one, within the segment."""
+        return self.first_row + self.n_rows
+
+    def rows_in(self, segment: Stored) -> Stored:
+        """Return the track's rows, shape (n_rows, width), of all rows of its segment, shape (rows, width)."""
+        return segment[self.first_row : self.stop_row]
+
+    def is_intact(self, segment: Stored) -> bool:
+        """Whether the track's rows match their checksum; False if there is no checksum.
+
+        Parameters
+        ----------
+        segment : ndarray of float16 or uint8, shape (rows, width)
+            All rows of its segment.
+        """
+        return self.checksum is not None and checksum_of(self.rows_in(segment)) == self.checksum
+
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The catalogue at one moment: live tracks in the order of their vectors, segments, facts."""
+    """The catalogue at one moment.
+
+    Attributes
+    ----------
+    tracks : list of StoredTrack
+        Live tracks, ordered by segment and first row.
+    segments : dict of int to Segment
+        All segments by number.
+    meta : dict of str to str
+        Facts about the library: model, dimension, hop, storage.
+    """
 
     tracks: list[StoredTrack]
     segments: dict[int, Segment]
@@ -88,12 +131,12 @@ class Catalogue(Database):
     # Reading
 
     def meta(self) -> dict[str, str]:
-        """Return the facts about the whole library, by name."""
+        """Return the facts about the library, by name."""
         with self._reporting():
             return dict(self._connection.execute("SELECT key, value FROM meta").fetchall())
 
     def snapshot(self) -> Snapshot:
-        """Return all that is live, of one moment."""
+        """Return live tracks, segments and facts of one moment."""
         with self.reading() as connection:
             checks = ("checksum, damage", "LEFT JOIN track_checks ON track_id = id")
             columns, join = checks if has_table(connection, "track_checks") else ("NULL, NULL", "")
@@ -107,9 +150,9 @@ class Catalogue(Database):
         return Snapshot(tracks, segments, dict(meta))
 
     def usage(self) -> tuple[dict[int, Segment], dict[int, int]]:
-        """Return all segments, and how many live rows each of those with live tracks has, of one moment.
+        """Return all segments, and the number of live rows of each segment that has live tracks.
 
-        Far less work than a `snapshot` where tracks are many.
+        Much faster than a `snapshot` of a library with many tracks.
         """
         with self.reading() as connection:
             segments = segments_of(connection)
@@ -119,9 +162,9 @@ class Catalogue(Database):
         return segments, dict(live)
 
     def usage_by_removal(self) -> tuple[dict[int, Segment], dict[int, int]]:
-        """Return the same, as far as it can be told by what was removed, however many tracks there are.
+        """Return an estimate of `usage` from the removed tracks only; as fast with any number of tracks.
 
-        Rows that no track has, as a repair may leave some, count as live.
+        Rows that belong to no track count as live; a repair may leave such rows.
         """
         with self.reading() as connection:
             segments = segments_of(connection)
@@ -132,7 +175,7 @@ class Catalogue(Database):
         return segments, {s.id: s.rows - gone.get(s.id, 0) for s in segments.values()}
 
     def live(self) -> tuple[list[StoredTrack], dict[int, Segment]]:
-        """Return the live tracks in the order of their vectors, and all segments, of one moment."""
+        """Return the live tracks in the order of their rows, and all segments, of one moment."""
         snapshot = self.snapshot()
         return snapshot.tracks, snapshot.segments
 
@@ -143,13 +186,13 @@ class Catalogue(Database):
             return {row[0] for row in rows}
 
     def holds(self, content_hash: str) -> bool:
-        """Tell whether a live track has this content."""
+        """Whether a live track has this content."""
         with self._reporting():
             query = "SELECT 1 FROM tracks WHERE content_hash = ? AND removed_at IS NULL"
             return self._connection.execute(query, (content_hash,)).fetchone() is not None
 
     def segment_files(self) -> set[str]:
-        """Return the names of all segments' files, those of an unfinished rebuild among them."""
+        """Return the file names of all segments, including those of an unfinished rebuild."""
         with self.reading() as connection:
             names = connection.execute("SELECT file FROM segments").fetchall()
             if has_table(connection, "rebuild_segments"):
@@ -157,7 +200,7 @@ class Catalogue(Database):
         return {row[0] for row in names}
 
     def removed_count(self) -> int:
-        """Return how many removed tracks have vectors on the disk."""
+        """Return the number of removed tracks whose fingerprints are still on the disk."""
         with self._reporting():
             query = "SELECT count(*) FROM tracks WHERE removed_at IS NOT NULL"
             return int(self._connection.execute(query).fetchone()[0])
@@ -174,7 +217,7 @@ class Catalogue(Database):
             return [Track(*row) for row in rows]
 
     def next_segment_id(self) -> int:
-        """Return the number for the next segment, which no segment has had before."""
+        """Return the number of the next segment; no segment has had it before."""
         with self.reading() as connection:
             query = (
                 "SELECT max(coalesce((SELECT max(id) FROM segments), 0), "
@@ -189,7 +232,7 @@ class Catalogue(Database):
     # Writing; the caller holds the library's writer lock
 
     def upgrade(self) -> None:
-        """Make what earlier libraries of this format lack."""
+        """Make the tables and indexes that earlier libraries of this format lack."""
         with self._reporting():
             for kind, name, statement in (("table", "track_checks", CHECKS), ("index", "removed", REMOVED)):
                 if not has(self._connection, kind, name):
@@ -197,7 +240,7 @@ class Catalogue(Database):
                         self._connection.execute(statement)
 
     def set_meta(self, facts: dict[str, str]) -> None:
-        """Enter facts about the whole library that are not there yet."""
+        """Enter facts about the library that are not there yet."""
         with self.changing() as connection:
             note(connection, facts)
 
@@ -218,7 +261,7 @@ class Catalogue(Database):
         model_id: str,
         facts: dict[str, str] | None = None,
     ) -> tuple[list[Track], list[Track]]:
-        """Enter several segments at once, all or none, with facts that are not there yet; see `enter`."""
+        """Enter several segments, all or none, and facts that are not there yet; see `enter`."""
         now = timestamp()
         added: list[Track] = []
         replaced: list[Track] = []

@@ -1,7 +1,7 @@
-"""The catalogue's file: how it is opened, how changes are made whole, how its errors read.
+"""The catalogue's SQLite file: opening, transactions, errors.
 
-SQLite in write-ahead mode, so readers see the last committed state and neither wait for a writer nor hold
-it up. Every commit is flushed to the disk before it is acknowledged (``synchronous = FULL``).
+SQLite runs in write-ahead mode: readers see the last committed state, never wait for a writer and never
+block one. Every commit is flushed to the disk before it is acknowledged (``synchronous = FULL``).
 """
 
 import sqlite3
@@ -13,13 +13,13 @@ from pathlib import Path
 from earprint.errors import LibraryError
 
 FORMAT_VERSION = 2
-"""Newest version of the library's layout on disk, kept in SQLite's ``user_version``; see docs/library.md.
+"""Newest version of the library's layout on disk, in SQLite's ``user_version``; see docs/library.md.
 
-1: fingerprints in half precision. 2: compact, as codes of a codebook.
+1: fingerprints in half precision. 2: compact fingerprints, codes of a codebook.
 """
 
 OLDEST_FORMAT = 1
-"""Version that a library begins with: it stays as old as what is in it, for older programs to read."""
+"""Version of a new library. It rises only if the content needs it, so that older programs can read it."""
 
 FILE_NAME = "catalogue.sqlite"
 
@@ -69,14 +69,14 @@ class Database:
     # Opening
 
     def _connect(self, *, create: bool) -> sqlite3.Connection:
-        """Open the file; in a folder that cannot be written, as a file that nobody changes."""
+        """Open the file; as an immutable file if the folder cannot be written."""
         connection = self._open("rwc" if create else "rw")
         try:
             connection.execute("PRAGMA user_version").fetchone()
         except sqlite3.OperationalError as error:
             connection.close()
             refused = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-            # The low byte is the primary code, the rest says more about it.
+            # The low byte is the primary code; the rest is the extended code.
             if (error.sqlite_errorcode & 0xFF) not in refused or not self._file.exists():
                 raise
             journal = self._file.with_name(f"{FILE_NAME}-wal")
@@ -103,7 +103,7 @@ class Database:
         if schema and self._version() == 0:
             self._connection.execute("PRAGMA journal_mode = WAL")
             with self._transaction():
-                if self._version() == 0:  # nobody else has made it meanwhile
+                if self._version() == 0:  # no other process has made it meanwhile
                     for statement in schema:
                         self._connection.execute(statement)
                     self._connection.execute(f"PRAGMA user_version = {OLDEST_FORMAT}")
@@ -123,13 +123,13 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for several questions about one and the same moment."""
+        """Give the connection for several queries about the same moment."""
         with self._reporting(), self._transaction("DEFERRED"):
             yield self._connection
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for a change that is made whole or not at all.
+        """Give the connection for a change that is made completely or not at all.
 
         The caller holds the library's writer lock.
         """
@@ -138,7 +138,7 @@ class Database:
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
-        """Hold the lock; turn SQLite's errors into ours."""
+        """Hold the lock; turn errors of SQLite into `LibraryError`."""
         with self._lock:
             try:
                 yield
@@ -173,10 +173,15 @@ class Database:
         with self._reporting():
             return self._version()
 
-    def data_version(self) -> int:
-        """Return a number that changes whenever another connection has changed the file."""
+    def data_version(self) -> tuple[int, int]:
+        """Return two numbers, one of which changes with every commit of this or another connection.
+
+        SQLite's ``data_version`` changes with the commits of other connections; ``total_changes`` counts the
+        rows that this one has changed.
+        """
         with self._reporting():
-            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+            others = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+            return others, self._connection.total_changes
 
     def check(self) -> None:
         """Let SQLite check the whole file.

@@ -1,4 +1,4 @@
-"""The folder that a library is: what may lie in it, and how large it is."""
+"""The folder of a library: which files it may hold, and its size."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -7,11 +7,17 @@ from earprint.errors import LibraryError
 from earprint.store.database import FILE_NAME
 
 OWN_FILES = (FILE_NAME, "segments", "writer.lock", "writer.pid")
-"""Beginnings of the names that a library folder holds."""
+"""How the names of a library's files begin."""
 
 
 def check_folder(path: Path, *, create: bool) -> None:
-    """See that a library is or can be made at a path; make the folder."""
+    """Make the folder of a library, or refuse a path that cannot become one.
+
+    Raises
+    ------
+    LibraryError
+        If the path is a file, or a folder with other files, or cannot be read or made.
+    """
     try:
         if path.exists() and not path.is_dir():
             raise LibraryError(f"{path}: is a file; a library is a folder, so name another path")
@@ -29,7 +35,7 @@ def check_folder(path: Path, *, create: bool) -> None:
 
 
 def folder_size(path: Path) -> int:
-    """Bytes of all files under a folder."""
+    """Return the size of all files under a folder, in bytes."""
     total = 0
     for file in path.rglob("*"):
         with suppress(OSError):  # a journal may vanish meanwhile

@@ -1,4 +1,4 @@
-"""Paths as text that SQLite and JSON can hold, and back."""
+"""Conversion of paths to text that SQLite and JSON can hold, and back."""
 
 import os
 import re
@@ -11,12 +11,12 @@ def path_text(path: str | os.PathLike[str]) -> str:
 
 
 def storable(text: str) -> str:
-    r"""Return text that SQLite and JSON can hold: bytes that are no Unicode become ``\udc..`` escapes."""
+    r"""Return text that SQLite and JSON can hold: bytes that are not Unicode become ``\udc..`` escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def stored_path(text: str) -> Path:
-    r"""Return the path that `path_text` made a text of; only names with ``\udc..`` are ambiguous."""
+    r"""Return the path of a text made by `path_text`; only names that contain ``\udc..`` are ambiguous."""
     path = Path(text)
     if "\\udc" in text and not path.exists():
         return Path(re.sub(r"\\udc([89a-f][0-9a-f])", lambda byte: chr(0xDC00 + int(byte[1], 16)), text))

@@ -1,15 +1,15 @@
-"""Portable fingerprints: one file that carries recordings' fingerprints and names, without audio.
+"""Portable file: fingerprints and names of recordings in one file, without audio.
 
 The file is an uncompressed ``.npz`` (a zip of ``.npy`` arrays, read by `numpy.load` without pickle):
 
 - ``header`` : uint8, the bytes of a JSON object with ``format`` ("earprint fingerprints"), ``version``,
   ``model_id``, ``dim``, ``reference_hop_s``, and ``tracks``, a list of objects with ``title``, ``artist``,
-  ``album``, ``duration_s``, ``content_hash``, ``n_rows``, ``checksum`` and, if asked for, ``path``.
+  ``album``, ``duration_s``, ``content_hash``, ``n_rows``, ``checksum`` and, on request, ``path``.
 - ``vectors`` : in version 1, float16, little-endian, shape (sum of ``n_rows``, dim): the tracks' vectors one
   after another, unit length, or zeros where a recording is silent. In version 2, whose header also has
   ``storage`` and ``width``, uint8, shape (sum of ``n_rows``, width): codes of the model's codebook.
 
-Both sides read and write one track at a time, so that memory stays flat.
+Reading and writing take one track at a time, so memory use does not grow with the file.
 """
 
 import json
@@ -38,10 +38,10 @@ VERSION = 2
 """Newest version of the file's layout; a file of half precision has the first."""
 
 _FAULTS = (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""What reading a damaged or foreign file may raise."""
+"""Errors of reading a damaged or foreign file."""
 
 NORM_TOLERANCE = 0.02
-"""How far a vector's length may be from 1; half precision alone moves it by less than 0.001."""
+"""Tolerance of a fingerprint's length of 1; half precision changes it by less than 0.001."""
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "title": str,
@@ -57,9 +57,9 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Contents:
-    """What a source of fingerprints holds: the model that made them, how they are stored, and the tracks.
+    """What a source of fingerprints holds: model, storage and tracks.
 
-    ``storage`` is the `earprint.quantization.storage.Storage.key`, ``width`` the columns of a stored row.
+    ``storage`` is the `earprint.quantization.storage.Storage.key`, ``width`` the number of columns of a row.
     """
 
     model_id: str
@@ -75,12 +75,12 @@ class Contents:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of a column."""
+        """Data type of the rows."""
         return TYPES[".f16" if self.storage == "half" else ".u8"]
 
 
 def write_portable(file: Path, contents: Contents, rows: Iterable[Stored], *, with_paths: bool) -> None:
-    """Write a portable file, whole or not at all.
+    """Write a portable file, completely or not at all.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def write_portable(file: Path, contents: Contents, rows: Iterable[Stored], *, wi
     rows : iterable of ndarray of float16 or uint8, shape (n_rows, width)
         Each track's stored rows, in the order of ``contents.tracks``.
     with_paths : bool
-        Tell where the recordings' files lie.
+        Write the paths of the recordings' files too.
 
     Raises
     ------
@@ -151,7 +151,7 @@ class PortableFile:
     Raises
     ------
     LibraryError
-        If it cannot be read, is no such file, or was made by a newer earprint.
+        If it cannot be read, is no portable file, or was made by a newer earprint.
     """
 
     def __init__(self, path: Path) -> None:
@@ -166,7 +166,7 @@ class PortableFile:
         Raises
         ------
         LibraryError
-            If the vectors are not those that were written.
+            If the file is damaged.
         """
         width, stored = self.contents.width, self.contents.dtype
         with self._member("vectors.npy") as member:
@@ -182,7 +182,7 @@ class PortableFile:
                 if fault := fault_of(track, vectors):
                     raise ValueError(f"{track.title}: {fault}")
                 yield track, vectors
-            member.read(1)  # has the zip's own checksum compared
+            member.read(1)  # makes the zip file compare its own checksum
 
     def _parse(self, encoded: NDArray[Any]) -> Contents:
         try:
@@ -205,7 +205,7 @@ class PortableFile:
 
     @contextmanager
     def _member(self, name: str) -> Iterator[IO[bytes]]:
-        """Open one of the arrays, to be read from its beginning; turn errors into ours."""
+        """Open one of the arrays; turn errors into `LibraryError`."""
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(name) as member:
                 yield member
@@ -224,12 +224,12 @@ class PortableFile:
 
 
 def fault_of(track: NewTrack, vectors: Stored) -> str | None:
-    """Tell what is wrong with a track's stored rows, if anything is."""
+    """Return the fault of a track's stored rows, in a few words; None if they are intact."""
     if len(vectors) != track.n_rows:
         return f"has {len(vectors)} fingerprints instead of {track.n_rows}"
     if track.checksum is not None and checksum_of(vectors) != track.checksum:
         return "its checksum is wrong"
-    if vectors.dtype.kind == "u":  # codes: any are some fingerprint's
+    if vectors.dtype.kind == "u":  # any codes are valid
         return None
     with np.errstate(invalid="ignore", over="ignore"):
         norms = np.linalg.norm(vectors.astype(np.float32), axis=1)

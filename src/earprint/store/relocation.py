@@ -1,7 +1,7 @@
-"""Giving live tracks new vectors in a new segment, and forgetting segments that nobody needs.
+"""Relocation: live tracks get rows in a new segment, and segments without live tracks are forgotten.
 
-This is what compaction, repair and a finished rebuild have in common: the tracks stay, with their numbers,
-titles and dates; only the place of their vectors changes, in one transaction.
+Compaction, repair and a finished rebuild share this. The tracks keep their numbers, titles and dates. Only
+the place of their rows changes, in one transaction.
 """
 
 import sqlite3
@@ -15,9 +15,9 @@ from earprint.store.segments import Segment
 
 @dataclass(frozen=True)
 class Placement:
-    """The vectors of a track that the catalogue has; they follow the previous placement's in the segment.
+    """New rows of a known track; in the segment they follow those of the previous placement.
 
-    ``checksum`` is that of the vectors, see `earprint.store.segments.checksum_of`.
+    ``checksum`` is the checksum of the rows, see `earprint.store.segments.checksum_of`.
     """
 
     track_id: int
@@ -26,7 +26,7 @@ class Placement:
 
 
 def relocate(catalogue: Catalogue, segment: Segment, placements: Sequence[Placement]) -> None:
-    """Enter a written segment as the new place of its tracks, and forget segments without live tracks."""
+    """Enter a segment as the new place of its tracks, and forget segments without live tracks."""
     with catalogue.changing() as connection:
         enter_segment(connection, segment)
         first_row = 0
@@ -43,7 +43,7 @@ def forget_unneeded(catalogue: Catalogue) -> None:
 
 
 def place(connection: sqlite3.Connection, placement: Placement, segment_id: int, first_row: int) -> None:
-    """Say within a transaction where a track's vectors are now."""
+    """Set the place of a track's rows, within a transaction."""
     connection.execute(
         "UPDATE tracks SET segment_id = ?, first_row = ?, n_rows = ? WHERE id = ?",
         (segment_id, first_row, placement.n_rows, placement.track_id),
@@ -62,7 +62,7 @@ def _forget_unneeded(connection: sqlite3.Connection) -> None:
 
 
 def remember_last_segment(connection: sqlite3.Connection) -> None:
-    """Note the largest segment number within a transaction, so that it is not used again."""
+    """Store the largest segment number, within a transaction, so that it is not used again."""
     query = (
         "SELECT max(coalesce((SELECT max(id) FROM segments), 0), "
         "coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'last_segment_id'), 0))"
@@ -72,7 +72,7 @@ def remember_last_segment(connection: sqlite3.Connection) -> None:
 
 
 def mark_damage(catalogue: Catalogue, damage: dict[int, str], checked: Iterable[int]) -> None:
-    """Note which tracks are damaged and how, and that the others of those checked are not."""
+    """Store the damage of tracks, and that the other checked tracks are intact."""
     with catalogue.changing() as connection:
         connection.executemany(
             "UPDATE track_checks SET damage = NULL WHERE track_id = ? AND damage IS NOT NULL",

@@ -1,4 +1,4 @@
-"""The catalogue's tables, and what is said of them in the words of SQL in more than one place."""
+"""The catalogue's tables, and SQL statements that several modules need."""
 
 import sqlite3
 from datetime import UTC, datetime
@@ -7,16 +7,16 @@ from earprint.store.database import FORMAT_VERSION, OLDEST_FORMAT
 from earprint.store.segments import Segment
 
 REMOVED = """CREATE INDEX IF NOT EXISTS removed ON tracks (segment_id, n_rows) WHERE removed_at IS NOT NULL"""
-"""What was removed and is still on the disk, found without looking at all tracks.
+"""Index of removed tracks whose rows are still on the disk; it avoids a scan of all tracks.
 
 Earlier libraries lack it.
 """
 
 CHECKS = """CREATE TABLE IF NOT EXISTS track_checks (
     track_id INTEGER PRIMARY KEY, checksum TEXT, damage TEXT)"""
-"""Digest of each track's vectors, and what is wrong with them if anything is.
+"""Checksum of each track's rows, and their damage if any is known.
 
-Earlier libraries of format 1 lack this table, and earlier programs pass it over.
+Earlier libraries of format 1 lack this table, and earlier programs ignore it.
 """
 
 SCHEMA = (
@@ -43,13 +43,13 @@ def segments_of(connection: sqlite3.Connection) -> dict[int, Segment]:
 
 
 def note(connection: sqlite3.Connection, facts: dict[str, str]) -> None:
-    """Enter facts about the whole library that are not there yet, within a transaction."""
+    """Enter facts about the library that are not there yet, within a transaction."""
     connection.executemany("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", facts.items())
     mark_format(connection)
 
 
 def mark_format(connection: sqlite3.Connection) -> None:
-    """Say within a transaction which programs may open the catalogue, by how its fingerprints are stored."""
+    """Set the format version that the library's storage needs, within a transaction."""
     found = connection.execute("SELECT value FROM meta WHERE key = 'storage'").fetchone()
     version = OLDEST_FORMAT if found is None or found[0] == "half" else FORMAT_VERSION
     connection.execute(f"PRAGMA user_version = {version}")
@@ -64,16 +64,16 @@ def enter_segment(connection: sqlite3.Connection, segment: Segment, table: str =
 
 
 def has_table(connection: sqlite3.Connection, name: str) -> bool:
-    """Tell whether the catalogue has a table of this name."""
+    """Whether the catalogue has a table of this name."""
     return has(connection, "table", name)
 
 
 def has(connection: sqlite3.Connection, kind: str, name: str) -> bool:
-    """Tell whether the catalogue has a table or an index of this name."""
+    """Whether the catalogue has a table or an index (``kind``) of this name."""
     query = "SELECT 1 FROM sqlite_master WHERE type = ? AND name = ?"
     return connection.execute(query, (kind, name)).fetchone() is not None
 
 
 def timestamp() -> str:
-    """Return the present moment, ISO 8601, UTC, to the second."""
+    """Return the current time, ISO 8601, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

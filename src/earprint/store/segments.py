@@ -1,12 +1,12 @@
-"""Files of fingerprints, written once and never changed.
+"""Segments: files of fingerprints, written once and never changed.
 
-A segment is the bare rows of an array of shape (rows, width) in C order: little-endian float16 in a file
-``NNNNNN.f16``, codes of one byte in ``NNNNNN.u8`` (`earprint.quantization.storage`); how many rows, and the
-checksum, are in the catalogue. It is written under a temporary name,
-flushed to the disk and renamed, and only then entered in the catalogue: whatever interrupts this
-leaves either a whole segment or a file that the catalogue does not know, which the next writer
-deletes. A segment that nobody needs any more is deleted after the catalogue has forgotten it: a reader that
-has it mapped keeps it until it lets go (on Windows the file stays until then, and a later writer deletes it).
+A segment is an array of shape (rows, width) in C order, without a header: little-endian float16 in a file
+``NNNNNN.f16``, or codes of one byte in ``NNNNNN.u8`` (`earprint.quantization.storage`). The catalogue holds
+its number of rows and its checksum. A segment is written under a temporary name, flushed to the disk and
+renamed. Only then the catalogue names it. An interruption leaves a complete segment, or a file that the
+catalogue does not name and that the next writer deletes. A file is deleted after the catalogue has forgotten
+it. A reader that has the file mapped keeps it; on Windows the file stays until the reader closes it, and a
+later writer deletes it.
 """
 
 import hashlib
@@ -23,14 +23,14 @@ from earprint.errors import LibraryError
 from earprint.quantization.storage import Stored
 
 TYPES: Final[dict[str, np.dtype[Any]]] = {".f16": np.dtype("<f2"), ".u8": np.dtype(np.uint8)}
-"""Type of a segment's columns, by the ending of its file."""
+"""Data type of a segment, by the extension of its file."""
 
 ADVICE = "run `earprint repair`, or restore it from a copy"
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment as the catalogue knows it; ``file`` is its name in the segments folder."""
+    """A segment as the catalogue names it; ``file`` is its name in the segments folder."""
 
     id: int
     file: str
@@ -40,12 +40,12 @@ class Segment:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of a column.
+        """Data type of the rows.
 
         Raises
         ------
         LibraryError
-            If this earprint knows no such files.
+            If this version of earprint does not know the file's extension.
         """
         suffix = Path(self.file).suffix
         if suffix not in TYPES:
@@ -54,12 +54,12 @@ class Segment:
 
     @property
     def size_bytes(self) -> int:
-        """Size of its file."""
+        """Size of the file, in bytes."""
         return self.rows * self.width * self.dtype.itemsize
 
 
 def checksum_of(rows: Stored) -> str:
-    """Return the digest of some stored rows, BLAKE2b of 128 bits as 32 hexadecimal digits.
+    """Return the checksum of stored rows: BLAKE2b of 128 bits, 32 hexadecimal digits.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def open_segment(folder: Path, segment: Segment) -> Stored:
 
 
 def salvage_segment(folder: Path, segment: Segment) -> Stored:
-    """Read what there is of a damaged segment, with zeros for what there is not.
+    """Read a damaged segment; missing rows are zeros.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def segment_damage(folder: Path, segment: Segment) -> str | None:
     Returns
     -------
     str or None
-        The file and its damage, in one line; None if it is sound.
+        The file and its damage, in one line; None if it is intact.
     """
     path = folder / segment.file
     expected = segment.size_bytes
@@ -182,7 +182,7 @@ def segment_damage(folder: Path, segment: Segment) -> str | None:
 
 
 def strays(folder: Path, known: Iterable[str]) -> list[Path]:
-    """List segment files that the catalogue does not know, sorted: what interrupted writers left."""
+    """List segment files that the catalogue does not name, sorted. Interrupted writers left them."""
     keep = set(known)
     found = (path for suffix in TYPES for path in folder.glob(f"*{suffix}*"))
     return sorted(path for path in found if path.name not in keep)
@@ -199,7 +199,7 @@ def delete_strays(folder: Path, known: Iterable[str]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a new name in a folder durable, where the system has such a call."""
+    """Flush a folder, so that a new file name survives a power cut; does nothing on Windows."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

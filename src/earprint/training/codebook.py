@@ -1,12 +1,12 @@
-"""Learning a model's codebook from the music of a store; see `earprint.quantization.codebook`.
+"""Learn the codebook of a model from the music of a store, see `earprint.quantization.codebook`.
 
-Rotation by FAISS (optimised product quantisation), the lists by spherical k-means, and the centroids of what
-these leave, all of fingerprints of the store's training part. How much the codes keep is measured on its
-held-out part.
+FAISS learns the rotation (optimised product quantisation), the coarse centroids (spherical k-means) and the
+centroids of the residuals, from fingerprints of the store's training part. The reconstruction is measured on
+the held-out part.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,48 +19,48 @@ from earprint.quantization.codebook import Codebook
 from earprint.training.store import Pack
 
 N_LISTS: Final = 4_096
-"""Lists: a million rows make some 250 each."""
+"""Number of inverted lists: about 250 rows each in a library of a million rows."""
 
 LEARNED_ROWS: Final = 160_000
-"""Fingerprints that are learned from, at most; drawn at random from all."""
+"""Most fingerprints to learn from, drawn at random."""
 
 ROTATION_ROWS: Final = 65_536
-"""Of these, those that the rotation is learned from: the 256 centroids of a piece want 256 each."""
+"""Fingerprints that the rotation is learned from: 256 for each of the 256 centroids of a subquantizer."""
 
 ROTATION_ROUNDS: Final = 12
-"""Rounds of the alternation of rotation and centroids."""
+"""Iterations of optimised product quantisation."""
 
 LIST_ROUNDS: Final = 10
-"""Rounds of k-means."""
+"""Iterations of k-means for the coarse centroids."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What codes keep of fingerprints they were not learned from.
+class Reconstruction:
+    """How well a codebook represents fingerprints that it was not learned from.
 
     Attributes
     ----------
     rows : int
-        Fingerprints measured.
+        Number of fingerprints measured.
     cosine : float
-        Mean cosine of a fingerprint and what it is decoded to.
+        Mean cosine of a fingerprint and its decoded code.
     """
 
     rows: int
     cosine: float
 
 
-def fingerprints_of(
+def fingerprint_pack(
     pack: Pack, encoder: Encoder, on_progress: Callable[[int], None] = lambda _done: None
 ) -> NDArray[np.float16]:
-    """Fingerprint all recordings of a pack as references, at each step of the query grid.
+    """Fingerprint all recordings of a pack as references, on the query grid.
 
     Parameters
     ----------
     pack : Pack
     encoder : Encoder
     on_progress : callable, optional
-        Gets the number of recordings that are done.
+        Called with the number of finished recordings.
 
     Returns
     -------
@@ -69,17 +69,17 @@ def fingerprints_of(
     """
     parts = [np.zeros((0, encoder.dim), np.float16)]
     for done, item in enumerate(pack.items, 1):
-        rows = references_at_each_step(encoder, pack.audio(item))
+        rows = references_on_query_grid(encoder, pack.audio(item))
         parts.append(rows[rows.any(axis=1)].astype(np.float16))
         on_progress(done)
     return np.concatenate(parts)
 
 
-def references_at_each_step(encoder: Encoder, audio: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fingerprint a recording as a reference, with a row at each step of the query grid.
+def references_on_query_grid(encoder: Encoder, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fingerprint a recording as a reference, but on the query grid.
 
-    References are fingerprinted on their own grid, and by another network than queries if the model has two.
-    So the recording is begun anew at each step between two rows of theirs.
+    The network for references may differ from that for queries, and computes rows on the coarser reference
+    grid only. So the recording is encoded several times, each time shifted by one query hop.
 
     Parameters
     ----------
@@ -90,20 +90,25 @@ def references_at_each_step(encoder: Encoder, audio: NDArray[np.float32]) -> NDA
     Returns
     -------
     ndarray of float32, shape (rows, dim)
-        As many as all of these beginnings have, without a gap.
+        One row per query hop, as far as every shift has rows.
     """
     steps = round(encoder.reference_hop_s / encoder.query_hop_s)
     step = round(encoder.query_hop_s * SAMPLE_RATE)
-    begun = [encoder.encode([audio[number * step :]]).vectors for number in range(steps)]
-    out = np.zeros((steps * max(map(len, begun)), encoder.dim), np.float32)
-    for number, rows in enumerate(begun):
+    shifted = [encoder.encode([audio[number * step :]]).vectors for number in range(steps)]
+    out = np.zeros((steps * max(map(len, shifted)), encoder.dim), np.float32)
+    for number, rows in enumerate(shifted):
         out[number::steps][: len(rows)] = rows
-    count = min(number + steps * len(rows) for number, rows in enumerate(begun))
+    count = min(number + steps * len(rows) for number, rows in enumerate(shifted))
     return out[:count]
 
 
 def learn_codebook(
-    rows: NDArray[np.float16], model_id: str, pieces: int, *, n_lists: int = N_LISTS, seed: int = 1
+    rows: NDArray[np.float16],
+    model_id: str,
+    n_subquantizers: int,
+    *,
+    n_lists: int = N_LISTS,
+    seed: int = 1,
 ) -> Codebook:
     """Learn a codebook.
 
@@ -112,77 +117,86 @@ def learn_codebook(
     rows : ndarray of float16, shape (n, dim)
         Unit vectors.
     model_id : str
-    pieces : int
-        Bytes of a row besides its list.
+        See `earprint.encoders.Encoder.model_id`.
+    n_subquantizers : int
+        Bytes of a code, besides the list number.
     n_lists : int
+        Number of inverted lists.
     seed : int
-        Of the rows drawn and of the first centroids.
+        Seed of the sample of rows and of the initial centroids.
 
     Raises
     ------
     TrainingError
-        If there are too few rows, or a fingerprint cannot be cut into so many pieces.
+        If there are too few rows, or more subquantizers than components.
     """
     import faiss
 
     dim = rows.shape[1]
-    if not 1 <= pieces <= dim:
-        raise TrainingError(f"{pieces} pieces: a fingerprint of {dim} components has 1 to {dim}")
+    if not 1 <= n_subquantizers <= dim:
+        raise TrainingError(
+            f"{n_subquantizers} subquantizers: a fingerprint of {dim} components has 1 to {dim} of them"
+        )
     least = max(n_lists, 256)
     if len(rows) < least:
         raise TrainingError(
             f"{len(rows)} fingerprints: too few to learn {least} centroids from; pack more music"
         )
     rng = np.random.default_rng(seed)
-    drawn = rows[np.sort(rng.permutation(len(rows))[:LEARNED_ROWS])].astype(np.float32)
-    drawn = drawn[rng.permutation(len(drawn))]
-    rotated = dim // pieces * pieces
-    spread = faiss.OPQMatrix(dim, pieces, rotated)
-    spread.niter = ROTATION_ROUNDS
-    spread.train(drawn[:ROTATION_ROWS])
-    turned = spread.apply(drawn)
-    grouping = faiss.Kmeans(rotated, n_lists, niter=LIST_ROUNDS, spherical=True, seed=seed, verbose=False)
-    grouping.train(turned)
-    lists = np.asarray(grouping.centroids)
-    lists /= np.linalg.norm(lists, axis=1, keepdims=True)
-    _, nearest = grouping.index.search(turned, 1)
-    # One length for all: what a row has, on average, of the direction of its list.
-    lists *= np.einsum("nd,nd->n", turned, lists[nearest[:, 0]]).mean()
-    quantiser = faiss.ProductQuantizer(rotated, pieces, 8)
-    quantiser.cp.seed = seed
-    quantiser.train(turned - lists[nearest[:, 0]])
-    matrix: NDArray[np.float32] = faiss.vector_to_array(spread.A).reshape(rotated, dim)
-    centroids: NDArray[np.float32] = faiss.vector_to_array(quantiser.centroids).reshape(pieces, 256, -1)
-    book = Codebook(
+    sample = rows[np.sort(rng.permutation(len(rows))[:LEARNED_ROWS])].astype(np.float32)
+    sample = sample[rng.permutation(len(sample))]
+    rotated_dim = dim // n_subquantizers * n_subquantizers
+    opq = faiss.OPQMatrix(dim, n_subquantizers, rotated_dim)
+    opq.niter = ROTATION_ROUNDS
+    opq.train(sample[:ROTATION_ROWS])
+    rotated = opq.apply(sample)
+    kmeans = faiss.Kmeans(rotated_dim, n_lists, niter=LIST_ROUNDS, spherical=True, seed=seed, verbose=False)
+    kmeans.train(rotated)
+    coarse = np.asarray(kmeans.centroids)
+    coarse /= np.linalg.norm(coarse, axis=1, keepdims=True)
+    _, nearest = kmeans.index.search(rotated, 1)
+    # Equal norms: the mean component of a row in the direction of its coarse centroid.
+    coarse *= np.einsum("nd,nd->n", rotated, coarse[nearest[:, 0]]).mean()
+    pq = faiss.ProductQuantizer(rotated_dim, n_subquantizers, 8)
+    pq.cp.seed = seed
+    pq.train(rotated - coarse[nearest[:, 0]])
+    matrix: NDArray[np.float32] = faiss.vector_to_array(opq.A).reshape(rotated_dim, dim)
+    centroids: NDArray[np.float32] = faiss.vector_to_array(pq.centroids).reshape(n_subquantizers, 256, -1)
+    codebook = Codebook(
         model_id=model_id,
-        # In half precision, as they are stored, so that the gain is that of what will be read.
-        rotation=_halved(matrix.T),
-        centroids=_halved(centroids),
-        lists=_halved(lists),
+        # Rounded to half precision, as in the file, so that the gain is that of the codebook as read back.
+        rotation=_round_to_half(matrix.T),
+        centroids=_round_to_half(centroids),
+        coarse_centroids=_round_to_half(coarse),
         gain=1.0,
         thresholds={},
     )
-    gain = float(np.vecdot(book.decode_rotated(book.encode(drawn)), book.rotate(drawn)).mean())
-    return Codebook(model_id, book.rotation, book.centroids, book.lists, gain, {})
+    decoded = codebook.decode_rotated(codebook.encode(sample))
+    return replace(codebook, gain=float(np.vecdot(decoded, codebook.rotate(sample)).mean()))
 
 
-def what_is_kept(book: Codebook, rows: NDArray[np.float16]) -> Kept:
-    """Measure how near decoded fingerprints are to what they were.
+def measure_reconstruction(codebook: Codebook, rows: NDArray[np.float16]) -> Reconstruction:
+    """Measure how well decoded codes represent fingerprints.
 
     Parameters
     ----------
-    book : Codebook
+    codebook : Codebook
     rows : ndarray of float16, shape (n, dim)
-        Unit vectors that had no part in learning.
+        Unit vectors that the codebook was not learned from.
+
+    Returns
+    -------
+    Reconstruction
+        Its cosine is NaN if there are no rows.
     """
     if not len(rows):
-        return Kept(0, float("nan"))
+        return Reconstruction(0, float("nan"))
     exact = rows.astype(np.float32)
-    decoded = book.decode(book.encode(exact))
+    decoded = codebook.decode(codebook.encode(exact))
     products = np.einsum("nd,nd->n", decoded, exact)
     lengths = np.linalg.norm(decoded, axis=1) * np.linalg.norm(exact, axis=1)
-    return Kept(len(rows), float((products / lengths).mean()))
+    return Reconstruction(len(rows), float((products / lengths).mean()))
 
 
-def _halved(values: NDArray[Any]) -> NDArray[np.float32]:
+def _round_to_half(values: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(values.astype(np.float16), dtype=np.float32)

@@ -10,7 +10,7 @@ from pathlib import Path
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import TrainingError
 from earprint.parallel.cores import process_count
-from earprint.parallel.ordered_map import in_order
+from earprint.parallel.ordered_map import ordered_map
 from earprint.training.codec_queries import Call, Caller
 from earprint.training.packing import Recording, write_pack
 from earprint.training.store import Pack, has_pack, open_pack
@@ -64,7 +64,7 @@ def make_calls(
     codecs: Counter[str | None] = Counter()
 
     def recordings() -> Iterator[Recording]:
-        with closing(in_order(prepare, tasks, min(process_count(jobs), len(tasks)), _died)) as results:
+        with closing(ordered_map(prepare, tasks, min(process_count(jobs), len(tasks)), _died)) as results:
             for calls in results:
                 for call in calls:
                     codecs[call.codec] += 1

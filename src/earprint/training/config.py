@@ -5,8 +5,9 @@ from typing import Any
 
 from earprint.constants import FINGERPRINT_DIM
 from earprint.errors import TrainingError
-from earprint.training.distortions import PAPER_DISTORTIONS, Distortions
-from earprint.training.networks import RUN_ONCE
+from earprint.training.distortions import Distortions
+from earprint.training.losses import NEGATIVES
+from earprint.training.networks import network_spec
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,17 @@ class TrainConfig:
     seed : int
     threads : int
         CPU threads, 0 for torch's choice.
-    pieces : int
-        For ``dense`` networks: bytes of the codes that references are compared as, see
-        `earprint.training.pq_straight_through`; 0 to compare them as they are.
-    bank : int
-        Reference rows of earlier steps that queries are told from too, see `earprint.training.memory_bank`; 0 for none.
-    alignment : float
+    n_subquantizers : int
+        Subquantizers of the product quantisation that references pass through, see
+        `earprint.training.pq_straight_through`; 0 compares exact references.
+    memory_bank_size : int
+        Reference rows of earlier steps that are extra negatives, see `earprint.training.memory_bank`; 0 for none.
+    alignment_weight : float
         For ``dense`` networks: weight of the loss over whole queries, see `earprint.training.alignment_loss`.
     distortions : Distortions
         What happens to the queries.
+    negatives : str
+        Negatives of the clean anchors of NT-Xent: ``all`` or ``cross``, see `earprint.training.losses.NEGATIVES`.
     """
 
     network: str = "dense"
@@ -89,35 +92,30 @@ class TrainConfig:
     validation_queries: int = 128
     seed: int = 1
     threads: int = 0
-    pieces: int = 0
-    bank: int = 0
-    alignment: float = 0.0
+    n_subquantizers: int = 0
+    memory_bank_size: int = 0
+    alignment_weight: float = 0.0
     distortions: Distortions = field(default_factory=Distortions)
+    negatives: str = "cross"
 
     def __post_init__(self) -> None:
         if self.max_minutes is None and self.max_steps is None:
             raise TrainingError("a run without an end; give --max-minutes or --max-steps")
-        if not 0 <= self.pieces <= self.dim:
+        if not 0 <= self.n_subquantizers <= self.dim:
             raise TrainingError(
-                f"{self.pieces} pieces: a fingerprint of {self.dim} components has 1 to {self.dim}; "
-                "0 compares references as they are"
+                f"{self.n_subquantizers} subquantizers: a fingerprint of {self.dim} components has 1 to "
+                f"{self.dim}; 0 compares exact references"
             )
-        if self.alignment and self.network not in RUN_ONCE:
+        if self.negatives not in NEGATIVES:
+            raise TrainingError(f"negatives {self.negatives}: use one of {', '.join(NEGATIVES)}")
+        if self.alignment_weight and network_spec(self.network).encoder == "windowed":
             raise TrainingError(
-                f"{self.network} gives one fingerprint of a query, and --alignment compares sequences; "
+                f"{self.network} gives one fingerprint of a query, and --alignment-weight compares sequences; "
                 "leave it out"
             )
 
 
 def default_config(network: str, **changes: Any) -> TrainConfig:
-    """The configuration a network is best trained with here, with some fields changed."""
-    if network in RUN_ONCE:
-        changes = {"query_beyond_steps": 12, "temperature": 0.05, "frozen_norm_share": 0.3, **changes}
-        if network == "dense-distilled":  # its student is to know clean audio too
-            changes = {"distortions": Distortions(snr_db=(-4.0, 40.0)), **changes}
-    else:
-        # The paper: single segments, temperature 0.1, its own distortions; the released runs: Adam at 1e-4.
-        paper = {"lengths_s": (1.0,), "temperature": 0.1, "learning_rate": 5e-4,
-                 "warmup_steps": 100, "ema_decay": 0.99, "distortions": PAPER_DISTORTIONS}  # fmt: skip
-        changes = {**paper, **changes}
+    """Return a network's default settings, with some fields changed."""
+    changes = {**network_spec(network).training_settings, **changes}
     return TrainConfig(network=network, **changes)

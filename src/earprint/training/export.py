@@ -1,9 +1,8 @@
-"""From a trained network to the ONNX file and description that the light install runs.
+"""Export of a trained network: an ONNX file, and the model card that says how to run it.
 
-Batch norms fold into the convolutions. Weights are stored as float16 and computed with as float32: half the
-size of the file; the rounding turns a fingerprint by a few thousandths of a degree
-(`earprint train export` prints the cosine). Or, with calibration input, convolutions are stored and computed
-in 8-bit whole numbers, see `earprint.training.quantize`.
+onnxruntime folds batch norms into convolutions. Weights are stored as float16 and cast to float32 at run time, which
+halves the file; `earprint train export` prints how much the rounding changes fingerprints. With calibration inputs,
+convolutions become 8-bit integers, see `earprint.training.quantize`.
 """
 
 import json
@@ -22,28 +21,31 @@ from torch import nn
 
 from earprint.constants import N_MELS, SEGMENT_FRAMES
 from earprint.encoders.dense import EVERY_NTH
-from earprint.training.networks import DenseNetwork
+from earprint.encoders.dense_geometry import RECEPTIVE_FIELD
+from earprint.training.networks import network_spec
 from earprint.training.quantize import quantise
-from earprint.training.strided_head import BothGrids, make_switch
+from earprint.training.strided_head import BothGrids, HasStridedHead, make_switch
 
 SMALLEST_HALVED = 256
 """Tensors with fewer elements stay float32."""
 
+EXAMPLE_FRAMES = 600
+"""Frames of the random input with which a dense network is exported and compared."""
+
 
 @dataclass(frozen=True)
 class ExportReport:
-    """How far the exported model is from the trained one.
+    """Difference between the exported model and the trained network.
 
     Attributes
     ----------
     path : Path
-        The file.
+        The ONNX file.
     difference : float
-        Largest difference of any component between torch and onnxruntime, before rounding, on random
-        features.
+        Largest difference of any component between torch and onnxruntime, before rounding, on random inputs.
     rounding_cosine : float
-        Smallest cosine between a fingerprint before and after rounding, on random features or, for 8 bits, on
-        calibration input.
+        Smallest cosine between a fingerprint before and after rounding, on random inputs or, for 8 bits, on
+        calibration inputs.
     mean_cosine : float
         Mean of these cosines.
     """
@@ -60,7 +62,7 @@ def export_network(
     card: dict[str, Any],
     calibration: Sequence[NDArray[np.float32]] | None = None,
 ) -> ExportReport:
-    """Write ``path`` (ONNX) and the card beside it, and compare the two networks.
+    """Write the ONNX file and the model card beside it, and compare the model with the network.
 
     Parameters
     ----------
@@ -69,26 +71,28 @@ def export_network(
     path : Path
         Ends in ``.onnx``.
     card : dict
-        Must hold ``name``, ``network``, ``dim`` and ``threshold`` (score by query length in s). With
-        ``reference_steps``, a dense model can compute those rows alone, see `earprint.training.strided_head`.
+        Must hold ``name``, ``network``, ``dim`` and ``threshold`` (score by query length in seconds). The written
+        card also holds ``encoder``, ``dense`` or ``windowed``: how to run the model. With ``reference_steps``, a
+        dense model can compute those rows alone, see `earprint.training.strided_head`.
     calibration : sequence of ndarray, optional
-        Inputs of the network; given, the convolutions become 8-bit. The last is kept to compare with.
+        Inputs of the network. If given, convolutions become 8-bit; the last input is for the comparison only.
 
     Returns
     -------
     ExportReport
     """
     network = network.eval().float().cpu()
-    windowed = not isinstance(network, DenseNetwork)
-    if windowed:
+    encoder = network_spec(card["network"]).encoder
+    card = {"encoder": encoder, **card}
+    if encoder == "windowed":
         example = torch.randn(2, SEGMENT_FRAMES, N_MELS)
         dynamic: dict[int, Any] = {0: torch.export.Dim("segments", min=1)}
     else:
-        example = torch.randn(1, 600, N_MELS)
-        dynamic = {1: torch.export.Dim("frames", min=147)}
+        example = torch.randn(1, EXAMPLE_FRAMES, N_MELS)
+        dynamic = {1: torch.export.Dim("frames", min=RECEPTIVE_FIELD)}
     every = card.get("reference_steps", 1)
     whole, outputs = network, ["fingerprints"]
-    if isinstance(network, DenseNetwork) and every > 1:
+    if encoder == "dense" and every > 1 and isinstance(network, HasStridedHead):
         whole, outputs = BothGrids(network, every).eval(), ["fingerprints", "fewer"]
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.onnx"
@@ -105,7 +109,7 @@ def export_network(
         compared = example.numpy()
         exact = plain
         if calibration is not None:
-            if not windowed:  # the exported model takes one recording at a time
+            if encoder == "dense":  # the exported model takes one recording at a time
                 calibration = [clip[None] for batch in calibration for clip in batch]
             *features, compared = calibration
             exact = Path(folder) / "quantised.onnx"
@@ -127,7 +131,7 @@ def export_network(
 def run_onnx(path: Path, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Evaluate an ONNX file on the CPU."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # it would warn that a switch is not a constant
+    options.log_severity_level = 3  # no warning that the switch is not a constant
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     output: NDArray[np.float32] = session.run(None, {session.get_inputs()[0].name: features})[0]
     return output

@@ -21,11 +21,11 @@ from earprint.errors import TrainingError
 from earprint.training.checkpoint import CHECKPOINT, SAME_COSINE, SUMMARY, load_weights
 from earprint.training.distortions import Distortions
 from earprint.training.export import ExportReport, export_network, run_onnx
-from earprint.training.networks import RUN_ONCE, DistilledNetwork, QueryNetwork, build_network
+from earprint.training.networks import build_network, network_spec
 from earprint.training.quantize import calibration_features
-from earprint.training.recipes import recipe_for
 from earprint.training.sampler import Sampler
 from earprint.training.store import Pack, open_pack
+from earprint.training.tasks import task_for
 from earprint.training.thresholds import parse_thresholds
 
 __all__ = ["DEFAULT_THRESHOLD", "export_run", "parse_thresholds"]
@@ -85,7 +85,7 @@ def export_run(
     _check_asked(config["network"], reference_steps)
     card = {
         "name": name or DEFAULT_NAME,
-        "network": config["network"],
+        "network": network_spec(config["network"]).card_name,
         "dim": dim,
         "threshold": parse_thresholds(thresholds) or DEFAULT_THRESHOLD,
         "exported": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -99,7 +99,8 @@ def export_run(
             "validation": _last_validation(run),
         },
     }
-    if config["network"] in RUN_ONCE:
+    spec = network_spec(config["network"])
+    if spec.encoder == "dense":
         card["query_beyond_steps"] = config.get("query_beyond_steps", 0)
     calibration = None
     if int8_store is not None:
@@ -113,16 +114,15 @@ def export_run(
     sparse = {}
     if reference_steps is not None:
         sparse["reference_steps"] = reference_steps
-    if isinstance(network, DistilledNetwork):  # whoever runs the student need not know how it learned
-        network, card["network"] = network.student, "dense"
-    if not isinstance(network, QueryNetwork):
-        return [export(network, out, **sparse)]
+    if spec.role in ("both", "student"):
+        return [export(network if spec.role == "both" else network.get_submodule("student"), out, **sparse)]
+    reference, query = network.get_submodule("reference"), network.get_submodule("query")
     reports = []
-    if not network.frozen:
-        reports.append(export(network.reference, out, network="dense", **sparse))
+    if spec.role == "pair":
+        reports.append(export(reference, out, **sparse))
     finds = open_model(out)
-    if network.frozen:
-        _check_finds(network.reference, finds)
+    if spec.role == "query":
+        _check_finds(reference, finds)
         if name not in (None, finds.name):
             raise TrainingError(
                 f"{out}: its name is {finds.name}, and a network for queries has no other; leave out --name"
@@ -130,16 +130,17 @@ def export_run(
     known: dict[str, Any] = {"name": finds.name, "network": finds.network, FINDS: finds.model_id}
     if not thresholds:
         known["threshold"] = finds.card["threshold"]
-    return [*reports, export(network.query, finds.query_path, **known)]
+    return [*reports, export(query, finds.query_path, **known)]
 
 
 def _check_asked(network: str, reference_steps: int | None) -> None:
     """Raise a TrainingError if references' rows are asked for that the network does not make."""
-    if reference_steps is None or (network in RUN_ONCE and network != "dense-query"):
+    spec = network_spec(network)
+    if reference_steps is None or (spec.encoder == "dense" and spec.role != "query"):
         return
     reason = (
         "what references keep is settled by the model that the run finds"
-        if network == "dense-query"
+        if spec.role == "query"
         else f"{network} has one row for each segment"
     )
     raise TrainingError(f"--reference-steps {reference_steps}: {reason}; leave it out")
@@ -191,8 +192,6 @@ def averaged_weights(run: Path) -> tuple[nn.Module, dict[str, Any]]:
     average = AveragedModel(network)
     average.load_state_dict(state["average"])
     network.load_state_dict(average.module.state_dict())
-    buffers = {key: state["network"][key] for key, _ in network.named_buffers()}
-    network.load_state_dict(buffers, strict=False)
     return network, state
 
 
@@ -210,8 +209,8 @@ def _calibration(store: Path, config: dict[str, Any], dim: int) -> list[NDArray[
         training_part("music"), training_part("noise"), training_part("rooms"),
         Distortions(**distortions), torch.device("cpu"), config["seed"],
     )  # fmt: skip
-    recipe = recipe_for(config["network"], dim, config.get("query_beyond_steps", 0))
-    return calibration_features(recipe, sampler, max(config["lengths_s"]))
+    task = task_for(config["network"], dim, config.get("query_beyond_steps", 0))
+    return calibration_features(task, sampler, max(config["lengths_s"]))
 
 
 def _last_validation(run: Path) -> dict[str, Any]:

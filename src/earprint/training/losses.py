@@ -1,16 +1,14 @@
-"""The losses, over all positions of all clips of a batch, by name in `LOSSES`.
+"""Contrastive losses over all rows of all clips of a batch, by name in `LOSSES`.
 
-A batch is seen as sequences: the fingerprints of distorted clips, and those of the longer clean clips they
-were made from. Every distorted position must find its clean position among all the others of the batch,
-the neighbouring seconds of its own track included. Positions of the same clip that lie within `NEAR_STEPS`
-of the right one are neither right nor wrong and are left out: on the grid they hold mostly the same sound.
-A batch has two clips at least.
+A batch holds sequences: the fingerprints of distorted clips, and those of the longer clean clips they were made
+from. Every distorted row must find its clean row among all other rows of the batch, also those of the same track.
+Rows of the same clip within `NEAR_STEPS` of the positive are neither positives nor negatives: they cover mostly the
+same audio. A batch has at least two clips.
 
-`sequence_nt_xent` is NT-Xent (Chen et al. 2020; paper, section 2.1, equation 1) with cosine similarity and a
-temperature. It is symmetric in a particular way. Forward, a distorted position is contrasted with every
-clean position (the context that surrounds each clip included) and every other distorted one. Backward, a
-clean position that has a distorted one is contrasted with the distorted ones: its neighbours among the
-clean side, undistorted, would be too easy to tell apart to teach anything. The two means are averaged.
+`sequence_nt_xent` is NT-Xent (Chen et al. 2020; paper, section 2.4, equation 5) with cosine similarity and a
+temperature. The mean over the distorted anchors and the mean over the clean anchors are averaged. A distorted anchor
+has as negatives every other clean row, the context around each clip included, and every other distorted row. For a
+clean anchor there are two ways, see `NEGATIVES`.
 
 `sequence_triplet` is the triplet loss of the authors' later work, on squared Euclidean distances.
 """
@@ -26,14 +24,22 @@ from torch.nn import functional
 from earprint.errors import TrainingError
 
 NEAR_STEPS: Final = 2
-"""Steps of 40 ms around the right position that do not count as wrong."""
+"""Steps of 40 ms around the positive within which rows are no negatives."""
 
-SAME_SOUND: Final = 0.8
-"""Cosine with the right position from which rows of earlier steps do not count as wrong."""
+SAME_AUDIO_COSINE: Final = 0.8
+"""Rows of the memory bank whose cosine with the positive exceeds this are no negatives: same audio, probably."""
+
+NEGATIVES: Final = ("all", "cross")
+"""Negatives of a clean anchor in NT-Xent.
+
+``all``: every other distorted row and every other clean row that is a positive, as in SimCLR and the paper. With one
+row a clip, N pairs give every anchor 2N - 2 negatives. ``cross``: the distorted rows alone. Then rows of the clean
+side, which undistorted audio makes easy to tell apart, do not take part.
+"""
 
 
-class Loss(Protocol):
-    """A loss with its one setting bound."""
+class SequenceLoss(Protocol):
+    """A loss with its settings bound."""
 
     def __call__(
         self,
@@ -43,18 +49,19 @@ class Loss(Protocol):
         stride: int,
         weights: Tensor | None = None,
         *,
-        others: Tensor | None = None,
+        extra_negatives: Tensor | None = None,
     ) -> Tensor:
         """Compare (batch, n, dim) with (batch, n + 2 context, dim); see `sequence_nt_xent`."""
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Every ``stride``-th position of a batch in one row each, and which are near which.
+    """The rows of a batch that a loss compares, flattened to (rows, dim).
 
-    ``target[i]`` is the row of ``clean`` that row ``i`` of ``distorted`` should find; ``near_clean`` and
-    ``near_distorted`` mark the positions of the same clip that are neither right nor wrong (for clean, the
-    right one itself is not marked). ``share[i]`` is the weight of row ``i`` of ``distorted``; they sum to 1.
+    ``target[i]`` is the row of ``clean`` that is the positive of row ``i`` of ``distorted``. ``near_clean`` and
+    ``near_distorted`` mark rows that are no negatives: those of the same clip within `NEAR_STEPS`. The positive
+    itself is not marked in ``near_clean``. ``share[i]`` is the weight of row ``i`` of ``distorted``; the weights
+    sum to 1.
     """
 
     distorted: Tensor
@@ -95,7 +102,8 @@ def sequence_nt_xent(
     weights: Tensor | None = None,
     *,
     temperature: float,
-    others: Tensor | None = None,
+    negatives: str = "cross",
+    extra_negatives: Tensor | None = None,
 ) -> Tensor:
     """Contrast the fingerprints of distorted clips with those of their longer clean counterparts.
 
@@ -104,21 +112,23 @@ def sequence_nt_xent(
     distorted : Tensor, shape (batch, n, dim)
         Unit vectors.
     clean : Tensor, shape (batch, n + 2 * context, dim)
-        Unit vectors; row ``i + context`` is what row ``i`` of the distorted clip should find.
+        Unit vectors; row ``i + context`` is the positive of row ``i`` of the distorted clip.
     context : int
         A multiple of ``stride``.
     stride : int
-        Every how many rows take part.
+        Every Nth row takes part.
     weights : Tensor, shape (n,), optional
         How much each row of a distorted clip counts.
     temperature : float
-    others : Tensor, shape (m, dim), optional
-        Clean rows of earlier steps: wrong ones for all, but where they are `SAME_SOUND`.
+    negatives : str
+        Of clean anchors; one of `NEGATIVES`.
+    extra_negatives : Tensor, shape (m, dim), optional
+        Clean rows of earlier steps, negatives of every distorted anchor unless `SAME_AUDIO_COSINE` excludes them.
 
     Returns
     -------
     Tensor, scalar
-        Mean of the two directions' cross entropies, in nats.
+        Mean of the cross entropies of the distorted and of the clean anchors, in nats.
     """
     rows = _rows(distorted, clean, context, stride, weights)
     across = rows.distorted @ rows.clean.T / temperature
@@ -127,15 +137,19 @@ def sequence_nt_xent(
     same = same.masked_fill(rows.near_distorted, -torch.inf)
 
     candidates = [across, same]
-    if others is not None:
-        besides = rows.distorted @ others.T / temperature
-        candidates.append(besides.masked_fill(_same_sound(rows, others), -torch.inf))
+    if extra_negatives is not None:
+        extra = rows.distorted @ extra_negatives.T / temperature
+        candidates.append(extra.masked_fill(_is_same_audio(rows, extra_negatives), -torch.inf))
     forward = functional.cross_entropy(torch.cat(candidates, dim=1), rows.target, reduction="none")
-    right = torch.arange(len(rows.target), device=distorted.device)
-    # Multiplied once more: the gradient of picking columns of `across` would take a GPU longer than all else.
-    back = rows.clean[rows.target] @ rows.distorted.T / temperature
-    back = back.masked_fill(rows.near_clean[:, rows.target].T, -torch.inf)
-    backward = functional.cross_entropy(back, right, reduction="none")
+    positive = torch.arange(len(rows.target), device=distorted.device)
+    anchors = rows.clean[rows.target]
+    # The product is computed again: on a GPU the gradient of indexing columns of `across` is far slower.
+    back = anchors @ rows.distorted.T / temperature
+    candidates = [back.masked_fill(rows.near_clean[:, rows.target].T, -torch.inf)]
+    if negatives == "all":
+        same = anchors @ anchors.T / temperature
+        candidates.append(same.masked_fill(rows.near_distorted, -torch.inf))
+    backward = functional.cross_entropy(torch.cat(candidates, dim=1), positive, reduction="none")
     return ((forward + backward) * rows.share).sum() / 2
 
 
@@ -147,19 +161,19 @@ def sequence_triplet(
     weights: Tensor | None = None,
     *,
     margin: float,
-    others: Tensor | None = None,
+    extra_negatives: Tensor | None = None,
 ) -> Tensor:
-    """Pull every position towards its own and push it from a semi-hard wrong one.
+    """Pull every anchor towards its positive and push it from a semi-hard negative.
 
-    Every distorted position and every clean position that has a distorted one is an anchor. Its positive is
-    the position it belongs to: the only one it has, and so its hardest. Its negative is one of those that
-    NT-Xent contrasts it with. Semi-hard (Schroff et al. 2015, section 3.2): the nearest that is farther than
-    the positive; beyond the margin it costs nothing. If none is farther, the farthest of all: the hardest
-    ones of an untrained network would draw everything to one point.
+    Every distorted row is an anchor, and every clean row that has a distorted one. An anchor has one positive.
+    Its negative is one of its negatives in `sequence_nt_xent` with ``cross``: the semi-hard one, which is the
+    nearest that is farther than the positive (Schroff et al. 2015, section 3.2). Beyond the margin it costs
+    nothing. If none is farther, the farthest is taken: with the hardest, an untrained network would map everything
+    to one point.
 
     Parameters
     ----------
-    distorted, clean, context, stride, weights, others
+    distorted, clean, context, stride, weights, extra_negatives
         As in `sequence_nt_xent`.
     margin : float
         Of squared Euclidean distance, which is 2 - 2 cos of unit vectors.
@@ -167,57 +181,70 @@ def sequence_triplet(
     Returns
     -------
     Tensor, scalar
-        Mean over the anchors of ``max(0, d(anchor, positive) - d(anchor, negative) + margin)``; distorted
-        and clean anchors weigh the same.
+        Mean over the anchors of ``max(0, d(anchor, positive) - d(anchor, negative) + margin)``. Distorted and
+        clean anchors count the same.
     """
     rows = _rows(distorted, clean, context, stride, weights)
     across = _squared_distance(rows.distorted, rows.clean)
     same = _squared_distance(rows.distorted, rows.distorted)
     anchors = torch.arange(len(rows.target), device=distorted.device)
     positive = across[anchors, rows.target]
-    wrong = ~rows.near_clean
-    wrong[anchors, rows.target] = False
-    candidates, count = [across, same], [wrong, ~rows.near_distorted]
-    if others is not None:
-        candidates.append(_squared_distance(rows.distorted, others))
-        count.append(~_same_sound(rows, others))
-    forward = _hinge(positive, torch.cat(candidates, dim=1), torch.cat(count, dim=1), margin)
-    backward = _hinge(positive, across[:, rows.target].T, wrong[:, rows.target].T, margin)
+    negative = ~rows.near_clean
+    negative[anchors, rows.target] = False
+    candidates, allowed = [across, same], [negative, ~rows.near_distorted]
+    if extra_negatives is not None:
+        candidates.append(_squared_distance(rows.distorted, extra_negatives))
+        allowed.append(~_is_same_audio(rows, extra_negatives))
+    forward = _hinge(positive, torch.cat(candidates, dim=1), torch.cat(allowed, dim=1), margin)
+    backward = _hinge(positive, across[:, rows.target].T, negative[:, rows.target].T, margin)
     return ((forward + backward) * rows.share).sum() / 2
 
 
 @torch.no_grad()
-def _same_sound(rows: _Rows, others: Tensor) -> Tensor:
-    """Which of the others, (m, dim), are nearly what each row should find: (rows, m)."""
-    return rows.clean[rows.target] @ others.T > SAME_SOUND
+def _is_same_audio(rows: _Rows, extra_negatives: Tensor) -> Tensor:
+    """Whether extra rows (m, dim) nearly equal each anchor's positive, shape (rows, m)."""
+    return rows.clean[rows.target] @ extra_negatives.T > SAME_AUDIO_COSINE
 
 
 def _squared_distance(a: Tensor, b: Tensor) -> Tensor:
     return 2 - 2 * (a @ b.T)
 
 
-def _hinge(positive: Tensor, distance: Tensor, wrong: Tensor, margin: float) -> Tensor:
-    """Hinge (n,) of anchors whose positives, (n,), and candidates, (n, m), lie at these squared distances."""
-    farther = distance.masked_fill(~wrong | (distance <= positive[:, None]), torch.inf).amin(dim=1)
-    farthest = distance.masked_fill(~wrong, -torch.inf).amax(dim=1)
+def _hinge(positive: Tensor, distance: Tensor, allowed: Tensor, margin: float) -> Tensor:
+    """Hinge loss (n,) from squared distances of the positives (n,) and of candidates (n, m), some allowed."""
+    farther = distance.masked_fill(~allowed | (distance <= positive[:, None]), torch.inf).amin(dim=1)
+    farthest = distance.masked_fill(~allowed, -torch.inf).amax(dim=1)
     negative = torch.where(farther.isinf(), farthest, farther)
     return (positive - negative + margin).clamp_min(0)
 
 
 LOSSES: Final = ("nt-xent", "triplet")
-"""Names that `loss_named` knows."""
+"""Names that `loss_named` accepts."""
 
 
-def loss_named(name: str, temperature: float, margin: float) -> Loss:
-    """The loss of a name, with its one setting bound: NT-Xent's temperature or the triplets' margin.
+def loss_named(name: str, temperature: float, margin: float, negatives: str = "cross") -> SequenceLoss:
+    """Return the loss of a name with its settings bound.
+
+    Parameters
+    ----------
+    name : str
+        One of `LOSSES`.
+    temperature : float
+        Of NT-Xent.
+    margin : float
+        Of the triplet loss.
+    negatives : str
+        Of NT-Xent, one of `NEGATIVES`.
 
     Raises
     ------
     TrainingError
-        If there is none of that name.
+        If there is no loss of that name, or no such choice of negatives.
     """
+    if negatives not in NEGATIVES:
+        raise TrainingError(f"{negatives}: unknown negatives; use one of {', '.join(NEGATIVES)}")
     if name == "nt-xent":
-        return partial(sequence_nt_xent, temperature=temperature)
+        return partial(sequence_nt_xent, temperature=temperature, negatives=negatives)
     if name == "triplet":
         return partial(sequence_triplet, margin=margin)
     raise TrainingError(f"{name}: unknown loss; use one of {', '.join(LOSSES)}")

@@ -1,8 +1,8 @@
-"""What a step's fingerprints are compared with, and by which losses.
+"""The objective of a run: its losses, and what they compare a step's fingerprints with.
 
-The loss proper compares rows (`earprint.training.losses`). Before it, references may become what their codes stand
-for (`earprint.training.pq_straight_through`); besides it, rows of earlier steps may be among the wrong ones
-(`earprint.training.memory_bank`), and whole queries may be compared with whole alignments
+The main loss compares rows (`earprint.training.losses`). Optional parts: references may pass through product
+quantisation first (`earprint.training.pq_straight_through`), a memory bank may give extra negatives
+(`earprint.training.memory_bank`), and a second loss may compare whole queries with whole alignments
 (`earprint.training.alignment_loss`).
 """
 
@@ -13,74 +13,76 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from earprint.training.alignment_loss import EVERY, alignment_nt_xent
+from earprint.training.alignment_loss import REFERENCE_STEPS, alignment_nt_xent
 from earprint.training.config import TrainConfig
 from earprint.training.losses import loss_named
-from earprint.training.memory_bank import Bank
-from earprint.training.pq_straight_through import CodesInTraining
-from earprint.training.recipes import Recipe
+from earprint.training.memory_bank import MemoryBank
+from earprint.training.pq_straight_through import StraightThroughPQ
+from earprint.training.tasks import Task
 
 
-class Contrast:
+class Objective:
     """The loss of a run.
 
     Parameters
     ----------
-    recipe : Recipe
+    task : Task
     config : TrainConfig
     device : torch.device
     rng : numpy.random.Generator
-        Draws the rows that alignments are compared by.
+        Draws the rows by which alignments are compared.
     """
 
     def __init__(
-        self, recipe: Recipe, config: TrainConfig, device: torch.device, rng: np.random.Generator
+        self, task: Task, config: TrainConfig, device: torch.device, rng: np.random.Generator
     ) -> None:
-        self.recipe, self.config, self.rng = recipe, config, rng
-        self.criterion = loss_named(config.loss, config.temperature, config.margin)
-        self.codes: CodesInTraining | None = None
-        if config.pieces:
-            self.codes = CodesInTraining(config.dim, config.pieces, device, config.seed)
-        self.bank = Bank(config.bank, config.dim, device, config.seed) if config.bank else None
+        self.task, self.config, self.rng = task, config, rng
+        self.criterion = loss_named(config.loss, config.temperature, config.margin, config.negatives)
+        self.quantizer: StraightThroughPQ | None = None
+        if config.n_subquantizers:
+            self.quantizer = StraightThroughPQ(config.dim, config.n_subquantizers, device, config.seed)
+        self.memory_bank: MemoryBank | None = None
+        if config.memory_bank_size:
+            self.memory_bank = MemoryBank(config.memory_bank_size, config.dim, device, config.seed)
 
     def __call__(self, distorted: Tensor, clean: Tensor, length_s: float) -> Tensor:
-        """The loss of a step, a scalar; its references are noted for the next steps.
+        """Compute the loss of a step, a scalar, and remember its references.
 
         Parameters
         ----------
         distorted, clean : Tensor, shape (batch, rows, dim)
-            Or (batch, dim) of networks that give one fingerprint per clip.
+            Or (batch, dim), from networks that give one fingerprint per clip.
         length_s : float
-            Of the distorted clips.
+            Length of the distorted clips, in seconds.
         """
-        if self.codes is not None:
-            clean = self.codes.of(clean)
+        if self.quantizer is not None:
+            clean = self.quantizer.quantize(clean)
         criterion = self.criterion
-        if self.bank is not None:
-            criterion = partial(criterion, others=self.bank.rows)
-        loss = self.recipe.loss(distorted, clean, length_s, criterion)
-        if self.config.alignment:
-            loss = loss + self.config.alignment * self._of_alignments(distorted, clean)
-        if self.bank is not None:
-            self.bank.add(clean)
+        if self.memory_bank is not None:
+            criterion = partial(criterion, extra_negatives=self.memory_bank.embeddings)
+        loss = self.task.loss(distorted, clean, length_s, criterion)
+        if self.config.alignment_weight:
+            loss = loss + self.config.alignment_weight * self._alignment_loss(distorted, clean)
+        if self.memory_bank is not None:
+            self.memory_bank.add(clean)
         return loss
 
-    def _of_alignments(self, distorted: Tensor, clean: Tensor) -> Tensor:
+    def _alignment_loss(self, distorted: Tensor, clean: Tensor) -> Tensor:
         rows = distorted.shape[1]
-        phase = int(self.rng.integers(min(EVERY, rows)))
-        # Trained with the square of what a row heard; matching weighs by the square of that.
-        weights = self.recipe.weights(rows).square().to(distorted.device)
+        phase = int(self.rng.integers(min(REFERENCE_STEPS, rows)))
+        # Row weights are squared shares already; matching squares the weight again in its score.
+        weights = self.task.row_weights(rows).square().to(distorted.device)
         return alignment_nt_xent(distorted, clean, phase, weights)
 
     def state(self) -> dict[str, Any]:
-        """What the next steps depend on, for a checkpoint."""
+        """Return the state for a checkpoint."""
         return {
-            "codes": None if self.codes is None else self.codes.state(),
-            "bank": None if self.bank is None else self.bank.state(),
+            "codes": None if self.quantizer is None else self.quantizer.state(),
+            "bank": None if self.memory_bank is None else self.memory_bank.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from where `state` was taken."""
-        for own, kept in ((self.codes, state.get("codes")), (self.bank, state.get("bank"))):
-            if own is not None and kept is not None:
-                own.restore(kept)
+        """Continue from a state returned by `state`."""
+        for part, saved in ((self.quantizer, state.get("codes")), (self.memory_bank, state.get("bank"))):
+            if part is not None and saved is not None:
+                part.restore(saved)

@@ -27,7 +27,7 @@ from earprint.constants import SAMPLE_RATE
 from earprint.dsp.reverberation import align_direct_sound
 from earprint.errors import AudioError, TrainingError
 from earprint.parallel.cores import process_count
-from earprint.parallel.ordered_map import in_order
+from earprint.parallel.ordered_map import ordered_map
 from earprint.training.store import Item, Pack, open_pack
 
 PEAK = 32_000
@@ -191,7 +191,7 @@ def _decode_all(
     found = [(folder, path, problem) for folder in folders for path, problem in survey([folder])]
     files = [path for _, path, problem in found if problem is None]
     jobs = max(1, min(process_count(jobs), len(files) // FILES_PER_PROCESS))
-    with closing(in_order(_decoder, files, jobs, _deadly)) as results:
+    with closing(ordered_map(_decoder, files, jobs, _deadly)) as results:
         for folder, path, problem in found:
             if problem is not None:
                 on_file(path, str(problem))

@@ -1,12 +1,13 @@
-"""From a float32 ONNX file to one whose convolutions count in 8-bit whole numbers.
+"""Static quantisation of an ONNX model: convolutions compute in 8-bit integers.
 
-Static quantisation by onnxruntime: weights per output channel, signed; activations unsigned with the range
-that they have on calibration input. Weights take seven bits of the eight: processors without VNNI add
-products in pairs in 16 bits, and full weights overflow there. Only two-dimensional convolutions are
-quantised: they are nearly all of the weights and the work, while attention multiplies by masks of very
-different scales, and the grouped one-dimensional convolutions of the heads are three times slower in 8 bits
-than in float32. The first one is left out too: its single channel is slower in 8 bits, and the rare loud
-frame that calibration did not see would be cut off.
+onnxruntime quantises weights per output channel, signed, and activations unsigned, in the range that they have on
+calibration inputs. Weights use seven of the eight bits: processors without VNNI add pairs of products in 16 bits, and
+full weights overflow there.
+
+Only two-dimensional convolutions are quantised, which hold nearly all weights and work. Attention multiplies by masks
+of very different scales. The grouped one-dimensional convolutions of the heads are three times slower in 8 bits than in
+float32. The first convolution stays in float32 too: its single channel is slower in 8 bits, and rare loud frames
+would be clipped.
 """
 
 import logging
@@ -27,23 +28,22 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from earprint.training.recipes import Recipe
 from earprint.training.sampler import Sampler
+from earprint.training.tasks import Task
 
 CALIBRATION_BATCHES = 8
-"""Batches of clean and distorted clips whose activations set the ranges."""
+"""Batches of clips, clean and distorted, whose activations set the ranges."""
 
 CALIBRATION_CLIPS = 24
-"""Clips in each."""
+"""Clips in each batch."""
 
 
-def calibration_features(recipe: Recipe, sampler: Sampler, length_s: float) -> list[NDArray[np.float32]]:
-    """Draw what the network sees in training: clean and distorted inputs by turns.
+def calibration_features(task: Task, sampler: Sampler, length_s: float) -> list[NDArray[np.float32]]:
+    """Draw inputs as in training, alternately of the clean and of the distorted side.
 
     Parameters
     ----------
-    recipe : Recipe
-        Of the network.
+    task : Task
     sampler : Sampler
         Over the training part of a store.
     length_s : float
@@ -52,18 +52,18 @@ def calibration_features(recipe: Recipe, sampler: Sampler, length_s: float) -> l
     Returns
     -------
     list of ndarray of float32
-        Each a batch of inputs of the network, `CALIBRATION_CLIPS` clips.
+        Each holds the network's inputs for `CALIBRATION_CLIPS` clips.
     """
     features = []
     with torch.no_grad():
         for _ in range(CALIBRATION_BATCHES):
             clips = min(CALIBRATION_CLIPS, len(sampler.music.items))
-            features += [side.numpy() for side in recipe.inputs(sampler.draw(clips, length_s))]
+            features += [side.numpy() for side in task.inputs(sampler.draw(clips, length_s))]
     return features
 
 
 def quantise(source: Path, target: Path, features: Sequence[NDArray[np.float32]]) -> None:
-    """Write ``target``, the model of ``source`` with 8-bit convolutions.
+    """Write the model of ``source`` to ``target`` with 8-bit convolutions.
 
     Parameters
     ----------
@@ -71,26 +71,26 @@ def quantise(source: Path, target: Path, features: Sequence[NDArray[np.float32]]
         A float32 ONNX file with one input.
     target : Path
     features : sequence of ndarray
-        Calibration input.
+        Calibration inputs.
     """
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         options = onnxruntime.SessionOptions()
-        # Batch norms are folded into convolutions and shapes inferred before ranges are taken.
+        # This folds batch norms into convolutions and infers shapes before calibration.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(prepared)
         session = onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
         quiet, root = logging.CRITICAL, logging.getLogger()
         before = root.level
-        root.setLevel(quiet)  # it warns that the preparation above was not its own
+        root.setLevel(quiet)  # quantize_static warns that it did not prepare the model itself
         try:
             quantize_static(
                 prepared,
                 target,
                 _Reader(name, features),
                 quant_format=QuantFormat.QDQ,
-                reduce_range=True,  # see above
+                reduce_range=True,  # seven bits
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -103,7 +103,7 @@ def quantise(source: Path, target: Path, features: Sequence[NDArray[np.float32]]
 
 
 def _exact(model: onnx.ModelProto) -> list[str]:
-    """Name the convolutions that stay as they are: one-dimensional ones, and the one that sees the input."""
+    """Return the names of convolutions that stay in float32: the first, and one-dimensional ones."""
     dimensions = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     return [
@@ -112,7 +112,7 @@ def _exact(model: onnx.ModelProto) -> list[str]:
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Hands calibration input to onnxruntime, one batch at a time."""
+    """Passes calibration inputs to onnxruntime, one batch at a time."""
 
     def __init__(self, name: str, features: Sequence[NDArray[np.float32]]) -> None:
         self._batches: Iterator[dict[str, NDArray[np.float32]]] = ({name: batch} for batch in features)

@@ -1,28 +1,41 @@
-"""A dense model that can compute the head at every Nth row alone, as references need it.
+"""A dense model that can compute its head at every Nth row alone, for references.
 
-The head is a fifth of the network's work, and a reference keeps only some of its rows. The model is exported
-with the head twice, at every row and at every Nth, as two outputs. onnxruntime would always compute both; so
-each moves into a branch of an ``If`` on a further input, which is false where it is not given: whoever does
-not know it gets all rows. The weights lie outside the branches, once.
+The head is a fifth of the network's work, and a reference keeps every Nth row only. The model is exported with two
+outputs: the head at every row and at every Nth row. onnxruntime would always compute both, so each moves into a branch
+of an ``If`` node on an optional input. The input's default is false: a caller that does not set it gets all rows. Both
+branches share the weights.
 """
+
+from typing import Protocol, runtime_checkable
 
 import onnx
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
-from earprint.training.networks import DenseNetwork
+
+@runtime_checkable
+class HasStridedHead(Protocol):
+    """A dense network whose head can skip rows, such as `earprint.training.networks.DenseNetwork`."""
+
+    def steps(self, x: Tensor) -> Tensor:
+        """Map (batch, T, 64) frames to the head's input."""
+        ...
+
+    def head(self, x: Tensor, every: int = 1) -> Tensor:
+        """Map it to (batch, ceil(rows / every), dim) unit vectors."""
+        ...
 
 
 class BothGrids(nn.Module):
-    """A dense network that gives all rows, and every Nth.
+    """A dense network with two outputs: all rows, and every Nth.
 
     Parameters
     ----------
-    network : DenseNetwork
+    network : HasStridedHead
     every : int
     """
 
-    def __init__(self, network: DenseNetwork, every: int) -> None:
+    def __init__(self, network: HasStridedHead, every: int) -> None:
         super().__init__()
         self.network, self.every = network, every
 
@@ -38,9 +51,9 @@ def make_switch(model: onnx.ModelProto, name: str) -> None:
     Parameters
     ----------
     model : onnx.ModelProto
-        What both outputs need stays as it is; what only one needs becomes a branch.
+        Nodes that both outputs need stay in place; those that only one needs move into its branch.
     name : str
-        Of the new input, a scalar truth value: the second output if true, the first if false or not given.
+        Name of the new input, a scalar bool: true gives the second output, false (the default) the first.
     """
     graph = model.graph
     first, second = graph.output
@@ -69,7 +82,7 @@ def make_switch(model: onnx.ModelProto, name: str) -> None:
 
 
 def _needed(graph: onnx.GraphProto, output: str) -> set[int]:
-    """Numbers of the nodes that an output is made by."""
+    """Return the numbers of the nodes that compute an output."""
     makers = {made: number for number, node in enumerate(graph.node) for made in node.output}
     needed: set[int] = set()
     wanted = [output]

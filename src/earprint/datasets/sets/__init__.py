@@ -1,4 +1,4 @@
-"""The sets that `earprint data` knows, by name; a new one is a module here and a line below."""
+"""The sets that `earprint data` knows, by name. To add one, add a module here and a line below."""
 
 from earprint.datasets.recipe import Recipe
 from earprint.datasets.sets import air, etsi, fma, mit_ir, musan, nafp, openslr28

@@ -3,19 +3,19 @@
 Responses are .mat files of one channel each, ``h_air`` at ``air_info.fs`` (48 kHz), named
 ``air_binaural_ROOM_CHANNEL_HEAD_...`` and ``air_phone_ROOM_MODE_CHANNEL``; some copies hold wav files of the
 same names. The number, 214, is twice the 107 two-channel responses that OpenSLR 28 made of this release.
-Aachen publishes no sum; that of the archive is the one that several projects pin to, unknown to each other
-(the mirror at openslr.org/20 serves the same bytes).
+Aachen publishes no checksum; the one here is used by several independent projects (the mirror at
+openslr.org/20 serves the same file).
 
-Mean reverberation times in the DSP 2009 paper: booth 0.12, meeting room 0.23, office 0.43, lecture room
-0.78 s; the stairway and the Aula Carolina came later. They are measured here, not taken from there, as the
-position counts as much as the room. The paper "selected six with T60 from 0.1 s to 0.8 s" and does not say
-which: `rir/paper` gets the nearest to 0.1 s and to each value of its Table 4. All of it is for tests.
+Mean RT60s in the DSP 2009 paper: booth 0.12, meeting room 0.23, office 0.43, lecture room 0.78 s; the
+stairway and the Aula Carolina were added later. RT60 is measured here for each response, because it depends
+on the position as much as on the room. The paper "selected six with T60 from 0.1 s to 0.8 s" and does not say
+which: `rir/paper` gets the nearest to 0.1 s and to each value of its Table 4. All responses are for tests.
 """
 
 import re
 from pathlib import Path
 
-from earprint.datasets.recipe import Archive, Division, Files, Part, Placed, Recipe
+from earprint.datasets.recipe import Archive, Files, Part, Placement, Recipe, Split
 
 
 def room_of(name: str) -> str:
@@ -30,13 +30,13 @@ def room_of(name: str) -> str:
     return f"air-{match[1]}" if match else f"air-{name.rpartition('.')[0]}"
 
 
-def divide(root: Path, files: Files) -> Division:
-    """All for tests; wav files only where there are no .mat files."""
-    division = Division()
+def make_split(root: Path, files: Files) -> Split:
+    """All files are for tests. The wav files are used if there are no .mat files."""
+    split = Split()
     for part, folder in (("binaural", "rir/test/room"), ("phone", "rir/test/device")):
         for path in files.get(f"{part} .mat") or files.get(f"{part} .wav", ()):
-            division.placed.append(Placed(path, folder, room_of(path.rpartition("/")[2]), convert=True))
-    return division
+            split.placements.append(Placement(path, folder, room_of(path.rpartition("/")[2]), convert=True))
+    return split
 
 
 RECIPE = Recipe(
@@ -60,7 +60,7 @@ FOLDER/AIR_1_4/air_phone_office_hhp_0.mat ...""",
         Part("binaural .wav", r"(?:.*/)?air_binaural_[^/]*\.wav", optional=True),
         Part("phone .wav", r"(?:.*/)?air_phone_[^/]*\.wav", optional=True),
     ),
-    divide=divide,
+    make_split=make_split,
     roots=("AIR_1_4", "air_database_release_1_4"),
-    t60_targets_s=(0.1, 0.2, 0.4, 0.5, 0.7, 0.8),
+    rt60_targets_s=(0.1, 0.2, 0.4, 0.5, 0.7, 0.8),
 )  # fmt: skip

@@ -2,15 +2,15 @@
 
 Binaural wav files of 30 s at 48 kHz in ``Binaural_Signals``, such as
 ``Cafeteria_Noise_binaural ( 0.00-30.00 s).wav`` and ``Pub_Noise_Binaural_V2.wav``, at docbox.etsi.org.
-No list with sums or a number of files could be found, so this looks for at least one recording of each of
-the paper's seven kinds (babble, living room, cafeteria, car, workplace, traffic, train station), by words in
-their names; ETSI's pub is what others use as babble. What the words do not find can be put in a
-subfolder with the kind's name, such as ``babble``. Other recordings go to kind ``other``. All is for tests.
+No list of checksums or number of files is published. So at least one recording of each of the paper's seven
+kinds is expected (babble, living room, cafeteria, car, workplace, traffic, train station). Words in file
+names show the kind; ETSI's pub counts as babble, as in other projects. A file in a subfolder with the name of
+a kind, such as ``babble``, is of that kind. Other recordings are of kind ``other``. All files are for tests.
 """
 
 from pathlib import Path
 
-from earprint.datasets.recipe import Division, Files, Part, Placed, Recipe
+from earprint.datasets.recipe import Files, Part, Placement, Recipe, Split
 
 KINDS = {
     "train-station": r"train[ _-]*station|railway|station[ _-]*hall|platform",
@@ -21,22 +21,22 @@ KINDS = {
     "traffic": r"traffic|cross[ _-]*road|road|street",
     "car": r"car[ _\d-]|fullsize|midsize|compact[ _-]*car",
 }
-"""Words in the path of a recording of each of the paper's kinds, the rarer first; regular expressions."""
+"""Regular expressions for the paths of each of the paper's kinds; the first that matches counts."""
 
 
-def divide(root: Path, files: Files) -> Division:
-    """All for tests, each file a recording of its own."""
-    division = Division()
+def make_split(root: Path, files: Files) -> Split:
+    """All files are for tests; each is a group of its own."""
+    split = Split()
     for kind, paths in files.items():
         for path in paths:
             recording = "-".join(Path(path).stem.split("(")[0].lower().replace("_", " ").split())
             folder = f"noise/test/{kind}"
-            division.placed.append(Placed(path, folder, f"etsi-{recording}", convert=True))
-    return division
+            split.placements.append(Placement(path, folder, f"etsi-{recording}", convert=True))
+    return split
 
 
 def _kind(kind: str, words: str) -> Part:
-    """Files in a subfolder of that name, or else with these words in their own."""
+    """Files in a subfolder with the name of the kind, and files with its words in their names."""
     of_any_kind = "|".join(KINDS)
     in_subfolder = rf"(?:.*/)?{kind}/[^/]*\.wav"
     return Part(kind, rf"{in_subfolder}|(?!(?:.*/)?(?:{of_any_kind})/)(?:.*/)?[^/]*(?:{words})[^/]*\.wav")
@@ -52,12 +52,12 @@ FOLDER/Binaural_Signals/Cafeteria_Noise_binaural ( 0.00-30.00 s).wav
 FOLDER/Binaural_Signals/Pub_Noise_Binaural_V2.wav ...
 a subfolder named """
     + ", ".join(sorted(KINDS))
-    + " says of what kind its files are",
+    + " gives the kind of its files",
     archives=(),
     parts=(
         *(_kind(kind, words) for kind, words in KINDS.items()),
         Part("other", r".*\.wav", optional=True, distinctive=False),
     ),
-    divide=divide,
+    make_split=make_split,
     roots=("Binaural_Signals",),
 )

@@ -1,24 +1,24 @@
 """FMA, the Free Music Archive's clips: the paper's music (Defferrard et al. 2017, arXiv:1612.01840).
 
-Source of the names, counts and archive sums: the README of github.com/mdeff/fma; each folder also holds a
-file ``checksums`` with the SHA-1 sum of every clip. The paper trains on fma_large without the clips of
-fma_medium, stores the 25,000 clips of fma_medium, and asks 10,000 queries, each of another clip of these.
+The names, counts and checksums of archives are from the README of github.com/mdeff/fma. Each folder has a
+file ``checksums`` with the SHA-1 checksum of every clip. The paper trains on fma_large without the clips of
+fma_medium. Its references are the 25,000 clips of fma_medium, and 10,000 of them each give a query.
 
-That leaves artists and albums on both sides. With ``fma_metadata`` at hand, training clips by an artist,
-or from an album, of the references go to ``music/train-same-artist``: leave it out for a strict division,
-add it for the paper's. Clips whose sums equal that of a reference are left out altogether.
+In the paper's split, artists and albums are in both training and test data. If ``fma_metadata`` is present,
+training clips of an artist or album of the references go to ``music/train-same-artist``. Without that folder
+the split is strict; with it, it is the paper's. Copies of references are not used for training.
 """
 
 import csv
 from pathlib import Path
 
 from earprint.datasets.checksums import read_listing
-from earprint.datasets.hash_split import draw
-from earprint.datasets.recipe import Archive, Division, Files, Part, Placed, Recipe
+from earprint.datasets.hash_split import hash_sample
+from earprint.datasets.recipe import Archive, Files, Part, Placement, Recipe, Split
 from earprint.errors import TrainingError
 
 QUERIES = 10_000
-"""Clips of fma_medium that the paper asks about (section 3.4)."""
+"""Number of the paper's queries, each from another clip of fma_medium (section 3.4)."""
 
 SHORT_CLIPS = frozenset(
     {
@@ -26,29 +26,29 @@ SHORT_CLIPS = frozenset(
         105247, 108924, 108925, 126981, 127336, 133297, 143992,
     }
 )  # fmt: skip
-"""Tracks whose published length is wrong, so that the clip was cut beyond their end and is empty or short:
-named by the set's author in issue 8 of github.com/mdeff/fma."""
+"""Tracks whose clips are empty or short, because their published length is wrong (issue 8 of
+github.com/mdeff/fma, by the set's author)."""
 
 
 def track_id(path: str) -> int:
-    """Track of a clip: ``fma_large/012/012345.mp3`` is 12345."""
+    """Track number of a clip: ``fma_large/012/012345.mp3`` is 12345."""
     return int(path.rpartition("/")[2].partition(".")[0])
 
 
 def read_tracks(path: Path) -> dict[int, tuple[str, str, str]]:
     """Read subset, artist and album of every track from ``tracks.csv``.
 
-    Its first two lines name the columns in two levels, the third the index.
+    Its first two lines are a header of two levels; the third names the index.
 
     Returns
     -------
     dict of int to (subset, artist, album)
-        Subsets are small, medium and large, each within the next.
+        Subset is small, medium or large; each subset contains the smaller ones.
 
     Raises
     ------
     TrainingError
-        If it is something else.
+        If the file is not that table.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -67,9 +67,9 @@ def read_tracks(path: Path) -> dict[int, tuple[str, str, str]]:
     return tracks
 
 
-def divide(root: Path, files: Files) -> Division:
+def make_split(root: Path, files: Files) -> Split:
     """References are the clips of fma_medium, training clips the others of fma_large."""
-    division = Division()
+    split = Split()
     tracks = read_tracks(root / "fma_metadata/tracks.csv") if files.get("fma_metadata") else {}
     medium = {track_id(path): path for path in files.get("fma_medium", ())}
     in_medium = set(medium) or {t for t, (subset, _, _) in tracks.items() if subset in {"small", "medium"}}
@@ -77,18 +77,18 @@ def divide(root: Path, files: Files) -> Division:
     clips = large | medium
     short = SHORT_CLIPS & set(clips)
     if short:
-        division.notes.append(f"{len(short)} clips left out that are empty or short as published")
+        split.notes.append(f"{len(short)} clips left out that are empty or short as published")
     if not in_medium:
-        division.notes.append("nothing divided: it takes fma_medium or fma_metadata to know the references")
-        return division
+        split.notes.append("no split: fma_medium or fma_metadata is needed to know the references")
+        return split
     references = sorted((in_medium & set(clips)) - short)
     training = sorted(set(large) - in_medium - short)
-    training = _without_copies(root, large, references, training, division)
+    training = _without_copies(root, large, references, training, split)
     artists = {tracks[t][1] for t in references if t in tracks}
     albums = {tracks[t][2] for t in references if t in tracks}
 
     def place(track: int, folder: str, group: str) -> None:
-        division.placed.append(Placed(clips[track], folder, group))
+        split.placements.append(Placement(clips[track], folder, group))
 
     for track in references:
         place(
@@ -102,17 +102,19 @@ def divide(root: Path, files: Files) -> Division:
         shared = artist in artists or album in albums
         place(track, "music/train-same-artist" if shared else "music/train", f"fma-artist-{artist}")
     if not tracks:
-        division.notes.append("without fma_metadata artists may be on both sides, as in the paper")
-    placed = {item.source: item.target for item in division.placed}
-    queries = draw([placed[clips[track]] for track in references], QUERIES, "fma queries")
-    division.lists["queries"] = queries
-    return division
+        split.notes.append(
+            "without fma_metadata, artists may be in both training and test data, as in the paper"
+        )
+    placed = {item.source: item.target for item in split.placements}
+    queries = hash_sample([placed[clips[track]] for track in references], QUERIES, "fma queries")
+    split.lists["queries"] = queries
+    return split
 
 
 def _without_copies(
-    root: Path, large: dict[int, str], references: list[int], training: list[int], division: Division
+    root: Path, large: dict[int, str], references: list[int], training: list[int], split: Split
 ) -> list[int]:
-    """Leave out training clips whose published sum is that of a reference."""
+    """Remove training clips with the checksum of a reference."""
     listing = root / "fma_large/checksums"
     if not listing.is_file():
         return training
@@ -120,7 +122,7 @@ def _without_copies(
     known = {sums.get(track) for track in references} - {None}
     copies = {track for track in training if sums.get(track) in known}
     if copies:
-        division.notes.append(f"{len(copies)} training clips left out that are copies of references")
+        split.notes.append(f"{len(copies)} training clips left out that are copies of references")
     return [track for track in training if track not in copies]
 
 
@@ -159,5 +161,5 @@ FOLDER/fma_small, FOLDER/fma_full   (checked if there, not used)""",
         _clips("fma_small", 8_000, optional=True),
         _clips("fma_full", 106_574, optional=True),
     ),
-    divide=divide,
+    make_split=make_split,
 )  # fmt: skip

@@ -1,24 +1,23 @@
-"""MIT IR survey: responses of places that seven people were in (Traer and McDermott, PNAS 2016).
+"""MIT IR survey: impulse responses of places that seven people visited (Traer and McDermott, PNAS 2016).
 
-One response each of 271 places by the paper; the archive holds 270 files, as those who unpacked it count
-(32 kHz, 24 bit, mono), named ``h001_Bedroom_65txts.wav``. No sum is published. Every file is another place,
-so a tenth of the files is for tests.
+The paper has one response for each of 271 places; the archive has 270 files (32 kHz, 24 bit, mono), named
+like ``h001_Bedroom_65txts.wav``. No checksum is published. Each file is another place; a tenth is for tests.
 """
 
 from pathlib import Path
 
-from earprint.datasets.hash_split import side
-from earprint.datasets.recipe import Archive, Division, Files, Part, Placed, Recipe
+from earprint.datasets.hash_split import hash_split
+from earprint.datasets.recipe import Archive, Files, Part, Placement, Recipe, Split
 
 
-def divide(root: Path, files: Files) -> Division:
-    """A tenth of the places for tests."""
-    division = Division()
+def make_split(root: Path, files: Files) -> Split:
+    """A tenth of the places is for tests."""
+    split = Split()
     for path in files.get("responses", ()):
         group = f"mit-{Path(path).name.partition('_')[0]}"
-        folder = f"rir/{side(group, 'mit')}/room"
-        division.placed.append(Placed(path, folder, group, convert=True))
-    return division
+        folder = f"rir/{hash_split(group, 'mit')}/room"
+        split.placements.append(Placement(path, folder, group, convert=True))
+    return split
 
 
 RECIPE = Recipe(
@@ -29,5 +28,5 @@ RECIPE = Recipe(
     layout="FOLDER/Audio/h001_Bedroom_65txts.wav ...",
     archives=(Archive("Audio.zip", "11.1 MiB"),),
     parts=(Part("responses", r"(?:Audio/)?h\d+_[^/]*\.wav", 270),),
-    divide=divide,
+    make_split=make_split,
 )

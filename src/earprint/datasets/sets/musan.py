@@ -1,16 +1,16 @@
 """MUSAN, music, speech and noise (Snyder, Chen, Povey 2015, arXiv:1510.08484), OpenSLR 17.
 
 660 pieces of music, 426 of speech and 930 noises (843 from freesound.org, 87 from Sound Bible), 16 kHz mono.
-The MD5 sum is OpenSLR's, as quoted in lists/augment.txt of github.com/clovaai/voxceleb_trainer. The files
-in each folder are counted, not named. The 843 noises from freesound.org are the point-source noises of
-OpenSLR 28 again: use one of the two. A tenth of the recordings of noise and speech is for tests; music is for
-training, grouped by artist where ``ANNOTATIONS`` names one.
+The MD5 checksum is OpenSLR's, as quoted in lists/augment.txt of github.com/clovaai/voxceleb_trainer. Only the
+number of files is checked. The 843 noises from freesound.org are also the point-source noises of OpenSLR 28:
+use one of the two sets. A tenth of the recordings of noise and speech is for tests; music is for training,
+grouped by artist where ``ANNOTATIONS`` names one.
 """
 
 from pathlib import Path
 
-from earprint.datasets.hash_split import side
-from earprint.datasets.recipe import Archive, Division, Files, Part, Placed, Recipe
+from earprint.datasets.hash_split import hash_split
+from earprint.datasets.recipe import Archive, Files, Part, Placement, Recipe, Split
 
 
 def read_artists(root: Path) -> dict[str, str]:
@@ -26,22 +26,22 @@ def read_artists(root: Path) -> dict[str, str]:
     return artists
 
 
-def divide(root: Path, files: Files) -> Division:
-    """A tenth of noise and speech, by recording, for tests."""
-    division = Division()
+def make_split(root: Path, files: Files) -> Split:
+    """A tenth of the recordings of noise and speech is for tests."""
+    split = Split()
     artists = read_artists(root)
     for path in files.get("music", ()):
         stem = Path(path).stem
         group = f"musan-{artists.get(stem) or stem}"
-        division.placed.append(Placed(path, "music/train", group, convert=False))
+        split.placements.append(Placement(path, "music/train", group, convert=False))
     for part in ("speech", "noise"):
         for path in files.get(part, ()):
             kind = "speech" if part == "speech" else path.split("/")[1]
             group = f"musan-{Path(path).stem}"
-            folder = f"noise/{side(group, 'musan')}/{kind}"
-            division.placed.append(Placed(path, folder, group, convert=True))
-    division.notes.append("its freesound noises are OpenSLR 28's point-source noises: use one of the two")
-    return division
+            folder = f"noise/{hash_split(group, 'musan')}/{kind}"
+            split.placements.append(Placement(path, folder, group, convert=True))
+    split.notes.append("its noises from freesound.org are also in OpenSLR 28: use one of the two")
+    return split
 
 
 RECIPE = Recipe(
@@ -59,6 +59,6 @@ FOLDER/musan/noise/{free-sound,sound-bible}/*.wav""",
         Part("speech", r"speech/[^/]+/[^/]+\.wav", 426),
         Part("noise", r"noise/[^/]+/[^/]+\.wav", 930),
     ),
-    divide=divide,
+    make_split=make_split,
     roots=("musan",),
 )

@@ -1,19 +1,19 @@
 """The data set of neural-audio-fp, the paper's baseline (Chang et al., ICASSP 2021), mini and full.
 
-Layout from the README and ``model/dataset.py`` of github.com/mimbres/neural-audio-fp: 16-bit mono wav at
-8 kHz, so nothing above 4 kHz; 10,000 training clips, 500 clips each for validation and tests, about 100,000
-whole tracks as distractors (fewer in the mini version; their number there is not published). The README
-gives one sum over the whole full version, by the tool ``checksumdir`` (MD5
-aa90a8fbd3e6f938cac220d8aefdb134); it is not checked here, as it would read 443 GB to say yes or no.
+The layout is from the README and ``model/dataset.py`` of github.com/mimbres/neural-audio-fp: 16-bit mono wav
+at 8 kHz; 10,000 training clips, 500 clips each for validation and tests, and about 100,000 whole tracks as
+distractors (the mini version has fewer; their number is not published). The README gives one checksum of the
+full version, made by the tool ``checksumdir`` (MD5 aa90a8fbd3e6f938cac220d8aefdb134). It is not compared:
+that would read 443 GB and would not show which file is corrupt.
 
-The division is the set's own: ``tr`` and ``ts`` folders of noises (``bg``) and responses (``ir``; those in a
+The split is the set's own: folders ``tr`` and ``ts`` of noises (``bg``) and responses (``ir``; those in a
 folder with "mic" in its name are of devices). Validation clips become recordings that are absent from the
 library.
 """
 
 from pathlib import Path
 
-from earprint.datasets.recipe import Division, Files, Part, Placed, Recipe
+from earprint.datasets.recipe import Files, Part, Placement, Recipe, Split
 
 FOLDERS = {
     "train": "music/train",
@@ -22,25 +22,25 @@ FOLDERS = {
     "validation": "music/absent",
     "dummy": "music/distractors",
 }
-"""Where the parts with music go."""
+"""Output folders of the parts with music."""
 
 
-def divide(root: Path, files: Files) -> Division:
-    """As the set divides itself."""
-    division = Division()
+def make_split(root: Path, files: Files) -> Split:
+    """The set's own split."""
+    split = Split()
     for part, folder in FOLDERS.items():
         for path in files.get(part, ()):
-            division.placed.append(Placed(path, folder, _group(path)))
+            split.placements.append(Placement(path, folder, _group(path)))
     for path in files.get("noise", ()):
         _, _, side, *below, _ = path.split("/")
         folder = f"noise/{_SIDES[side.lower()]}/{below[0] if below else 'background'}"
-        division.placed.append(Placed(path, folder, _group(path)))
+        split.placements.append(Placement(path, folder, _group(path)))
     for path in files.get("responses", ()):
         _, _, side, *below, _ = path.split("/")
         kind = "device" if any("mic" in folder.lower() for folder in below) else "room"
-        division.placed.append(Placed(path, f"rir/{_SIDES[side.lower()]}/{kind}", _group(path)))
-    division.notes.append("all of it is 8 kHz audio: nothing above 4 kHz")
-    return division
+        split.placements.append(Placement(path, f"rir/{_SIDES[side.lower()]}/{kind}", _group(path)))
+    split.notes.append("all audio is sampled at 8 kHz and holds nothing above 4 kHz")
+    return split
 
 
 def _group(path: str) -> str:
@@ -73,6 +73,6 @@ FOLDER/neural-audio-fp-dataset/aug/{bg,ir}/{tr,ts}/**/*.wav   (aug/speech is not
         Part("responses", r"aug/ir/t[rs]/.*\.wav"),
         Part("speech", r"aug/speech/.*\.wav", optional=True),
     ),
-    divide=divide,
+    make_split=make_split,
     roots=("neural-audio-fp-dataset",),
 )

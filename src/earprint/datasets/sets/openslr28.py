@@ -1,20 +1,19 @@
 """OpenSLR 28, RIRS_NOISES: the paper's training noises and rooms (Ko et al., ICASSP 2017).
 
-The set's README gives 843 point-source noises and 325 real responses; 92 isotropic noises and 61,260 wav
-files in all were counted in the archive; simulated rooms are 200 of each size with 100 responses each. The
-MD5 sum is OpenSLR's (resources/28/checksum.md5), as training recipes of speaker recognition quote it, for
-instance lists/augment.txt of github.com/clovaai/voxceleb_trainer.
+The set's README gives 843 point-source noises and 325 real responses. The archive has 92 isotropic noises and
+61,260 wav files in all; there are 200 simulated rooms of each size with 100 responses each. The MD5 checksum
+is OpenSLR's (resources/28/checksum.md5), as quoted in lists/augment.txt of
+github.com/clovaai/voxceleb_trainer.
 
-The real responses contain the Aachen database, which the paper tests with: those files (``air_*``) go to the
-test side. Real rooms go to ``rir/train``; simulated ones, two hundred times as many, to
-``rir/train-simulated``, for whoever wants them too (the paper used real ones).
+The real responses include the Aachen database, the paper's test rooms: those files (``air_*``) are for tests.
+Real rooms go to ``rir/train``, and simulated rooms to ``rir/train-simulated``, which the paper did not use.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from earprint.datasets.recipe import Archive, Division, Files, Part, Placed, Recipe
+from earprint.datasets.recipe import Archive, Files, Part, Placement, Recipe, Split
 from earprint.datasets.sets.air import room_of as aachen_room_of
 
 ROOMS, RESPONSES = 200, 100
@@ -49,12 +48,12 @@ def room_of(path: str) -> str:
     return f"rwcp-type{rwcp[1]}" if rwcp else stem.partition("_rir")[0].partition("_noise")[0].lower()
 
 
-def divide(root: Path, files: Files) -> Division:
-    """All for training, but for the Aachen rooms."""
-    division = Division()
+def make_split(root: Path, files: Files) -> Split:
+    """All files are for training, except the Aachen rooms."""
+    split = Split()
 
     def place(path: str, folder: str, group: str) -> None:
-        division.placed.append(Placed(path, folder, group, convert=True))
+        split.placements.append(Placement(path, folder, group, convert=True))
 
     for path in files.get("pointsource_noises", ()):
         place(path, "noise/train/pointsource", path.rpartition("/")[2].rpartition(".")[0])
@@ -70,9 +69,9 @@ def divide(root: Path, files: Files) -> Division:
     for size in ("small", "medium", "large"):
         for path in files.get(f"simulated {size} rooms", ()):
             place(path, "rir/train-simulated/room", f"{size}-{path.split('/')[-2]}")
-    if any(item.folder.startswith("rir/test") for item in division.placed):
-        division.notes.append("responses of the Aachen database are on the test side, as in the paper")
-    return division
+    if any(item.folder.startswith("rir/test") for item in split.placements):
+        split.notes.append("responses of the Aachen database are test data, as in the paper")
+    return split
 
 
 def _simulated(size: str) -> Part:
@@ -98,6 +97,6 @@ FOLDER/RIRS_NOISES/simulated_rirs/{small,medium,large}room/Room001/Room001-00001
         _simulated("medium"),
         _simulated("large"),
     ),
-    divide=divide,
+    make_split=make_split,
     roots=("RIRS_NOISES",),
 )

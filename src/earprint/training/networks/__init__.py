@@ -1,67 +1,43 @@
-"""The networks, as torch modules, and how training builds one by name."""
+"""The networks as torch modules. Importing this package registers every network of its modules."""
 
-from collections.abc import Callable
+import importlib
+import pkgutil
 
-from torch import nn
-
-from earprint.constants import FINGERPRINT_DIM
-from earprint.encoders.registry import DENSE_NETWORKS
-from earprint.errors import TrainingError
 from earprint.training.networks.attention import AttentionNetwork, PlainNetwork
 from earprint.training.networks.dense import DenseNetwork
 from earprint.training.networks.distilled import DistilledNetwork
 from earprint.training.networks.nafp import NafpNetwork
-from earprint.training.networks.query import QueryNetwork, reference_side
+from earprint.training.networks.query import QueryNetwork
+from earprint.training.networks.registry import (
+    NETWORKS,
+    NetworkSpec,
+    build_network,
+    network_spec,
+    reference_side,
+    register_network,
+)
 
 __all__ = [
     "NETWORKS",
-    "RUN_ONCE",
     "AttentionNetwork",
     "DenseNetwork",
     "DistilledNetwork",
     "NafpNetwork",
+    "NetworkSpec",
     "PlainNetwork",
     "QueryNetwork",
     "build_network",
+    "discover_networks",
+    "network_spec",
     "reference_side",
+    "register_network",
 ]
 
-NETWORKS: dict[str, Callable[[int], nn.Module]] = {
-    "dense": lambda dim: DenseNetwork(dim=dim),
-    "dense-attention": lambda dim: DenseNetwork(dim=dim, attention=True),
-    "dense-distilled": DistilledNetwork,
-    "dense-query": QueryNetwork,
-    "dense-pair": lambda dim: QueryNetwork(dim, frozen=False),
-    "attention": AttentionNetwork,
-    "plain": PlainNetwork,
-    "nafp": NafpNetwork,
-}
-"""Every network by name, made from the number of components of its fingerprints."""
 
-RUN_ONCE = (*DENSE_NETWORKS, "dense-distilled", "dense-query", "dense-pair")
-"""Those that run once over a recording; the others see one segment at a time."""
+def discover_networks() -> None:
+    """Import every module of this package, so that each registers its networks."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
 
 
-def build_network(name: str, dim: int = FINGERPRINT_DIM) -> nn.Module:
-    """Make a freshly initialised network.
-
-    Parameters
-    ----------
-    name : str
-        A key of `NETWORKS`.
-    dim : int
-        Components of a fingerprint.
-
-    Raises
-    ------
-    TrainingError
-        If there is none of that name, or it cannot have so many components.
-    """
-    if name not in NETWORKS:
-        raise TrainingError(f"{name}: unknown network; use one of {', '.join(NETWORKS)}")
-    try:
-        return NETWORKS[name](dim)
-    except ValueError as error:
-        raise TrainingError(
-            f"{name}: no fingerprints of {dim} components ({error}); try 64 or 128"
-        ) from error
+discover_networks()

@@ -1,22 +1,23 @@
 """The paper's network: a residual CNN with channel-wise spectral-temporal attention (section 2.3).
 
-Each 64 x 96 log-mel segment is looked at by itself. Details the paper leaves open follow the project's
-notes on the authors' later publications: six residual blocks, two attention modules in each, a split head.
-`PlainNetwork` is the same without attention, for the paper's ablation (table 6).
+It sees one 64 x 96 log-mel segment at a time. The paper leaves some details open; they follow the authors' later
+publications: six residual blocks, two attention modules in each, a split head. `PlainNetwork` has no attention,
+for the paper's ablation (table 6).
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from earprint.constants import FINGERPRINT_DIM, N_MELS, SEGMENT_FRAMES
-from earprint.training.networks.head import SplitHead
+from earprint.constants import N_MELS, SEGMENT_FRAMES
+from earprint.training.networks.head import SegmentNetwork
+from earprint.training.networks.registry import register_network
 
 MASK_SCALE = 100.0
 """The paper's scaling factor of the attention mask (table 2)."""
 
 LARGE_MAP = 256
-"""Values of a channel's map from which on attention is computed by matrix products."""
+"""Default size of a channel's map, F x T, from which attention on a CPU uses matrix products."""
 
 
 class SpectralTemporalAttention(nn.Module):
@@ -25,23 +26,31 @@ class SpectralTemporalAttention(nn.Module):
     For channel c of a map X (F x T), with learnable vectors ``spectral[c]`` (T) and ``temporal[c]`` (F):
     ``a_F = softmax_F tanh(X[c] spectral[c])``, ``a_T = softmax_T tanh(X[c]^T temporal[c])``, and the
     output is ``100 X[c] * outer(a_F, a_T)`` (paper, equations 2 to 5).
+
+    Parameters
+    ----------
+    channels, n_freq, n_time : int
+        C, F and T of the maps.
+    large_map : int
+        Maps of at least this many values use matrix products on a CPU; smaller ones a product and a sum.
     """
 
-    def __init__(self, channels: int, n_freq: int, n_time: int) -> None:
+    def __init__(self, channels: int, n_freq: int, n_time: int, large_map: int = LARGE_MAP) -> None:
         super().__init__()
+        self.large_map = large_map
         self.spectral = nn.Parameter(torch.randn(channels, n_time) / n_time**0.5)
         self.temporal = nn.Parameter(torch.randn(channels, n_freq) / n_freq**0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply to (batch, channels, F, T)."""
-        # Softmax in float32 at least.
+        # The softmax runs in float32 at least.
         exact = torch.promote_types(x.dtype, torch.float32)
         spectral, temporal = self.spectral.to(x.dtype), self.temporal.to(x.dtype)
-        if x.shape[2] * x.shape[3] >= LARGE_MAP and not x.is_cuda:
-            # As matrix products: a product and a sum would write the map out twice.
+        if x.shape[2] * x.shape[3] >= self.large_map and not x.is_cuda:
+            # A product and a sum would write the whole map to memory twice.
             by_freq = torch.matmul(x, spectral[:, :, None]).squeeze(3)
             by_time = torch.matmul(temporal[:, None, :], x).squeeze(2)
-        else:  # very many tiny matrices would be slower, and on a GPU all are tiny
+        else:  # many tiny matrix products are slower, and on a GPU all of these are tiny
             by_freq = (x * spectral[:, None, :]).sum(dim=3)
             by_time = (x * temporal[:, :, None]).sum(dim=2)
         over_freq = MASK_SCALE * by_freq.to(exact).tanh().softmax(dim=2)
@@ -50,7 +59,7 @@ class SpectralTemporalAttention(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """conv, norm, ReLU, attention, conv, norm, + skip, ReLU, attention; or without attention."""
+    """conv, norm, ReLU, attention, conv, norm, + skip, ReLU, attention; attention is optional."""
 
     def __init__(
         self, c_in: int, c_out: int, stride: int, n_freq: int, n_time: int, *, attention: bool
@@ -78,22 +87,15 @@ class ResidualBlock(nn.Module):
         return out
 
 
-class AttentionNetwork(nn.Module):
-    """The paper's encoder: (batch, 96, 64) log-mel segments in decibels to (batch, dim) unit vectors.
-
-    Parameters
-    ----------
-    dim : int
-        Components of a fingerprint.
-    branch : int
-        Hidden units of each component's branch in the split head.
-    """
+@register_network("attention", encoder="windowed", head_width=6144)
+class AttentionNetwork(SegmentNetwork):
+    """The paper's encoder; see `SegmentNetwork` for its parameters, inputs and outputs."""
 
     CHANNELS = (32, 32, 64, 128, 256, 512, 1024)
     ATTENTION = True
 
-    def __init__(self, dim: int = FINGERPRINT_DIM, branch: int = 32) -> None:
-        super().__init__()
+    def build_blocks(self) -> tuple[nn.Sequential, int]:
+        """Make the stem and the residual blocks."""
         stem, *blocks = self.CHANNELS
         self.stem = nn.Conv2d(1, stem, 3, 1, 1, bias=False)
         self.stem_norm = nn.BatchNorm2d(stem)
@@ -104,17 +106,14 @@ class AttentionNetwork(nn.Module):
             n_freq, n_time = -(-n_freq // stride), -(-n_time // stride)
             layers.append(ResidualBlock(width, out, stride, n_freq, n_time, attention=self.ATTENTION))
             width = out
-        self.blocks = nn.Sequential(*layers)
-        self.head = SplitHead(width * n_freq * n_time, dim, branch)
+        return nn.Sequential(*layers), width * n_freq * n_time
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Fingerprint a batch of segments."""
-        x = x.transpose(1, 2).unsqueeze(1)
-        x = functional.relu(self.stem_norm(self.stem(x)))
-        out: Tensor = self.head(self.blocks(x).flatten(1))
-        return out
+    def prepare(self, x: Tensor) -> Tensor:
+        """Apply the stem."""
+        return functional.relu(self.stem_norm(self.stem(x)))
 
 
+@register_network("plain", encoder="windowed", head_width=6144)
 class PlainNetwork(AttentionNetwork):
     """The paper's encoder without its attention."""
 

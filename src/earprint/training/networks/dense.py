@@ -1,40 +1,30 @@
 """The dense encoder's network: fully convolutional, one pass over a track of any length.
 
-The paper's network sees each 960 ms window by itself and so computes almost everything ten times. Here the
-convolutions run once over the whole track and are shared by all windows that overlap; only the head, a
+The paper's network computes each 960 ms window alone, and so computes almost everything ten times. Here the
+convolutions run once over the whole track, and all overlapping windows share their results. Only the head, a
 grouped convolution over 24 steps of 40 ms, gathers a window into one vector.
 
-No convolution pads in time. A track (or a chunk of one) that is to give fingerprints for frames
-``[0, n)`` is given with `CONTEXT_LEFT` frames before and `CONTEXT_RIGHT` frames after, zeros where the
-recording has ended; so a chunk with its true neighbours gives exactly what one pass gives.
+No convolution pads in time. For fingerprints of the windows that begin in frames ``[0, n)``, the input also holds
+`CONTEXT_LEFT` frames before and `CONTEXT_RIGHT` frames after these windows, zeros beyond the ends of the recording.
+So a chunk with its true neighbours gives exactly what one pass over the track gives.
 """
 
-from typing import Final
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from earprint.constants import FINGERPRINT_DIM, N_MELS
+from earprint.encoders.dense_geometry import HEAD_STEPS
 from earprint.training.networks.head import through_branches
-
-STEP_FRAMES: Final = 4
-"""Spectrogram frames between two fingerprints, 40 ms."""
-
-HEAD_STEPS: Final = 24
-"""Steps under one fingerprint: 24 x 40 ms = 960 ms."""
-
-CONTEXT_LEFT: Final = 25
-"""Frames before a window that its fingerprint also sees (the receptive field is 147 frames)."""
-
-CONTEXT_RIGHT: Final = 26
-"""Frames after a window that its fingerprint also sees."""
+from earprint.training.networks.registry import register_network
 
 
 class ValidBlock(nn.Module):
     """Residual block of two 3x3 convolutions, padded in frequency and never in time.
 
-    Input (batch, c_in, F, T); output (batch, c_out, F / stride_f, about T / stride_t - 4): the skip takes
-    the input frames that stand in the middle of each output's receptive field.
+    Input (batch, c_in, F, T); output (batch, c_out, F / stride_f, about T / stride_t - 4). The skip takes the
+    input frame in the middle of each output's receptive field.
     """
 
     def __init__(self, c_in: int, c_out: int, stride_f: int, stride_t: int) -> None:
@@ -58,13 +48,12 @@ class ValidBlock(nn.Module):
 
 
 class BandAttention(nn.Module):
-    """The paper's spectral-temporal attention for a track without end: from each step alone.
+    """Spectral-temporal attention like the paper's, for a track of any length.
 
-    The paper weighs the bands of a segment by a softmax over frequency, and its frames by one over time. Here
-    a frame's weights may depend on what lies around it only, or chunks would differ from one pass. For
-    channel c of a map X (C x F x T): ``a_F = softmax_F tanh(W X)`` at each step, and
-    ``a_T = 2 sigmoid(V mean_F X)``, where W and V mix the channels; the output is ``X * F a_F * a_T``. Both
-    weights are 1 where W and V are 0, as they are in the beginning.
+    The paper takes a softmax over the frequencies and one over the frames of a segment. Here a step's weights
+    depend on that step alone, or chunks would differ from one pass. For a map X (C x F x T):
+    ``a_F = softmax_F tanh(W X)`` at each step, and ``a_T = 2 sigmoid(V mean_F X)``, where W and V mix the
+    channels. The output is ``X * F a_F * a_T``. W and V begin at 0, where both weights are 1.
     """
 
     def __init__(self, channels: int) -> None:
@@ -84,6 +73,7 @@ class BandAttention(nn.Module):
         return out
 
 
+@register_network("dense", encoder="dense", head_width=384)
 class DenseNetwork(nn.Module):
     """Normalised log-mel frames in, unit vectors out, one each 40 ms.
 
@@ -96,7 +86,7 @@ class DenseNetwork(nn.Module):
     branch : int
         Hidden units of each component's branch in the split head.
     attention : bool
-        Weigh bands and steps after every block but the first, see `BandAttention`.
+        Apply `BandAttention` after every block but the first.
     """
 
     def __init__(
@@ -129,13 +119,16 @@ class DenseNetwork(nn.Module):
         return self.head(self.steps(x))
 
     def steps(self, x: Tensor) -> Tensor:
-        """Everything below the head: (batch, T, 64) normalised frames to (batch, width, steps of 40 ms)."""
+        """Apply all below the head: (batch, T, 64) normalised frames to (batch, width, steps of 40 ms)."""
         x = x.transpose(1, 2).unsqueeze(1)
         x = functional.relu(self.stem_norm(self.stem(x)))
         x = self.blocks(x)
         return x.flatten(1, 2)
 
     def head(self, x: Tensor, every: int = 1) -> Tensor:
-        """Gather windows of steps into unit vectors (batch, rows, dim), computing only ``every`` nth row."""
+        """Turn windows of steps into unit vectors (batch, rows, dim); compute only every Nth row."""
         x = through_branches(x, self.gather, self.project, every).transpose(1, 2)
         return functional.normalize(x.float(), dim=2, eps=1e-6)
+
+
+register_network("dense-attention", encoder="dense", head_width=384)(partial(DenseNetwork, attention=True))

@@ -1,21 +1,31 @@
-"""A dense network that learns to make the fingerprints of a wider, trained one: its teacher, which is frozen.
+"""A dense network that learns to reproduce the fingerprints of a wider, trained one (knowledge distillation).
 
-A network that finds good fingerprints by itself needs many examples; one that is shown them needs fewer
-(Hinton et al. 2015, "Distilling the knowledge in a neural network"). The teacher is the queries' network of a
-pair (`earprint.training.networks.query`). While the student learns, what it hears, distorted or nearly clean,
-is contrasted with the teacher's fingerprints of the clean side. In evaluation, and when it is exported, the
-student stands on both sides.
+A student that is given good fingerprints as targets needs fewer examples than one that must find them (Hinton et
+al. 2015, "Distilling the knowledge in a neural network"). The teacher is the query network of a pair
+(`earprint.training.networks.query`), and it is frozen. In training, the student fingerprints the distorted side and
+the teacher the clean side. In evaluation and after export, the student fingerprints both.
 """
 
 from torch import Tensor, nn
 
 from earprint.constants import FINGERPRINT_DIM
+from earprint.training.distortions import Distortions
 from earprint.training.networks.dense import DenseNetwork
-from earprint.training.networks.query import QUERY_CHANNELS, of_side
+from earprint.training.networks.query import QUERY_CHANNELS, weights_of_part
+from earprint.training.networks.registry import register_network
 
 
+@register_network(
+    "dense-distilled",
+    encoder="dense",
+    head_width=128,  # of both its parts: the greatest common divisor of 384 and 640
+    settings={"distortions": Distortions(snr_db=(-4.0, 40.0))},  # the student must learn clean audio too
+    role="student",
+    initial_weights="the query network of a pair",
+    exported_as="dense",
+)
 class DistilledNetwork(nn.Module):
-    """A frozen teacher for the clean side while training, and the student that learns.
+    """A frozen teacher for the clean side in training, and the student that learns.
 
     Parameters
     ----------
@@ -31,7 +41,7 @@ class DistilledNetwork(nn.Module):
 
     @property
     def reference(self) -> DenseNetwork:
-        """What the clean side goes through: the teacher while the student learns, else the student."""
+        """The network of the clean side: the teacher in training mode, else the student."""
         return self.teacher if self.training else self.student
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,20 +50,20 @@ class DistilledNetwork(nn.Module):
         return out
 
     def train(self, mode: bool = True) -> "DistilledNetwork":
-        """Set the mode; the teacher stays as it is."""
+        """Set the mode of the student; the teacher stays in evaluation mode."""
         super().train(mode)
         self.teacher.eval()
         return self
 
-    def begin_with(self, weights: dict[str, Tensor]) -> None:
-        """Take the queries' network of a pair for the teacher, or teacher and student of another such run.
+    def load_initial_weights(self, weights: dict[str, Tensor]) -> None:
+        """Load the query network of a pair as the teacher, or teacher and student of another such run.
 
         Raises
         ------
         RuntimeError
             If the weights are of another network.
         """
-        of_queries = of_side(weights, "query")
+        of_queries = weights_of_part(weights, "query")
         if of_queries:
             self.teacher.load_state_dict(of_queries)
         else:

@@ -1,17 +1,22 @@
-"""The head that the window networks share: each component of a fingerprint has a small network of its own.
+"""The split head, and the base class of the networks that see one segment at a time.
 
-The "divide and encode" block of Lai et al. 2015, as in NAFP (Chang et al. 2021) and the paper (section 2.3).
+In the split head each component of a fingerprint has its own small network. It is the "divide and encode" block of
+Lai et al. 2015, as in NAFP (Chang et al. 2021) and the paper (section 2.3).
 """
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from earprint.constants import FINGERPRINT_DIM
+
 
 def windows_through(x: Tensor, gather: nn.Conv1d, project: nn.Conv1d) -> Tensor:
-    """``project(elu(gather(x)))`` of grouped convolutions, as matrix products.
+    """Compute ``project(elu(gather(x)))`` by matrix products instead of grouped convolutions.
 
-    The same numbers as the convolutions give, and what they are on a GPU: cuDNN is slow at many small groups.
+    The result is the same. On a GPU it is faster: cuDNN is slow at many small groups.
 
     Parameters
     ----------
@@ -19,7 +24,7 @@ def windows_through(x: Tensor, gather: nn.Conv1d, project: nn.Conv1d) -> Tensor:
     gather : nn.Conv1d
         From ``width`` in ``dim`` groups to ``branch`` units for each of them.
     project : nn.Conv1d
-        From those to one component for each group, kernel 1.
+        From those to one component for each group; kernel 1.
 
     Returns
     -------
@@ -41,7 +46,7 @@ def windows_through(x: Tensor, gather: nn.Conv1d, project: nn.Conv1d) -> Tensor:
 
 
 def through_branches(x: Tensor, gather: nn.Conv1d, project: nn.Conv1d, every: int = 1) -> Tensor:
-    """Gather windows of steps and make one component of each group: ``project(elu(gather(x)))``.
+    """Compute ``project(elu(gather(x)))``: each group turns each window of steps into one component.
 
     Parameters
     ----------
@@ -49,7 +54,7 @@ def through_branches(x: Tensor, gather: nn.Conv1d, project: nn.Conv1d, every: in
     gather, project : nn.Conv1d
         See `windows_through`.
     every : int
-        Give only every so manieth window.
+        Compute only every Nth window.
 
     Returns
     -------
@@ -63,7 +68,7 @@ def through_branches(x: Tensor, gather: nn.Conv1d, project: nn.Conv1d, every: in
 
 
 class SplitHead(nn.Module):
-    """Cut a feature vector into ``dim`` pieces and make one component of each: linear, ELU, linear.
+    """Cut a feature vector into ``dim`` groups, and map each to one component: linear, ELU, linear.
 
     Parameters
     ----------
@@ -84,3 +89,39 @@ class SplitHead(nn.Module):
         """Map (batch, width) to unit vectors (batch, dim)."""
         x = through_branches(x.unsqueeze(2), self.gather, self.project).squeeze(2)
         return functional.normalize(x.float(), dim=1, eps=1e-6)
+
+
+class SegmentNetwork(nn.Module):
+    """Base class: blocks over the map of one segment, then the split head.
+
+    A subclass sets `CHANNELS` and defines `build_blocks` and `prepare`. Input: (batch, 96, 64) log-mel segments
+    in decibels. Output: (batch, dim) unit vectors.
+
+    Parameters
+    ----------
+    dim : int
+        Components of a fingerprint.
+    branch : int
+        Hidden units of each component's branch in the split head.
+    """
+
+    CHANNELS: ClassVar[tuple[int, ...]]
+
+    def __init__(self, dim: int = FINGERPRINT_DIM, branch: int = 32) -> None:
+        super().__init__()
+        self.blocks, width = self.build_blocks()
+        self.head = SplitHead(width, dim, branch)
+
+    def build_blocks(self) -> tuple[nn.Sequential, int]:
+        """Return the blocks and the number of values they give for one segment."""
+        raise NotImplementedError
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Map (batch, 1, 64, 96) decibels to the input of the first block."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Fingerprint a batch of segments."""
+        x = self.prepare(x.transpose(1, 2).unsqueeze(1))
+        out: Tensor = self.head(self.blocks(x).flatten(1))
+        return out

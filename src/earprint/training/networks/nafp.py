@@ -1,21 +1,22 @@
 """The paper's baseline: the encoder of NAFP (Chang et al. 2021, "Neural audio fingerprint", section 2.2).
 
-Eight blocks after Google's Now Playing, each a 1x3 convolution over time and a 3x1 convolution over
-frequency with an ELU and a layer norm over the whole map after each, then the split head. Channels and
-strides are NAFP's; the input is this project's 64 x 96 segment where NAFP has 256 x 32.
+Eight blocks, as in Google's Now Playing, then the split head. A block is a 1x3 convolution over time and a 3x1
+convolution over frequency; an ELU and a layer norm over the whole map follow each. Channels and strides are NAFP's.
+The input is this project's 64 x 96 segment; NAFP's is 256 x 32.
 """
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from earprint.constants import FINGERPRINT_DIM, N_MELS, SEGMENT_FRAMES
-from earprint.training.networks.head import SplitHead
+from earprint.constants import N_MELS, SEGMENT_FRAMES
+from earprint.training.networks.head import SegmentNetwork
+from earprint.training.networks.registry import register_network
 
 LEVEL_DB = -30.0
-"""Brought to 0 at the input, in decibels: a common level of music in a mel band."""
+"""Subtracted from the input, in decibels: a common level of music in a mel band."""
 
 SPREAD_DB = 30.0
-"""Brought to 1 at the input, in decibels: ELU saturates on inputs as large as decibels are."""
+"""The input is divided by this, in decibels: an ELU saturates on large inputs."""
 
 
 class SeparableBlock(nn.Module):
@@ -39,33 +40,23 @@ class SeparableBlock(nn.Module):
         return out
 
 
-class NafpNetwork(nn.Module):
-    """NAFP's encoder: (batch, 96, 64) log-mel segments in decibels to (batch, dim) unit vectors.
-
-    Parameters
-    ----------
-    dim : int
-        Components of a fingerprint.
-    branch : int
-        Hidden units of each component's branch in the split head.
-    """
+@register_network("nafp", encoder="windowed", head_width=2048, channels_last=False)
+class NafpNetwork(SegmentNetwork):
+    """NAFP's encoder; see `SegmentNetwork` for its parameters, inputs and outputs."""
 
     CHANNELS = (128, 128, 256, 256, 512, 512, 1024, 1024)
     STRIDES_TIME = (2, 2, 2, 2, 1, 2, 1, 2)
 
-    def __init__(self, dim: int = FINGERPRINT_DIM, branch: int = 32) -> None:
-        super().__init__()
+    def build_blocks(self) -> tuple[nn.Sequential, int]:
+        """Make the blocks."""
         n_freq, n_time, width = N_MELS, SEGMENT_FRAMES, 1
         layers = []
         for out, stride_time in zip(self.CHANNELS, self.STRIDES_TIME, strict=True):
             block = SeparableBlock(width, out, n_freq, n_time, stride_time)
             layers.append(block)
             n_freq, n_time, width = block.n_freq, block.n_time, out
-        self.blocks = nn.Sequential(*layers)
-        self.head = SplitHead(width * n_freq * n_time, dim, branch)
+        return nn.Sequential(*layers), width * n_freq * n_time
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Fingerprint a batch of segments."""
-        x = ((x - LEVEL_DB) / SPREAD_DB).transpose(1, 2).unsqueeze(1)
-        out: Tensor = self.head(self.blocks(x).flatten(1))
-        return out
+    def prepare(self, x: Tensor) -> Tensor:
+        """Scale decibels to about -1 to 1."""
+        return (x - LEVEL_DB) / SPREAD_DB

@@ -1,13 +1,13 @@
-"""A larger dense network for queries alone, trained to find what a smaller one stores.
+"""A larger dense network for queries alone, trained to match the fingerprints of a smaller reference network.
 
-Every second of every recording goes through the references' network once, so that one must be cheap. A query
-is a few seconds, and does all the hearing through noise and rooms: it can afford more. The references'
-network is frozen, and so are all libraries: only the query's side learns, to come as near as it can to the
-fingerprints that are stored. It begins as the references' network itself, widened by channels that at first
-change nothing (Chen et al. 2016, "Net2Net: accelerating learning via knowledge transfer"). Or both learn
-together, and the pair becomes a new model.
+Every second of every recording goes through the reference network, so that one must be cheap. A query lasts a few
+seconds and carries all the noise and reverberation, so its network can be larger. With the reference network
+frozen, existing libraries stay valid: only the query network learns. It begins as the reference network, widened by
+channels that change nothing at first (Chen et al. 2016, "Net2Net: accelerating learning via knowledge transfer").
+Or both learn together, and the pair becomes a new model.
 """
 
+from functools import partial
 from typing import Final
 
 import torch
@@ -16,17 +16,26 @@ from torch import Tensor, nn
 from earprint.constants import FINGERPRINT_DIM, N_MELS
 from earprint.errors import TrainingError
 from earprint.training.networks.dense import DenseNetwork, ValidBlock
+from earprint.training.networks.registry import register_network
 
 QUERY_CHANNELS: Final = (24, 48, 96, 160, 320)
-"""Channels of the stem and of the four blocks: two and a half times the work of the references' network."""
+"""Channels of the stem and of the four blocks: 2.5 times the work of the reference network."""
 
 BANDS: Final = N_MELS // 32
 """Bands under the head."""
 
 _Map = list[int]
-"""For each channel of the wide network, the narrow one's that it begins as, or -1 for a new one."""
+"""For each channel of the wide network, the channel of the narrow one that it copies, or -1 for a new one."""
 
 
+@register_network(
+    "dense-query",
+    encoder="dense",
+    head_width=128,  # of both its parts: the greatest common divisor of 384 and 640
+    role="query",
+    initial_weights="the model whose fingerprints its queries must match",
+    exported_as="dense",
+)
 class QueryNetwork(nn.Module):
     """Two dense networks: one for references, frozen or not, and a wider one for queries, which learns.
 
@@ -35,9 +44,9 @@ class QueryNetwork(nn.Module):
     dim : int
         Components of a fingerprint.
     channels : tuple of int
-        Of the queries' network.
+        Of the query network.
     frozen : bool
-        Whether the references' network stays what it is.
+        Whether the reference network keeps its weights.
     """
 
     def __init__(
@@ -60,25 +69,25 @@ class QueryNetwork(nn.Module):
         return out
 
     def train(self, mode: bool = True) -> "QueryNetwork":
-        """Set the mode; a frozen network for references stays as it is exported."""
+        """Set the mode; a frozen reference network stays in evaluation mode."""
         super().train(mode)
         if self.frozen:
             self.reference.eval()
         return self
 
-    def begin_with(self, weights: dict[str, Tensor]) -> None:
-        """Begin with the weights of a dense network, for both sides, or of another such pair.
+    def load_initial_weights(self, weights: dict[str, Tensor]) -> None:
+        """Load the weights of a dense network into both parts, or those of another such pair.
 
-        Queries begin with the network given for them, widened where it has fewer channels.
+        A query network of fewer channels is widened.
 
         Raises
         ------
         RuntimeError
-            If they are of another network.
+            If the weights are of another network.
         TrainingError
             If they are of a wider one.
         """
-        given = {side: of_side(weights, side) for side in ("reference", "query")}
+        given = {part: weights_of_part(weights, part) for part in ("reference", "query")}
         self.reference.load_state_dict(given["reference"] or weights)
         of_queries = given["query"] or self.reference.state_dict()
         channels = _channels(of_queries)
@@ -90,11 +99,15 @@ class QueryNetwork(nn.Module):
         widen(narrow.to(self.query.gather.weight.device), self.query)
 
 
-def of_side(weights: dict[str, Tensor], side: str) -> dict[str, Tensor]:
-    """The weights of one network of a pair, or none."""
-    return {
-        key.removeprefix(f"{side}."): value for key, value in weights.items() if key.startswith(f"{side}.")
-    }
+register_network("dense-pair", encoder="dense", head_width=128, role="pair", exported_as="dense")(
+    partial(QueryNetwork, frozen=False)
+)
+
+
+def weights_of_part(weights: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    """Return the weights of one part of a network, such as ``query``, without its prefix; maybe none."""
+    prefix = f"{part}."
+    return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
 
 
 def _channels(weights: dict[str, Tensor]) -> tuple[int, int, int, int, int]:
@@ -109,23 +122,17 @@ def _channels(weights: dict[str, Tensor]) -> tuple[int, int, int, int, int]:
     return stem, blocks[0], blocks[1], blocks[2], blocks[3]
 
 
-def reference_side(network: nn.Module) -> nn.Module:
-    """The network that references go through: its own where it has one, or the same as queries."""
-    own = getattr(network, "reference", None)
-    return own if isinstance(own, nn.Module) else network
-
-
 @torch.no_grad()
 def widen(narrow: DenseNetwork, wide: DenseNetwork) -> None:
-    """Have a wider network compute what a narrower one does, and keep its other channels as they were made.
+    """Make a wider network compute what a narrower one does; its other channels keep their random weights.
 
-    What comes out of new channels is given no weight in old ones, so that nothing changes at first; the
-    gradient then finds a use for it.
+    Old channels give no weight to new ones, so the output does not change at first. The gradient then raises
+    these weights.
 
     Parameters
     ----------
     narrow, wide : DenseNetwork
-        Of the same dimension and branches.
+        Of the same ``dim`` and ``branch``.
 
     Raises
     ------
@@ -161,10 +168,10 @@ def _leading(old: nn.Conv2d, new: nn.Conv2d) -> _Map:
 
 
 def _for_head(narrow: DenseNetwork, wide: DenseNetwork) -> _Map:
-    """Old channels where the head's groups look for them: each group has its own share of the bands.
+    """Place old channels where the head's groups read them: each group reads its own channels and bands.
 
-    Two groups next to each other share whole channels, the one in the middle by its bands if they are odd.
-    Where that one is odd among the old and not among the new, each of the two groups gets it whole.
+    Two neighbouring groups share whole channels. If their number is odd, they share the middle one by its bands.
+    If the number is odd among the old channels and even among the new, each of the two groups gets it whole.
     """
     groups = narrow.gather.groups
     old, new = (2 * n.gather.in_channels // (BANDS * groups) for n in (narrow, wide))
@@ -204,7 +211,7 @@ def _copy_head(narrow: DenseNetwork, wide: DenseNetwork, channels: _Map) -> None
         channel = channels[flat // BANDS]
         if channel >= 0:
             group, slot = divmod(channel * BANDS + flat % BANDS, before)
-            if group == flat // after:  # the other band of a channel that both groups have is the other's
+            if group == flat // after:  # where two groups hold a channel, each copies its own band
                 new_weight[group, :, flat % after] = old_weight[group, :, slot]
     new.weight.copy_(new_weight.reshape(new.weight.shape))
     assert old.bias is not None
