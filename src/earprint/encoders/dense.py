@@ -9,7 +9,8 @@ Queries may use a network of their own with the same receptive field (see `earpr
 """
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from earprint.constants import FRAME_RATE, N_MELS, SAMPLE_RATE, SEGMENT_FRAMES
 from earprint.encoders.base import AudioBlocks, Fingerprints
 from earprint.encoders.dense_geometry import CONTEXT_LEFT, CONTEXT_RIGHT, RECEPTIVE_FIELD, STEP_FRAMES
 from earprint.encoders.model_file import ModelEncoder, ModelFile, Session
-from earprint.features import DENSE_FRONT_END, LogMelStream, normalise_stream, silent_windows
+from earprint.features import DENSE_FRONT_END, FrontEnd, LogMelStream, normalise_stream, silent_windows
 
 REFERENCE_STEPS: Final = 2
 """References keep every Nth row, 80 ms, if the card has no ``reference_steps``."""
@@ -29,6 +30,11 @@ EVERY_NTH: Final = "every_{}"
 
 CHUNK_FRAMES: Final = 2048
 """Frames per call of the network, context included, 20 s."""
+
+
+@lru_cache(maxsize=64)
+def _front_end(pitch: float) -> FrontEnd:
+    return DENSE_FRONT_END if pitch == 1.0 else replace(DENSE_FRONT_END, pitch=pitch)
 
 
 class DenseEncoder(ModelEncoder):
@@ -54,12 +60,19 @@ class DenseEncoder(ModelEncoder):
         self._query_margin_rows = self.query_model.whole_number("query_beyond_steps", 0, least=0)
         self.reference_hop_s = STEP_FRAMES * self._reference_steps / FRAME_RATE
 
-    def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:
+    def encode(self, blocks: AudioBlocks, *, query: bool = False, pitch: float = 1.0) -> Fingerprints:
         """Fingerprint one recording, see `earprint.encoders.Encoder`.
 
         A recording shorter than 960 ms gives one row, besides margin rows. An empty one gives silent rows.
+
+        Parameters
+        ----------
+        blocks : iterable of ndarray of float32, shape (n,)
+        query : bool
+        pitch : float
+            Fingerprint the recording as if all its frequencies were divided by this factor. The tempo stays.
         """
-        stream = LogMelStream(DENSE_FRONT_END, blocks)
+        stream = LogMelStream(_front_end(pitch), blocks)
         steps, margin_rows = (1, self._query_margin_rows) if query else (self._reference_steps, 0)
         chunks = self._chunks(normalise_stream(stream), margin_rows * STEP_FRAMES, steps)
         if query:

@@ -96,7 +96,7 @@ def make_block(
     query: Fingerprints, ratio: int, cohort: NDArray[np.float32] | None, rows: slice | None = None
 ) -> QueryBlock:
     """Weigh a query's rows, or some of them, and measure its level and self-similarity."""
-    weights = row_weights(query.vectors, query.hop_s, query.beyond)
+    weights = row_weights(query.vectors, query.hop_s, query.margin_rows)
     vectors = query.vectors
     if rows is not None:
         vectors, weights = vectors[rows], weights[rows]
@@ -136,7 +136,7 @@ class BlockSearch:
         """
         votes = _Votes.none()
         pieces: list[Piece] = []
-        rounds = _rounds(block, self.index.proposing_rows)
+        rounds = _rounds(block, self.index.max_query_rows)
         for number, places in enumerate(rounds):
             votes = votes.cast(block, places, self.index, self.table)
             most = CANDIDATES if number == len(rounds) - 1 else FIRST_CANDIDATES
@@ -161,7 +161,7 @@ class BlockSearch:
         pieces: list[Piece] = []
         for pitch in PITCHES:
             other = make_block(repitch(pitch), block.ratio, self.cohort)
-            votes = _Votes.none().cast(other, _rounds(other, self.index.proposing_rows)[0], self.index, self.table)
+            votes = _Votes.none().cast(other, _rounds(other, self.index.max_query_rows)[0], self.index, self.table)
             lines = votes.lines(SLOPES, CANDIDATES, other.centre)
             pieces += self._best(other, lines, trials=len(SLOPES) * len(PITCHES), pitch=pitch)
         pieces.sort(key=lambda piece: piece.log_expected)
