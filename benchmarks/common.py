@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from earprint.evaluation.condition_options import select_conditions
-from earprint.evaluation.material import Material
 from numpy.typing import NDArray
 
 from earprint.audio import content_hash, find_audio_files
+from earprint.evaluation.condition_options import select_conditions
 from earprint.evaluation.exclusions import Exclusions
+from earprint.evaluation.material import Material
 from earprint.evaluation.plan import Plan, draw_queries
 from earprint.evaluation.rendering import render
 from earprint.library import Library

@@ -25,15 +25,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from earprint.evaluation.condition_options import select_conditions
-from earprint.evaluation.material import Material
 from numpy.typing import NDArray
 
 from common import add_audio_options, cpu_seconds, machine, print_header, print_row, write_whole
 from earprint.audio import find_audio_files, stream_audio
 from earprint.encoders import Encoder, Fingerprints, load_encoder
 from earprint.errors import AudioError
+from earprint.evaluation.condition_options import select_conditions
 from earprint.evaluation.exclusions import Exclusions
+from earprint.evaluation.material import Material
 from earprint.evaluation.plan import Plan, draw_queries
 from earprint.evaluation.rendering import render
 from earprint.index import ExactIndex, Index

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from common import machine, print_header, print_row
 from earprint.index import ExactIndex, Rows
 from earprint.matching import TrackTable, aligned
-from earprint.matching.tempo import find_speeds
+from earprint.matching.tempo import find_playback_speeds
 from earprint.quantization.storage import HalfStorage
 
 DIM = 128
@@ -142,13 +142,17 @@ def main() -> None:
             with (
                 mock.patch.object(index, "search", stages.timed("search", index.search)),
                 mock.patch.object(index, "take", stages.timed("read", index.take)),
-                mock.patch.object(aligned.Votes, "best", stages.timed("propose", aligned.Votes.best)),
-                mock.patch.object(aligned, "_best_of_tracks", stages.timed("score", aligned._best_of_tracks)),
+                mock.patch.object(
+                    aligned.Votes, "candidates", stages.timed("propose", aligned.Votes.candidates)
+                ),
+                mock.patch.object(aligned, "_best_per_track", stages.timed("score", aligned._best_per_track)),
                 mock.patch.object(aligned, "_refine", stages.timed("refine", aligned._refine)),
-                mock.patch.object(aligned, "find_speeds", stages.timed("speeds", find_speeds)),
+                mock.patch.object(
+                    aligned, "find_playback_speeds", stages.timed("speeds", find_playback_speeds)
+                ),
             ):
                 ask = stages.timed("rest", aligned.search_aligned)
-                answers = ask(query, index, table, query_hop_s=HOP_S, ratio=RATIO, beyond=BEYOND)
+                answers = ask(query, index, table, query_hop_s=HOP_S, ratio=RATIO, margin_rows=BEYOND)
             if number >= 0:
                 times.append([stages.spent_ns[stage] / 1e6 for stage in STAGES])
                 found += bool(answers) and answers[0].track == right

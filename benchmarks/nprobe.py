@@ -42,14 +42,14 @@ TOLERANCE_S = 0.05
 @contextmanager
 def early_stop(score: float | None) -> Iterator[None]:
     """Let a few rows end the search at a score, or, for None, all rows search at once."""
-    in_rounds = aligned.rounds
+    in_rounds = aligned.search_rounds
 
     def at_once(counts: NDArray[np.float64], most: int) -> list[NDArray[np.int64]]:
         return [np.sort(np.concatenate(in_rounds(counts, most)))]
 
     with (
-        mock.patch.object(aligned, "rounds", at_once if score is None else in_rounds),
-        mock.patch.object(aligned, "SETTLED", np.inf if score is None else score),
+        mock.patch.object(aligned, "search_rounds", at_once if score is None else in_rounds),
+        mock.patch.object(aligned, "CONFIDENT_SCORE", np.inf if score is None else score),
     ):
         yield
 
@@ -100,7 +100,7 @@ def main() -> None:
             with early_stop(float(score[0]) if score else None):
                 for query, fingerprints in asked:
                     start = time.process_time()
-                    found = search(fingerprints, index, view.table, ratio=ratio, sounds=cohort)
+                    found = search(fingerprints, index, view.table, ratio=ratio, cohort=cohort)
                     took_s[query.length_s].append(time.process_time() - start)
                     hit = bool(found) and view.tracks[found[0].track].content_hash == query.content_hash
                     right[query.condition, query.length_s].append(hit)

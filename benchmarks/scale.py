@@ -254,7 +254,7 @@ def brute_force(library: Library, encoder: Any) -> Any:
     def answer(audio: NDArray[np.float32]) -> list[str]:
         table: TrackTable = view.table
         query = encoder.encode([audio], query=True)
-        found = search(query, Flat(), table, ratio=ratio, sounds=cohort_of(encoder))
+        found = search(query, Flat(), table, ratio=ratio, cohort=cohort_of(encoder))
         return [view.tracks[alignment.track].content_hash for alignment in found]
 
     return answer

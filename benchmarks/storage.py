@@ -39,20 +39,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from earprint.evaluation.condition_options import select_conditions
-from earprint.evaluation.material import Material
-from earprint.evaluation.tables import markdown_table
 from numpy.typing import NDArray
 
 from common import add_audio_options, command, machine, write_whole
 from earprint.audio import find_audio_files
 from earprint.encoders import Encoder, cohort_of, load_encoder
+from earprint.evaluation.comparison import ALL_CONDITIONS
+from earprint.evaluation.condition_options import select_conditions
 from earprint.evaluation.exclusions import Exclusions
 from earprint.evaluation.ingest import measure_absent
+from earprint.evaluation.material import Material
 from earprint.evaluation.outcomes import Outcome
 from earprint.evaluation.plan import Plan, draw_queries
-from earprint.evaluation.roc import ALL, FALSE_ACCEPT_RATE, compute_roc
+from earprint.evaluation.roc import FALSE_ACCEPT_RATE, compute_roc
 from earprint.evaluation.search import PrefetchedIndex
+from earprint.evaluation.tables import markdown_table
 from earprint.matching import TrackTable, search
 from earprint.matching.candidates import HITS_PER_ROW
 from storage_data import (
@@ -125,7 +126,7 @@ def ask(
         rows = np.concatenate([made.vectors for _, made in some])
         known = PrefetchedIndex(index, rows[rows.any(axis=1)], HITS_PER_ROW)
         for query, made in some:
-            found = search(made, known, owners, ratio=ratio, sounds=cohort)
+            found = search(made, known, owners, ratio=ratio, cohort=cohort)
             yield bool(found) and paths[found[0].track] == query.path, found[0].score if found else 0.0
 
 
@@ -198,7 +199,7 @@ def judge(answers: Answers, asked: Sequence[QuerySet]) -> Outcomes:
     for query_set in asked:
         given = zip(query_set.queries, answers.given[query_set.length_s], strict=True)
         outcomes = [Outcome(query, hit, score, 0.0, False, None, 0.0) for query, (hit, score) in given]
-        curve = compute_roc(outcomes, answers.storage, query_set.length_s, ALL)
+        curve = compute_roc(outcomes, answers.storage, query_set.length_s, ALL_CONDITIONS)
         assert curve is not None, "there are queries of both kinds"
         threshold = curve.right_at()[1]
         present = [outcome for outcome in outcomes if outcome.query.present]

@@ -25,7 +25,7 @@ from earprint.index import ExactIndex
 from earprint.matching import TrackTable
 from earprint.quantization.codebook import Codebook, read_codebook, write_codebook
 from earprint.quantization.storage import CompactStorage, HalfStorage, Storage
-from earprint.training.codebook import learn_codebook, references_at_each_step
+from earprint.training.codebook import learn_codebook, references_on_query_grid
 from earprint.training.store import open_pack
 
 BASELINE = "float32"
@@ -122,7 +122,7 @@ def fingerprint_files(
                 continue
             if not kept.exists():
                 audio = load_audio(path)
-                rows = references_at_each_step(encoder, audio)
+                rows = references_on_query_grid(encoder, audio)
                 with write_whole(kept) as file:
                     np.savez(file, rows=rows, duration_s=len(audio) / SAMPLE_RATE)
         except AudioError as error:
@@ -225,7 +225,7 @@ class Codebooks:
             if not kept.exists():
                 self._work.progress("fingerprinting the store", begin, len(items))
                 made = [
-                    references_at_each_step(self._encoder, self._pack.audio(item)).astype(np.float16)
+                    references_on_query_grid(self._encoder, self._pack.audio(item)).astype(np.float16)
                     for item in items[begin : begin + ITEMS]
                 ]
                 with write_whole(kept) as file:

@@ -8,15 +8,19 @@ import pytest
 from typer.testing import CliRunner
 
 from earprint.audio.wav import write_wav
+from earprint.cli.evaluate import HELP
 from earprint.cli.main import app
 from earprint.dsp.reverberation import synthetic_rir
 from earprint.dsp.synthetic_noise import pink_noise
-from earprint.evaluation import runner as asking
+from earprint.evaluation import runner
+from earprint.evaluation.conditions import CONDITIONS
 from earprint.evaluation.query import read_manifest
 from earprint.evaluation.rendering import render
 from earprint.library import Library
 from earprint.synth import composer
 from helpers.tinyencoder import TinyEncoder
+
+pytest.importorskip("scipy.stats", reason="evaluations need scipy: pip install 'earprint[evaluate]'")
 
 RATE = 16_000
 
@@ -30,8 +34,8 @@ def _tiny_encoder(monkeypatch, request):
         return made
 
     monkeypatch.setattr("earprint.encoders.load_encoder", load)
-    monkeypatch.setattr("earprint.evaluation.costs.TIMED", 3)
-    if request.node.name != "test_end_to_end":  # pictures take their time
+    monkeypatch.setattr("earprint.evaluation.costs.TIMED_QUERIES", 3)
+    if request.node.name != "test_figures_are_drawn":  # figures take seconds
         monkeypatch.setattr("earprint.evaluation.report.draw", lambda *_: ([], None))
 
 
@@ -55,6 +59,7 @@ def evaluate(*arguments):
     return CliRunner().invoke(app, ["evaluate", "--jobs", "1", *map(str, arguments)], prog_name="earprint")
 
 
+@pytest.mark.slow
 def test_end_to_end(world, tmp_path):
     out = tmp_path / "out"
     result = evaluate(
@@ -100,6 +105,37 @@ def test_end_to_end(world, tmp_path):
     assert len(manifest) == 2 * 5 * (6 + 4)
     assert {one.path.parent.name for one in manifest} == {"music", "absent"}
     assert len(list(render(manifest[:3]))) == 3
+
+
+@pytest.mark.slow
+def test_figures_are_drawn(world, tmp_path):
+    pytest.importorskip("matplotlib", reason="figures need matplotlib (the extra evaluate)")
+    result = evaluate(
+        "--references", world / "music", "--absent", world / "absent", "--lengths", 2, "--queries", 3,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    names = {path.name for path in (tmp_path / "out").glob("*.png")}
+    assert names == {"accuracy-other.png", "roc.png", "time-errors.png"}
+
+
+def test_each_condition_is_in_the_help():
+    for name in CONDITIONS:
+        assert f"\n  {name} " in HELP
+
+
+def test_conditions_by_name_and_level(world, tmp_path):
+    result = evaluate(
+        "--references", world / "music", "--noise", world / "noise", "--speech", world / "others",
+        "--device", world / "rooms", "--condition", "noise=-5,3", "--condition", "speech=-3",
+        "--condition", "device", "--lengths", 2, "--queries", 3, "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    titles = ["noise -5 dB", "noise 3 dB", "device", "speech -3 dB"]
+    assert [row["condition"] for row in results["rows"]] == results["settings"]["conditions"] == titles
+    spoken = read_manifest(tmp_path / "out" / "manifest.jsonl")[-1]
+    assert (spoken.noise.parent.name, spoken.snr_db) == ("others", -3.0)
 
 
 def test_seed_and_kept_library(world, tmp_path):
@@ -203,10 +239,11 @@ def test_only_silence_to_ask_about(tmp_path):
         (["--queries", "0"], "--queries"),
         (["--snr", "5"], "--noise"),
         (["--snr", "inf", "--noise", "x"], "finite"),
-        (["--speed", "80"], "--speed"),
+        (["--speed", "3"], "--speed"),
+        (["--condition", "noise=x"], "its level is the SNR in dB"),
         (["--condition", "noise"], "needs noises; name a folder of them with --noise"),
         (["--condition", "room"], "needs room responses; name a folder of them with --rir"),
-        (["--condition", "speed"], "give it with --speed"),
+        (["--condition", "speed"], "give them with --speed"),
         (["--condition", "nonsense"], "--condition"),
         (["--manifest", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
         (["--absent", "nowhere"], "nowhere: no such file or folder"),
@@ -239,7 +276,7 @@ def test_models_are_asked_the_same(world, tmp_path):
     out = tmp_path / "out"
     arguments = (
         "--references", world / "music", "--absent", world / "absent", "--rir", world / "rooms",
-        "--condition", "clean", "--condition", "speed", "--speed", 3, "--speed", -3, "--lengths", 2,
+        "--condition", "clean", "--condition", "speed", "--speed", 1.03, "--speed", 0.97, "--lengths", 2,
         "--queries", 6, "--absent-queries", 3, "--model", "tiny", "--model", "other", "--model", "tiny",
         "--keep-library", tmp_path / "kept", "--out", out,
     )  # fmt: skip
@@ -251,11 +288,22 @@ def test_models_are_asked_the_same(world, tmp_path):
     assert [(row["system"], row["condition"]) for row in present] == [
         (system, condition)
         for system in ("tiny", "other")
-        for condition in ("clean", "speed +3 %", "speed -3 %")
+        for condition in ("clean", "speed x 1.03", "speed x 0.97")
     ]
     for row in present:
         row.pop("system")
     assert present[:3] == present[3:]  # the same stand-in under two names
+    # The pair is compared, and both are put at the same rate of false accepts.
+    compared = [one for one in results["comparisons"] if one["condition"] == "all"]
+    assert {(one["first"], one["second"]) for one in compared} == {("tiny", "other")}
+    assert {one["metric"] for one in compared} == {"top_1_and_50_ms", "answered", "false_accept"}
+    assert all(
+        one["only_first"] == one["only_second"] == 0 == one["difference"]["percent"] for one in compared
+    )
+    matched = [one for one in results["matched_false_accepts"] if one["condition"] == "all"]
+    assert [one["system"] for one in matched] == ["tiny", "other"]
+    assert "right % at matched false accepts" in result.stdout
+    assert "McNemar p" in result.stdout
     asked = [json.loads(line) for line in (out / "queries.jsonl").read_text().splitlines()]
     assert len(asked) == 2 * 3 * (6 + 3)
     again = evaluate(*arguments)
@@ -264,6 +312,7 @@ def test_models_are_asked_the_same(world, tmp_path):
     assert [cost["add_x_real_time"] for cost in costs] == [None, None]  # nothing was left to add
 
 
+@pytest.mark.slow
 def test_a_manifest_asks_again(world, tmp_path):
     music = ("--references", world / "music", "--absent", world / "absent")
     first = evaluate(
@@ -312,8 +361,8 @@ def test_speed_changed_distractors(world, tmp_path, monkeypatch):
 
 
 def test_ctrl_c_reports_what_was_answered(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(asking, "CHUNK", 2)
-    real = asking._answer
+    monkeypatch.setattr(runner, "CHUNK_SIZE", 2)
+    real = runner._identify_chunk
     chunks = []
 
     def answer(readers, chunk, keep):
@@ -322,7 +371,7 @@ def test_ctrl_c_reports_what_was_answered(world, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(readers, chunk, keep)
 
-    monkeypatch.setattr(asking, "_answer", answer)
+    monkeypatch.setattr(runner, "_identify_chunk", answer)
     result = evaluate(
         "--references", world / "music", "--lengths", 2, "--queries", 9, "--out", tmp_path / "out"
     )
@@ -335,12 +384,12 @@ def test_ctrl_c_reports_what_was_answered(world, tmp_path, monkeypatch):
 
 
 def test_a_long_run_says_how_far_it_is(world, monkeypatch):
-    monkeypatch.setattr("earprint.cli.evaluate.LINE_EACH_S", 0.0)
+    monkeypatch.setattr("earprint.cli.evaluate.SECONDS_PER_LINE", 0.0)
     result = evaluate("--references", world / "music", "--lengths", 2, "--queries", 3)
     assert result.exit_code == 0
     lines = result.stderr.splitlines()
     assert "adding to tiny: 100 %" in lines
-    assert "asking, 2 s: 100 %" in lines
+    assert "identifying, 2 s: 100 %" in lines
     assert "timing tiny: 100 %" in lines
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import signal
+import tomllib
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_bad_files_are_named_and_counted(folders, tmp_path):
     failed = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
     assert len(failed) == 1
     assert "broken.wav" in failed[0]
-    assert result.stderr.splitlines()[-1] == "1 file left out, as named above; mend or remove them"
+    assert result.stderr.splitlines()[-1] == "1 file left out, as named above; repair or remove them"
     good = earprint(*words, "--music", folders / "music" / "artist0__piece.wav", "--rooms", folders / "rooms")
     assert good.exit_code == 0, good.output
     assert good.stderr == ""
@@ -138,13 +139,15 @@ def test_curves_of_runs(tmp_path):
     assert "no log.csv in it" in missing.output
 
 
-@pytest.mark.parametrize("verb", ["pack", "calls", "fit", "curves", "export", "held-out"])
+@pytest.mark.parametrize("verb", ["pack", "calls", "config", "fit", "curves", "export", "held-out"])
 def test_every_option_is_explained(verb):
     import typer
 
     command = typer.main.get_command(app).commands["train"].commands[verb]
     assert command.help
     for parameter in command.params:
+        if parameter.name == "help":
+            continue
         assert parameter.help, f"{verb} {parameter.name}"
 
 
@@ -169,6 +172,57 @@ def test_without_torch_it_says_what_to_install(store, tmp_path):
         result = earprint("train", *words)
         assert result.exit_code == 2
         assert "pip install 'earprint[train]'" in result.output
+
+
+@pytest.mark.skipif(torch_missing, reason="needs torch: pip install 'earprint[train]'")
+@pytest.mark.parametrize("network", ["dense", "nafp"])
+def test_the_printed_configuration_is_the_default(network, tmp_path):
+    from earprint.training.config import default_config
+    from earprint.training.config_file import load_config
+
+    printed = earprint("train", "config", "--network", network)
+    assert printed.exit_code == 0, printed.output
+    file = tmp_path / "run.toml"
+    file.write_text(printed.stdout, encoding="utf-8")
+    assert load_config(file, {}) == default_config(network)
+    assert "# Range of the signal-to-noise ratio in dB, uniform." in printed.stdout
+
+
+@pytest.mark.skipif(torch_missing, reason="needs torch: pip install 'earprint[train]'")
+def test_options_override_the_file(store, tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text(
+        'loss = "triplet"\nmax_steps = 1\naudio_per_step_s = 2.0\nlengths_s = [1.0]\nseed = 5\nthreads = 1\n'
+        "validation_queries = 2\nmargin = 0.25\n[augmentation.noise]\nsnr_db = [3, 9]\n",
+        encoding="utf-8",
+    )
+    # 0.5 is the default of --margin, but it is given, so it counts.
+    result = earprint(
+        "train",
+        "fit",
+        store,
+        tmp_path / "run",
+        "--config",
+        file,
+        "--seed",
+        7,
+        "--margin",
+        0.5,
+        "--device",
+        "cpu",
+    )
+    assert result.exit_code == 0, result.output
+    stored = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert (stored["loss"], stored["seed"], stored["margin"], stored["max_steps"]) == ("triplet", 7, 0.5, 1)
+    assert stored["augmentation"]["noise"]["snr_db"] == [3.0, 9.0]
+    assert stored["augmentation"]["room"]["probability"] == 0.5
+    file.write_text("[augmentation.noise]\nsnr_db = [9, 3]\n", encoding="utf-8")
+    refused = earprint("train", "fit", store, tmp_path / "other", "--config", file)
+    assert refused.exit_code == 2
+    assert "run.toml: augmentation.noise.snr_db = [9.0, 3.0]: must be [lowest, highest]" in " ".join(
+        refused.output.split()
+    )
+    assert not (tmp_path / "other").exists()
 
 
 def music_file(folders):
@@ -209,9 +263,9 @@ def test_an_interrupted_fit_keeps_its_steps_and_goes_on(store, tmp_path, monkeyp
     finished = earprint(*fit)
     assert finished.exit_code == 0, finished.output
     assert "from step 2" in finished.stdout
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
     assert (config["loss"], config["chunk"], config["clips_per_track"]) == ("triplet", 2, 2)
-    assert config["max_minutes"] is None
+    assert config["max_minutes"] == "none"
 
 
 @pytest.mark.skipif(torch_missing, reason="needs torch: pip install 'earprint[train]'")
@@ -219,7 +273,19 @@ def test_an_interrupted_fit_keeps_its_steps_and_goes_on(store, tmp_path, monkeyp
 def test_fit_resume_export_identify(store, folders, tmp_path):
     pytest.importorskip("onnxscript", reason="needs onnxscript: pip install 'earprint[train]'")
     run, model = tmp_path / "run", tmp_path / "mine.onnx"
-    fit = ("train", "fit", store, run, "--audio-per-step", 6, "--device", "cpu", "--max-steps")
+    fit = (
+        "train",
+        "fit",
+        store,
+        run,
+        "--audio-per-step",
+        3,
+        "--threads",
+        1,
+        "--device",
+        "cpu",
+        "--max-steps",
+    )
     first = earprint(*fit, 2)
     assert first.exit_code == 0, first.output
     assert "0.89 M parameters on cpu; from step 0" in first.stdout
@@ -232,7 +298,7 @@ def test_fit_resume_export_identify(store, folders, tmp_path):
         store,
         tmp_path / "again",
         "--audio-per-step",
-        6,
+        3,
         "--device",
         "cpu",
         "--max-steps",

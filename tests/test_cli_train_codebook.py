@@ -1,6 +1,7 @@
-"""`earprint train codebook`, as a user types it: a model gets one; its libraries become compact and find."""
+"""`earprint train codebook`: a model gets a codebook, and a compact library with it finds a recording."""
 
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from earprint.dsp.synthetic_noise import pink_noise
 from earprint.encoders.registry import load_encoder, weights_folder
 from earprint.quantization.codebook import read_codebook
 from earprint.synth.composer import compose
+from earprint.training.codebook import learn_codebook
 from earprint.training.packing import pack_audio
 
 TRACKS, DURATION_S = 8, 28.0
@@ -42,19 +44,22 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def learned(folder):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("earprint.training.codebook.ROTATION_ROUNDS", 1)  # for so little music, and sooner done
+        quick = partial(learn_codebook, rotation_rounds=1)  # enough for so little music
+        patch.setattr("earprint.training.codebook.learn_codebook", quick)
         return earprint(
             "train", "codebook", folder / "mine.onnx", folder / "store", "--subquantizers", 24,
             "--threshold", "1=0.6", "--threshold", "5=0.4", "--percent", 0,
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_says_what_was_made(folder, learned):
     assert learned.exit_code == 0, learned.output
     assert "26 bytes per fingerprint" in learned.stdout
     assert load_encoder(str(folder / "mine.onnx")).codebook is not None
 
 
+@pytest.mark.slow
 def test_the_file_holds_what_was_asked_for(folder, learned):
     book = read_codebook(folder / "mine.codebook.npz")
     assert (book.n_subquantizers, book.width, book.thresholds) == (24, 26, {1.0: 0.6, 5.0: 0.4})
@@ -64,6 +69,7 @@ def test_the_file_holds_what_was_asked_for(folder, learned):
     assert cosines.mean() > 0.9, "codes of music that was learned from say little of it"
 
 
+@pytest.mark.slow
 def test_a_compact_library_with_it_finds(folder, learned, tmp_path):
     start = 9 * SAMPLE_RATE
     excerpt = compose(3, DURATION_S)[start : start + 3 * SAMPLE_RATE]
@@ -77,6 +83,7 @@ def test_a_compact_library_with_it_finds(folder, learned, tmp_path):
     assert found.start_s == pytest.approx(9.0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_thresholds_alone_change_nothing_else(folder, learned):
     file = folder / "mine.codebook.npz"
     before = read_codebook(file)
@@ -96,7 +103,7 @@ def test_thresholds_alone_change_nothing_else(folder, learned):
         (("nowhere",), "nowhere"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(folder, learned, words, cause):
+def test_what_cannot_be_done_is_said_in_a_line(folder, words, cause):
     result = earprint("train", "codebook", folder / "mine.onnx", *words)
     assert result.exit_code != 0
     assert cause in result.stderr

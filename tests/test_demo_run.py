@@ -99,6 +99,7 @@ def test_clean_excerpts_are_found():
     assert stages[-1] == ("identify", 8, 8)
 
 
+@pytest.mark.slow
 def test_folder_holds_out_every_fifth_file(music):
     result = run_demo(music, seed=1, settings=SMALL)
     assert result.summary.n_tracks == 4

@@ -20,6 +20,7 @@ def rt60_s(response):
 
 
 @pytest.mark.parametrize("wanted_s", [0.2, 0.45, 0.8, 1.4])
+@pytest.mark.slow
 def test_every_response_rings_about_as_long_as_asked(wanted_s):
     for response in rooms.simulate_rooms(3, 3, (wanted_s, wanted_s)):
         assert rt60_s(response) == pytest.approx(wanted_s, rel=rooms.RT60_TOLERANCE + 0.1)

@@ -112,7 +112,7 @@ def test_another_encoder_or_model(music):
 
 def test_warnings_about_a_damaged_file(tmp_path):
     file = audiofiles.encode(
-        tmp_path / "a.mkv", audiofiles.sine(1000, 5, 48_000), 48_000, "aac", spoil=lambda i: 100 <= i < 110
+        tmp_path / "a.mkv", audiofiles.sine(1000, 5, 48_000), 48_000, "aac", corrupt=lambda i: 100 <= i < 110
     )
     warnings = []
     assert embed(file, encoder=ENCODER, on_warning=warnings.append).duration_s == pytest.approx(5, abs=0.05)

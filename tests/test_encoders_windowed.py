@@ -70,6 +70,7 @@ EXPORT = pytest.mark.filterwarnings("ignore")  # the exporter's own
 
 
 @EXPORT
+@pytest.mark.slow
 def test_torch_and_onnx_agree(model):
     assert model[2].difference < 1e-4
     assert model[2].rounding_cosine > 0.9999

@@ -1,4 +1,4 @@
-"""Queries are what their records say: places, levels, rooms; and can be cut again."""
+"""Queries are what their records say (places, ratios, rooms) and can be rendered again."""
 
 import json
 from collections import Counter
@@ -12,16 +12,33 @@ from earprint.audio import load_audio
 from earprint.dsp.reverberation import synthetic_rir
 from earprint.dsp.synthetic_noise import babble_noise
 from earprint.errors import AudioError, EvaluationError
-from earprint.evaluation import conditions as q
-from earprint.evaluation import rendering as r
-from earprint.evaluation.condition_names import Kind
-from earprint.evaluation.query import read_manifest, write_manifest
+from earprint.evaluation.condition_options import select_conditions
+from earprint.evaluation.conditions import (
+    CONDITIONS,
+    Clean,
+    Condition,
+    Device,
+    Noise,
+    Phone,
+    Room,
+    RoomNoise,
+    Speech,
+    Speed,
+    condition_class,
+    register,
+    snr_of,
+)
+from earprint.evaluation.excerpts import change_speed, cut, draw_excerpts
+from earprint.evaluation.material import Material, load_noise, load_response
+from earprint.evaluation.query import Query, read_manifest, write_manifest
+from earprint.evaluation.rendering import render
 from helpers.audiofiles import float_wave
 
 RATE = 16_000
 FILES = [(Path(f"/music/{i}.wav"), 20.0 + 7 * i) for i in range(5)]
 NOISES = [Path("/noise/1.wav"), Path("/noise/2.wav")]
 ROOMS = [Path("/room/1.wav"), Path("/room/2.wav")]
+MATERIAL = Material((), noises=NOISES, rooms=ROOMS)
 
 
 @pytest.fixture
@@ -38,7 +55,7 @@ def material(tmp_path):
 
 
 def query(folder, **changes):
-    made = q.Query(
+    made = Query(
         folder / "music.wav",
         7.123,
         2.0,
@@ -54,7 +71,7 @@ def query(folder, **changes):
 
 
 def only(queries):
-    ((_, audio),) = q.render(queries)
+    ((_, audio),) = render(queries)
     return audio
 
 
@@ -66,7 +83,7 @@ def power_db(samples):
 
 
 def test_places_are_continuous_and_inside():
-    drawn = q.draw_excerpts(FILES, 2000, 5.0, 3)
+    drawn = draw_excerpts(FILES, 2000, 5.0, 3)
     durations = dict(FILES)
     relative = np.array([d.start_s / (durations[d.path] - 5.05) for d in drawn])
     assert relative.min() >= 0
@@ -82,7 +99,7 @@ def test_places_are_continuous_and_inside():
 
 
 def test_every_file_once_before_any_again():
-    paths = [d.path for d in q.draw_excerpts(FILES, 23, 5.0, 3)]
+    paths = [d.path for d in draw_excerpts(FILES, 23, 5.0, 3)]
     for i in range(0, 20, 5):
         assert len(set(paths[i : i + 5])) == 5
     assert max(Counter(paths).values()) == 5
@@ -91,40 +108,45 @@ def test_every_file_once_before_any_again():
 
 def test_short_recordings_are_not_used():
     files = [(Path("short"), 5.05), (Path("long"), 5.2)]
-    assert {d.path for d in q.draw_excerpts(files, 10, 5.0, 1)} == {Path("long")}
-    assert q.draw_excerpts(files[:1], 10, 5.0, 1) == []
+    assert {d.path for d in draw_excerpts(files, 10, 5.0, 1)} == {Path("long")}
+    assert draw_excerpts(files[:1], 10, 5.0, 1) == []
 
 
 def test_seed():
     def drawn(seed):
-        return q.draw_excerpts(FILES, 10, 5.0, seed, noises=NOISES, rooms=ROOMS)
+        return draw_excerpts(FILES, 10, 5.0, seed, material=MATERIAL)
 
     assert drawn(1) == drawn(1)
     assert [d.start_s for d in drawn(1)] != [d.start_s for d in drawn(2)]
 
 
 def test_conditions_follow_the_material():
-    def names(*given):
-        return [condition.name for condition in q.conditions(*given)]
+    def names(snrs_db, **material):
+        chosen = select_conditions(None, Material((), **material), {"--snr": snrs_db})
+        return [condition.title for condition in chosen]
 
-    assert names([0.0, 2.5], False, False) == ["clean"]
-    assert names([0.0, 2.5], True, False) == ["clean", "noise 0 dB", "noise 2.5 dB"]
-    assert names([0.0], False, True) == ["clean", "room"]
-    assert names([-5.0], True, True) == ["clean", "noise -5 dB", "room", "room + noise -5 dB", "phone"]
+    assert names([0.0, 2.5]) == ["clean"]
+    assert names([0.0, 2.5], noises=NOISES) == ["clean", "noise 0 dB", "noise 2.5 dB"]
+    assert names([0.0], rooms=ROOMS) == ["clean", "room"]
+    assert names([-5.0], noises=NOISES, rooms=ROOMS) == [
+        "clean", "noise -5 dB", "room", "room + noise -5 dB", "phone",
+    ]  # fmt: skip
+    assert names([], devices=ROOMS) == ["clean", "device"]
+    assert names([], speech=NOISES) == ["clean", "speech -6 dB"]
 
 
 def test_same_excerpt_under_all_conditions():
-    drawn = q.draw_excerpts(FILES, 8, 5.0, 1, noises=NOISES, rooms=ROOMS)
-    wanted = q.conditions([0.0, 10.0], True, True)
+    drawn = draw_excerpts(FILES, 8, 5.0, 1, material=MATERIAL)
+    wanted = select_conditions(None, MATERIAL, {"--snr": [0.0, 10.0]})
     for one in drawn:
-        asked = [q.under(one, condition) for condition in wanted]
+        asked = [condition.apply(one) for condition in wanted]
         assert len({(a.path, a.start_s, a.length_s, a.noise_start_s) for a in asked}) == 1
         assert {a.noise for a in asked} == {None, one.noise}
         assert {a.room for a in asked} == {None, one.room}
         for a, condition in zip(asked, wanted, strict=True):
-            assert (a.noise is None) == (condition.snr_db is None)
-            assert (a.room is None) == (not condition.room)
-            assert a.condition == condition.name
+            assert (a.noise is None) == (condition.name in ("clean", "room"))
+            assert (a.room is None) == (condition.name in ("clean", "noise"))
+            assert a.condition == condition.title
 
 
 # rendering
@@ -155,7 +177,7 @@ def test_noise_starts_where_it_says_and_loops(material):
 
 def test_room_acts_on_both(material):
     """By the full convolution of numpy, of signal and noise with everything before them."""
-    response = r.room_response(material / "room.wav")
+    response = load_response(material / "room.wav")
     music, noise = load_audio(material / "music.wav"), load_audio(material / "noise.wav")
     start, n, past = round(7.123 * RATE), 2 * RATE, RATE
     heard = music[start - past : start + n]
@@ -184,7 +206,7 @@ def test_the_past_is_heard(tmp_path):
 
 
 def test_direct_sound_of_a_response_is_at_0(material):
-    response = r.room_response(material / "room.wav")
+    response = load_response(material / "room.wav")
     assert response[0] == pytest.approx(1.0, abs=0.01)
     assert np.abs(response).max() == 1.0
     assert len(response) == round(0.4 * RATE)
@@ -199,16 +221,20 @@ def test_phone_band(material):
 
 
 def test_manifest_round_trip(material):
-    drawn = q.draw_excerpts(
-        [(material / "music.wav", 20.0)], 3, 1.5, 5, noises=[material / "noise.wav"],
-        rooms=[material / "room.wav"],
+    drawn = draw_excerpts(
+        [(material / "music.wav", 20.0)], 3, 1.5, 5,
+        material=Material((), noises=[material / "noise.wav"], rooms=[material / "room.wav"]),
     )  # fmt: skip
-    asked = [q.under(one, c) for c in q.conditions([3.3], True, True) for one in drawn]
+    asked = [
+        condition.apply(one)
+        for condition in (Clean(), Noise(3.3), Room(), RoomNoise(3.3), Phone())
+        for one in drawn
+    ]
     lines = "".join(json.dumps({**one.to_dict(), "score": 0.5}) + "\n" for one in asked)
     (material / "queries.jsonl").write_text(2 * lines)  # as by two systems
     again = read_manifest(material / "queries.jsonl")
     assert again == asked
-    pairs = list(zip(q.render(asked), q.render(again), strict=True))
+    pairs = list(zip(render(asked), render(again), strict=True))
     assert len(pairs) == 15
     for (_, first), (_, second) in pairs:
         np.testing.assert_array_equal(first, second)
@@ -225,6 +251,7 @@ def test_manifests_of_before_devices_and_speeds_are_read(material):
     record = query(material).to_dict()
     for later in ("speed", "device", "codec", "t60_s"):
         del record[later]
+    assert "parameters" not in record
     (material / "queries.jsonl").write_text(json.dumps(record) + "\n")
     assert read_manifest(material / "queries.jsonl") == [query(material)]
 
@@ -235,8 +262,9 @@ def test_manifests_that_cannot_be_read(tmp_path):
     (tmp_path / "empty.jsonl").touch()
     with pytest.raises(EvaluationError, match="holds no queries"):
         read_manifest(tmp_path / "empty.jsonl")
-    asked = [query(tmp_path, t60_s=0.5, device=Path("d.wav"), codec="opus", speed=1.03)]
+    asked = [query(tmp_path, rt60_s=0.5, device=Path("d.wav"), codec="opus", speed=1.03)]
     write_manifest(tmp_path / "m.jsonl", asked)
+    assert json.loads((tmp_path / "m.jsonl").read_text())["t60_s"] == 0.5  # the key of older manifests
     assert read_manifest(tmp_path / "m.jsonl") == asked
 
 
@@ -244,41 +272,79 @@ def test_manifests_that_cannot_be_read(tmp_path):
 
 
 def test_conditions_that_are_wanted():
-    def names(**given):
-        return [condition.name for condition in q.conditions([0.0], True, True, **given)]
+    material = replace(MATERIAL, devices=ROOMS, speech=NOISES)
 
-    assert names(wanted=[Kind.phone, Kind.clean]) == ["clean", "phone"]
-    assert names(wanted=[Kind.room_noise, Kind.speed], speeds_percent=[3.0, -2.5]) == [
-        "room + noise 0 dB", "speed +3 %", "speed -2.5 %",
+    def titles(*requested, **options):
+        levels = {"--snr": [0.0], "--speed": options.get("speeds", [])}
+        return [one.title for one in select_conditions(requested or None, material, levels)]
+
+    assert titles("phone", "clean") == ["clean", "phone"]
+    assert titles("room-noise", "speed", speeds=[1.03, 0.975]) == [
+        "room + noise 0 dB", "speed x 1.03", "speed x 0.975",
     ]  # fmt: skip
-    for name in names(speeds_percent=[3.0]):
-        kind = q.kind_of(name)
-        assert names(wanted=[kind], speeds_percent=[3.0]) == [name]
-    assert q.kind_of("room, RT60 0.3-0.45 s") == Kind.room
+    assert titles("noise=-5,2.5", "noise=10", "speech=-3,-12") == [
+        "noise -5 dB", "noise 2.5 dB", "noise 10 dB", "speech -3 dB", "speech -12 dB",
+    ]  # fmt: skip
+    everything = titles(speeds=[1.03])
+    assert len(everything) == len(CONDITIONS)
+    for title in everything:
+        assert titles(condition_class(title).name, speeds=[1.03]) == [title]
+
+
+def test_titles_name_their_conditions():
+    assert condition_class("room, RT60 0.3-0.45 s") is Room
+    assert condition_class("room + noise -5 dB") is RoomNoise
+    assert condition_class("speed +3 %") is Speed  # as older manifests have it
+    assert condition_class("speech -6 dB") is Speech
+    assert condition_class("something else") is Condition
+    assert snr_of("room + noise -2.5 dB") == -2.5
+
+
+@pytest.mark.parametrize(
+    ("requested", "said"),
+    [
+        ("nonsense", "no such condition; use one of clean, noise"),
+        ("clean=3", "it takes no level"),
+        ("speed=3", "its level is the factor from 0.5 to 2"),
+        ("noise=loud", "its level is the SNR in dB"),
+        ("noise=inf", "its level is the SNR in dB"),
+        ("speed", r"needs levels \(factor\); give them with --speed"),
+        ("device", "needs responses of devices; name a folder of them with --device"),
+        ("speech=-3", "name a folder of recordings of it with --speech"),
+    ],
+)
+def test_conditions_that_cannot_be(requested, said):
+    with pytest.raises(EvaluationError, match=said):
+        select_conditions([requested], MATERIAL)
 
 
 def test_devices_do_not_move_the_places():
-    plain = q.draw_excerpts(FILES, 10, 5.0, 1, noises=NOISES, rooms=ROOMS)
-    devices = [Path("/device/1.wav"), Path("/device/2.wav")]
-    heard = q.draw_excerpts(FILES, 10, 5.0, 1, noises=NOISES, rooms=ROOMS, devices=devices)
-    assert [replace(one, device=None) for one in heard] == plain
+    plain = draw_excerpts(FILES, 10, 5.0, 1, material=MATERIAL)
+    devices, voices = ([Path(f"/{kind}/1.wav"), Path(f"/{kind}/2.wav")] for kind in ("device", "voice"))
+    heard = draw_excerpts(FILES, 10, 5.0, 1, material=replace(MATERIAL, devices=devices, speech=voices))
+    starts_s = [one.speech_start_s for one in plain]
+    assert [replace(one, device=None, speech=None) for one in plain] == plain
+    assert [
+        replace(one, device=None, speech=None, speech_start_s=start_s)
+        for one, start_s in zip(heard, starts_s, strict=True)
+    ] == plain
     assert {one.device for one in heard} == set(devices)
-    phone, clean = (q.Condition(name, phone=name == "phone") for name in ("phone", "clean"))
-    assert q.under(heard[0], phone).device == heard[0].device
-    assert q.under(heard[0], clean).device is None
+    assert {one.speech for one in heard} == set(voices)
+    assert Phone().apply(heard[0]).device == Device().apply(heard[0]).device == heard[0].device
+    assert Clean().apply(heard[0]).device is None
 
 
 def test_a_room_brings_its_reverberation_time():
-    drawn = q.draw_excerpts(FILES, 1, 5.0, 1, rooms=ROOMS[:1])[0]
-    times = {ROOMS[0]: 0.47}
-    assert q.under(drawn, q.Condition("room", room=True), t60s_s=times).t60_s == 0.47
-    assert q.under(drawn, q.Condition("clean"), t60s_s=times).t60_s is None
+    material = Material((), noises=NOISES, rooms=ROOMS[:1])
+    (drawn,) = draw_excerpts(FILES, 1, 5.0, 1, material=material, rt60s_s={ROOMS[0]: 0.47})
+    assert Room().apply(drawn).rt60_s == RoomNoise(0.0).apply(drawn).rt60_s == 0.47
+    assert Clean().apply(drawn).rt60_s is None
 
 
 def test_faster_excerpts_stay_inside():
-    fast = q.Condition("speed +10 %", speed=1.1)
-    for one in q.draw_excerpts([(Path("a"), 6.0)], 50, 5.0, 2):
-        start_s = q.under(one, fast, duration_s=6.0).start_s
+    fast = Speed(1.1)
+    for one in draw_excerpts([(Path("a"), 6.0)], 50, 5.0, 2):
+        start_s = fast.apply(one).start_s
         assert 0 <= start_s <= one.start_s
         assert start_s + 5.5 < 6.0
         if one.start_s + 5.55 <= 6.0:
@@ -304,10 +370,10 @@ def test_speed_is_the_recording_read_faster(tmp_path, speed):
 
 def test_the_past_is_played_at_the_same_speed(material):
     music = load_audio(material / "music.wav")
-    excerpt, past = r.cut(music, query(material, speed=1.05))
+    excerpt, past = cut(music, 7.123, 2.0, 1.05)
     assert len(past) == RATE
     assert len(excerpt) == 2 * RATE
-    whole = r.change_speed(music, 1.05)
+    whole = change_speed(music, 1.05)
     at = round(7.123 * RATE / 1.05)
     both = np.concatenate([past, excerpt])
     shifts = [np.corrcoef(both, whole[at - RATE + s :][: 3 * RATE])[0, 1] for s in range(-2, 3)]
@@ -342,7 +408,7 @@ def test_the_codec_is_last(material):
 
 def left_out_of(queries):
     told = []
-    rendered = [one for one, _ in q.render(queries, lambda one, cause: told.append((one, cause)))]
+    rendered = [one for one, _ in render(queries, lambda one, cause: told.append((one, cause)))]
     return rendered, told
 
 
@@ -358,7 +424,7 @@ def test_silent_excerpts_are_left_out_and_told(tmp_path):
 
 def test_silent_noise_is_no_condition(material):
     float_wave(material / "noise.wav", np.zeros(RATE))
-    r.load_noise.cache_clear()
+    load_noise.cache_clear()
     rendered, told = left_out_of([query(material), query(material, snr_db=0.0)])
     assert len(rendered) == 1
     assert "noise is silent" in told[0][1]
@@ -377,9 +443,66 @@ def test_recordings_that_went_away_or_shrank(material):
 def test_a_silent_response_is_an_error(tmp_path):
     float_wave(tmp_path / "room.wav", np.zeros(1000))
     with pytest.raises(AudioError, match=r"room.wav: a silent response"):
-        r.room_response(tmp_path / "room.wav")
+        load_response(tmp_path / "room.wav")
 
 
-def test_long_noises_are_cut_off(material, monkeypatch):
-    monkeypatch.setattr(r, "NOISE_S", 5.0)
-    assert len(r.load_noise(material / "music.wav")) == 10 * RATE  # whole blocks
+def test_long_noises_are_cut_off(material):
+    assert len(load_noise(material / "music.wav", longest_s=5.0)) == 10 * RATE  # whole blocks
+
+
+# more conditions
+
+
+def test_responses_keep_float_precision(tmp_path):
+    """A tail far below the steps of 16 bits is still there."""
+    response = np.zeros(2000)
+    response[0], response[1000] = 0.5, 1e-6
+    float_wave(tmp_path / "room.wav", response)
+    loaded = load_response(tmp_path / "room.wav")
+    assert loaded[1000] == pytest.approx(2e-6, rel=1e-3)
+
+
+def test_speech_is_mixed_at_its_ratio(material):
+    voice = Material((), speech=[material / "noise.wav"])
+    (excerpt,) = draw_excerpts([(material / "music.wav", 20.0)], 1, 2.0, 3, material=voice)
+    clean, mixed = only([Clean().apply(excerpt)]), only([Speech(-12.0).apply(excerpt)])
+    assert power_db(clean) - power_db(mixed.astype(np.float64) - clean) == pytest.approx(-12.0, abs=0.05)
+
+
+def test_a_device_alone(material):
+    response = np.zeros(200)
+    response[[0, 40]] = 1.0, -0.5
+    float_wave(material / "device.wav", response)
+    devices = Material((), devices=[material / "device.wav"])
+    (excerpt,) = draw_excerpts([(material / "music.wav", 20.0)], 1, 2.0, 3, material=devices)
+    clean, heard = only([Clean().apply(excerpt)]), only([Device().apply(excerpt)])
+    np.testing.assert_allclose(heard[40:], clean[40:] - 0.5 * clean[:-40], atol=1e-3)
+
+
+def test_a_condition_of_ones_own(material):
+    """A class is all that a new condition needs: it is chosen, drawn, kept in manifests, and rendered."""
+
+    @register
+    class Clipping(Condition):
+        name = label = "clipping"
+        level_name = "level in dB of full scale"
+        default_levels = (-20.0,)
+
+        def apply(self, excerpt):
+            return replace(super().apply(excerpt), parameters=(("clip_at", 10 ** (self.level / 20)),))
+
+        @classmethod
+        def distort(cls, query, excerpt, past):
+            clip_at = dict(query.parameters)["clip_at"]
+            return np.clip(super().distort(query, excerpt, past), -clip_at, clip_at)
+
+    try:
+        (condition,) = select_conditions(["clipping=-26"], Material(()))
+        (excerpt,) = draw_excerpts([(material / "music.wav", 20.0)], 1, 2.0, 3)
+        asked = condition.apply(excerpt)
+        assert asked.condition == "clipping -26 dB"
+        write_manifest(material / "m.jsonl", [asked])
+        assert read_manifest(material / "m.jsonl") == [asked]
+        assert np.abs(only([asked])).max() == pytest.approx(10 ** (-26 / 20), rel=1e-4)
+    finally:
+        CONDITIONS.pop("clipping", None)

@@ -1,4 +1,4 @@
-"""Speed-changed copies: which, how fast, where they go."""
+"""Speed-changed copies: speeds, titles, files."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from earprint.audio import load_audio
 from earprint.errors import AudioError
 from earprint.evaluation import distractors as d
-from earprint.evaluation.rendering import change_speed
+from earprint.evaluation.excerpts import change_speed
 from helpers.audiofiles import float_wave, sine
 
 RATE = 16_000
@@ -42,7 +42,7 @@ def test_titles_are_unique(tmp_path):
     assert len(set(titles)) == 6
     assert titles[:4] == ["Song x 0.9", "Song x 1.15", "Song (2) x 0.9", "Song (2) x 1.15"]
     assert all(len(title) < 220 for title in titles)
-    assert [copy.title for copy in d.missing(copies, [*titles[:4], "else"])] == titles[4:]
+    assert [copy.title for copy in d.missing_copies(copies, [*titles[:4], "else"])] == titles[4:]
 
 
 def test_copies_are_written_some_at_a_time(tmp_path):
@@ -51,7 +51,9 @@ def test_copies_are_written_some_at_a_time(tmp_path):
     (tmp_path / "c.wav").write_bytes(b"no audio")
     copies = d.plan_copies([tmp_path / name for name in ("a.wav", "b.wav", "c.wav")], 3)
     told, seen, before = [], [], []
-    for paths in d.written(copies, at_a_time=2, on_left_out=lambda path, error: told.append((path, error))):
+    for paths in d.write_copies(
+        copies, at_a_time=2, on_exclusion=lambda path, error: told.append((path, error))
+    ):
         assert not any(path.exists() for path in before)
         before = paths
         for path in paths:
@@ -64,4 +66,4 @@ def test_copies_are_written_some_at_a_time(tmp_path):
     assert seen == [copy.title for copy in copies[:6]]
     assert {path.name for path, _ in told} == {"c.wav"}
     assert all(isinstance(error, AudioError) for _, error in told)
-    assert list(d.written([])) == []
+    assert list(d.write_copies([])) == []

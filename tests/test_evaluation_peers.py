@@ -126,6 +126,7 @@ def test_answers_come_in_the_order_of_the_queries_under_the_paths_that_were_give
     assert peer.options == "defaults"
 
 
+@pytest.mark.slow
 def test_more_references_are_added_to_the_first_ones(checkout, tones, tmp_path):
     peer = AudfprintPeer(checkout, Path(sys.executable), tmp_path / "work")
     peer.add(tones[:1])
@@ -135,6 +136,7 @@ def test_more_references_are_added_to_the_first_ones(checkout, tones, tmp_path):
     assert peer.identify([]) == []
 
 
+@pytest.mark.slow
 def test_thousands_of_queries_are_asked_in_few_runs(checkout, tones, tmp_path, monkeypatch):
     monkeypatch.setattr(base, "QUERIES_PER_RUN", 2)
     peer = AudfprintPeer(checkout, Path(sys.executable), tmp_path / "work")
@@ -146,6 +148,7 @@ def test_thousands_of_queries_are_asked_in_few_runs(checkout, tones, tmp_path, m
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["index.pklz"]
 
 
+@pytest.mark.slow
 def test_long_references_get_a_wider_table_and_much_longer_ones_cannot_come_later(
     checkout, tones, tmp_path, monkeypatch
 ):
@@ -245,11 +248,11 @@ def test_what_exceeds_full_scale_is_clipped_in_copies(tmp_path):
 def test_cpu_seconds_are_those_of_the_program(tmp_path):
     usage = Usage()
     busy = "import time\nwhile time.process_time() < 0.5: pass"
-    with usage.counted():
+    with usage.measure():
         run_program("busy", [sys.executable, "-c", busy], tmp_path, {})
     assert 0.4 < usage.cpu_seconds < 5
     idle = Usage()
-    with idle.counted():
+    with idle.measure():
         run_program("idle", [sys.executable, "-S", "-c", "import time; time.sleep(0.5)"], tmp_path, {})
     assert idle.cpu_seconds < 0.4
     assert idle.seconds > 0.5

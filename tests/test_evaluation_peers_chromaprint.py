@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from earprint.errors import AudioError, EvaluationError
 from earprint.evaluation.peers import ChromaprintPeer, PeerAnswer, chromaprint, parse_peer
-from earprint.evaluation.peers.chromaprint_matcher import SILENCE, Matcher, joined, matching_items
+from earprint.evaluation.peers.chromaprint_matcher import SILENCE, Matcher, concatenate, matching_items
 from helpers.audiofiles import wave_file
 from helpers.peerfiles import ODD_NAMES, check_real
 
@@ -66,7 +66,7 @@ def test_two_fingerprints_compare_as_in_chromaprint(case, offset, score):
     """Results of the library's own C++ at 1.5.1: sum over its segments of duration * (1 - score / 16)."""
     *numbers, kind = case
     reference, query = golden_pair(*numbers, kind=kind)
-    found = Matcher(*joined([reference])).best(query)
+    found = Matcher(*concatenate([reference])).best(query)
     assert found.offset == offset
     assert found.score == pytest.approx(score, abs=1e-4)  # it adds noise of up to 0.001 bits
 
@@ -111,19 +111,19 @@ def test_the_best_of_many_references_is_found_where_it_lies():
     references = [words(f"many {i}", n) for i, n in enumerate([50, 0, 400, 3, 200, 0])]
     near = references[2].copy()
     near[100:140] ^= errors("near", 40)
-    matcher = Matcher(*joined([*references, near]))
+    matcher = Matcher(*concatenate([*references, near]))
     query = references[2][95:145]
     assert matcher.best(query) == (2, 95, 1.0)
     assert matcher.best(np.concatenate([words("before", 5), references[4][:20]]))[:2] == (4, -5)
     assert matcher.best(words("absent", 40)) is None
     assert matcher.best(np.empty(0, np.uint32)) is None
     assert matcher.best(references[0][:1]) is None  # one vote is none
-    assert Matcher(*joined([])).best(query) is None
+    assert Matcher(*concatenate([])).best(query) is None
 
 
 def test_silence_does_not_vote():
     silence = np.full(60, SILENCE, np.uint32)
-    matcher = Matcher(*joined([silence, np.concatenate([silence, words("sound", 60)])]))
+    matcher = Matcher(*concatenate([silence, np.concatenate([silence, words("sound", 60)])]))
     assert matcher.best(silence[:20]) is None
     assert matcher.best(np.concatenate([silence[:30], words("sound", 60)[:10]]))[:2] == (1, 30)
 
@@ -217,6 +217,7 @@ def test_excerpts_are_found_and_placed_to_the_item(fpcalc, melodies, tmp_path):
 
 
 @pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.slow
 def test_several_files_go_to_each_run(fpcalc, melodies, tmp_path, monkeypatch, cores):
     monkeypatch.setattr(chromaprint, "FILES_PER_RUN", 2)
     peer = parse_peer(f"chromaprint={fpcalc}", cores=cores)(tmp_path / "work")

@@ -1,4 +1,4 @@
-"""Repeats of the same sound are told from other places; peers get the questions that earprint gets."""
+"""Repeats of the same sound are distinguished from other places; peers get the same queries as earprint."""
 
 import wave
 from dataclasses import replace
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from earprint.audio.wav import write_wav
-from earprint.evaluation import runner as asking
+from earprint.evaluation import runner
 from earprint.evaluation.distractors import plan_copies
 from earprint.evaluation.outcomes import Outcome
-from earprint.evaluation.peer_runner import ask_peer, describe_peers, fill_peer
+from earprint.evaluation.peer_runner import add_to_peer, describe_peers, identify_with_peer
 from earprint.evaluation.peers import PeerAnswer
 from earprint.evaluation.query import Query
 from earprint.evaluation.repeats import correlation, mark_repeats
@@ -69,7 +69,7 @@ def test_correlation_is_numpys():
 
 
 class Parrot:
-    """A peer that answers what it is told to."""
+    """A peer with given answers."""
 
     name, version, options = "parrot", "1", "none"
     add_cpu_seconds, identify_cpu_seconds, index_bytes = 2.0, 1.0, 3_000_000
@@ -94,11 +94,11 @@ def test_peers_hear_the_questions_and_are_judged_alike(tmp_path, monkeypatch):
     rng = np.random.default_rng(1)
     audio = [rng.standard_normal(1600).astype(np.float32) * level for level in (0.1, 1.0)]
     render = dict(zip([query(ours, 5.0), query(ours, 7.0)], audio, strict=True))
-    monkeypatch.setattr(asking, "render", lambda queries, _: ((one, render[one]) for one in queries))
-    answers = asking.ask_all([], list(render), {}, keep=tmp_path)
+    monkeypatch.setattr(runner, "render", lambda queries, _: ((one, render[one]) for one in queries))
+    answers = runner.identify_queries([], list(render), {}, audio_folder=tmp_path)
     questions = [(one, answers.files[number]) for number, one in enumerate(render)]
     parrot = Parrot([PeerAnswer(theirs, 5.03, 12.0), PeerAnswer()])
-    first, second = ask_peer(parrot, questions, {ours: theirs})
+    first, second = identify_with_peer(parrot, questions, {ours: theirs})
     np.testing.assert_allclose(parrot.heard[0], audio[0], atol=1e-4)
     # What would clip is turned down as a whole.
     np.testing.assert_allclose(parrot.heard[1], audio[1] / np.abs(audio[1]).max(), atol=1e-4)
@@ -110,7 +110,7 @@ def test_peers_hear_the_questions_and_are_judged_alike(tmp_path, monkeypatch):
 
 def test_peers_get_the_copies_too(looped):
     parrot = Parrot([])
-    fill_peer(parrot, [looped], plan_copies([looped], 2))
+    add_to_peer(parrot, [looped], plan_copies([looped], 2))
     assert parrot.added == [["looped.wav"], ["looped x 0.9.wav", "looped x 1.15.wav"]]
 
 

@@ -1,4 +1,4 @@
-"""The curve of right answers over false accepts, against counting threshold by threshold."""
+"""ROC curves against counts threshold by threshold."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 from earprint.evaluation.outcomes import Outcome
 from earprint.evaluation.query import Query
-from earprint.evaluation.roc import POINTS, roc, rocs, thresholds
+from earprint.evaluation.roc import POINTS, compute_roc, compute_rocs, suggest_thresholds
 
 
 def outcome(score, *, present=True, right=True, condition="clean", length_s=5.0, system="s"):
@@ -23,7 +23,7 @@ def mixed():
 
 
 def test_every_point_is_what_counting_gives(mixed):
-    curve = roc(mixed, "s", 5.0, "all")
+    curve = compute_roc(mixed, "s", 5.0, "all")
     absent = np.array([o.score for o in mixed if not o.query.present])
     right = np.array([o.score for o in mixed if o.right_track])
     for score, false_accepts, share in zip(curve.scores, curve.false_accepts, curve.right, strict=True):
@@ -36,7 +36,7 @@ def test_every_point_is_what_counting_gives(mixed):
 
 @pytest.mark.parametrize("allowed", [0.0, 0.004, 0.01, 0.1, 1.0])
 def test_operating_point(mixed, allowed):
-    curve = roc(mixed, "s", 5.0, "all")
+    curve = compute_roc(mixed, "s", 5.0, "all")
     share, score = curve.right_at(allowed)
     best = max(
         np.mean([o.right_track and o.score >= t for o in mixed if o.query.present])
@@ -48,7 +48,7 @@ def test_operating_point(mixed, allowed):
 
 
 def test_no_threshold_keeps_all_absent_ones_out():
-    curve = roc([outcome(0.5), outcome(0.9, present=False)], "s", 5.0, "all")
+    curve = compute_roc([outcome(0.5), outcome(0.9, present=False)], "s", 5.0, "all")
     share, score = curve.right_at(0.0)
     assert share == 0.0
     assert score == np.inf
@@ -64,7 +64,7 @@ def test_groups():
         for system in ("a", "b")
     ]
     outcomes.append(outcome(0.5, condition="phone"))  # present only: no curve
-    curves = rocs(outcomes)
+    curves = compute_rocs(outcomes)
     keys = {(curve.system, curve.length_s, curve.group) for curve in curves}
     assert keys == {
         (system, length_s, group)
@@ -74,12 +74,12 @@ def test_groups():
     }
     sizes = {curve.group: curve.absent for curve in curves}
     assert sizes == {"all": 4, "clean": 1, "room-noise": 2, "noise": 1}
-    assert rocs([outcome(0.5)]) == []
+    assert compute_rocs([outcome(0.5)]) == []
 
 
 def test_json_is_thinned():
     outcomes = [outcome(n / 5000, present=n % 2 == 0) for n in range(5000)]
-    made = roc(outcomes, "s", 5.0, "all").to_dict()
+    made = compute_roc(outcomes, "s", 5.0, "all").to_dict()
     assert len(made["right_percent"]) == len(made["false_accepts_percent"]) <= POINTS
     assert made["false_accepts_percent"][0] == 0.0
     assert made["false_accepts_percent"][-1] == 100.0
@@ -89,10 +89,10 @@ def test_json_is_thinned():
 def test_thresholds_let_one_percent_of_the_absent_through():
     absent = [outcome(n / 1000, present=False) for n in range(1000)]
     present = [outcome(score) for score in (0.5, 0.992, 1.0, 1.0)] + [outcome(1.0, right=False)]
-    (threshold,) = thresholds(rocs(absent + present))
+    (threshold,) = suggest_thresholds(compute_rocs(absent + present))
     assert sum(o.score >= threshold.score for o in absent) <= 10
     assert threshold.score == pytest.approx(0.99, abs=0.003)
     assert threshold.right == pytest.approx(3 / 5)
     assert "60.0 % right answers at 1 % false accepts" in threshold.describe()
-    assert "1,000 absent" in threshold.describe()
-    assert thresholds(rocs(present)) == []
+    assert "1,000 of them absent" in threshold.describe()
+    assert suggest_thresholds(compute_rocs(present)) == []

@@ -16,6 +16,7 @@ from earprint.index import ExactIndex, Rows
 from earprint.quantization.storage import HalfStorage
 from earprint.synth import composer
 
+pytest.importorskip("scipy.stats", reason="evaluations need scipy: pip install 'earprint[evaluate]'")
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'earprint[train]'")
 pytest.importorskip("onnx", reason="export needs onnx: pip install 'earprint[train]'")
 pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'earprint[train]'")
@@ -23,9 +24,9 @@ from earprint.encoders import load_encoder  # noqa: E402
 from earprint.encoders.model_file import Session, open_model  # noqa: E402
 from earprint.encoders.windowed import DECIBELS_PER_NEPER, WindowedEncoder  # noqa: E402
 from earprint.errors import EvaluationError  # noqa: E402
-from earprint.evaluation import backends as compute  # noqa: E402
-from earprint.evaluation import torch_backend as accelerated  # noqa: E402
-from earprint.evaluation.workers import FilesByWorkers, Workers  # noqa: E402
+from earprint.evaluation import torch_backend  # noqa: E402
+from earprint.evaluation.backends import current_backend, using_backend  # noqa: E402
+from earprint.evaluation.workers import PoolFileEncoder, WorkerPool  # noqa: E402
 from earprint.training.checkpoint import load_weights, save_weights  # noqa: E402
 from earprint.training.export import export_network  # noqa: E402
 from earprint.training.networks import NafpNetwork, PlainNetwork  # noqa: E402
@@ -73,12 +74,13 @@ def whole(tmp_path_factory):
     return export(PlainNetwork(), tmp_path_factory.mktemp("whole") / "plain.onnx", "plain")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 5, 70])
 def test_a_torch_session_gives_what_onnxruntime_gives(model, n):
     heard = DECIBELS_PER_NEPER * PAPER_FRONT_END.log_mel(composer.compose(2, 9.0))
     windows = np.stack([heard[10 * i : 10 * i + 96] for i in range(n)]).astype(np.float32)
     opened = open_model(model)
-    session = accelerated.TorchSession(opened, CPU)
+    session = torch_backend.TorchSession(opened, CPU)
     got, expected = session.run(windows), Session(opened, 1).run(windows)
     assert got.dtype == np.float32
     assert got.shape == (n, 128)
@@ -86,8 +88,9 @@ def test_a_torch_session_gives_what_onnxruntime_gives(model, n):
     got[0] = 0  # the encoder writes into it
 
 
+@pytest.mark.slow
 def test_many_recordings_at_once_are_as_each_by_itself(model):
-    encoder = WindowedEncoder(open_model(model), session=accelerated.TorchSession(open_model(model), CPU))
+    encoder = WindowedEncoder(open_model(model), session=torch_backend.TorchSession(open_model(model), CPU))
     music = composer.compose(4, 4.0)
     recordings = [[music[: n * RATE // 10]] for n in (10, 3, 38, 0, 21)]
     for one, recording in zip(encoder.encode_many(recordings, query=True), recordings, strict=True):
@@ -101,9 +104,9 @@ def test_many_recordings_at_once_are_as_each_by_itself(model):
 @pytest.mark.parametrize("k", [1, 5, 16])
 @pytest.mark.parametrize("halved", [False, True])
 def test_torch_finds_what_numpy_finds(n, k, halved, monkeypatch):
-    monkeypatch.setattr(accelerated, "QUERY_ROWS", 50)
-    monkeypatch.setattr(accelerated, "BLOCK_ROWS", 256)
-    monkeypatch.setattr(accelerated, "TAKEN_VALUES", 400_000)
+    monkeypatch.setattr(torch_backend, "QUERY_ROWS", 50)
+    monkeypatch.setattr(torch_backend, "BLOCK_ROWS", 256)
+    monkeypatch.setattr(torch_backend, "GATHERED_VALUES", 400_000)
     rng = np.random.default_rng(n)
     stored = rng.standard_normal((n, 24)).astype(np.float32)
     stored /= np.linalg.norm(stored, axis=1, keepdims=True)
@@ -111,14 +114,14 @@ def test_torch_finds_what_numpy_finds(n, k, halved, monkeypatch):
     index = ExactIndex(Rows([stored[: n // 3].astype(np.float16), stored[n // 3 :].astype(np.float16)],
                             HalfStorage(24)))  # fmt: skip
     queries = np.concatenate([rng.standard_normal((119, 24)), np.zeros((1, 24))]).astype(np.float32)
-    finder = accelerated.DeviceSearch(CPU)
+    finder = torch_backend.DeviceSearch(CPU)
     if halved:  # as on a GPU
-        held = finder._put(index)
-        finder._held[index] = held.half()
-        assert torch.equal(finder._held[index].float(), held)
+        held = finder._upload(index)
+        finder._stored[index] = held.half()
+        assert torch.equal(finder._stored[index].float(), held)
     for _ in range(2):  # the second time from what is held
-        scores, rows = finder.nearest(index, queries, k)
-        expected_scores, expected_rows = search.nearest(index, queries, k)
+        scores, rows = finder.search(index, queries, k)
+        expected_scores, expected_rows = search.search_exactly(index, queries, k)
         np.testing.assert_allclose(scores, expected_scores, atol=1e-6)
         np.testing.assert_array_equal(rows, expected_rows)
         assert (scores.dtype, rows.dtype) == (np.float32, np.int64)
@@ -129,31 +132,32 @@ def test_of_equal_rows_the_first_is_named_and_damaged_ones_are_not():
     stored[[250, 7, 90]] = 1
     stored[100] = np.nan
     index = ExactIndex(Rows([stored], HalfStorage(8)))
-    scores, rows = accelerated.DeviceSearch(CPU).nearest(index, np.ones((1, 8), np.float32), 5)
+    scores, rows = torch_backend.DeviceSearch(CPU).search(index, np.ones((1, 8), np.float32), 5)
     assert rows.tolist() == [[7, 90, 250, -1, -1]]
     assert scores.tolist() == [[8.0, 8.0, 8.0, 0.0, 0.0]]
 
 
 def test_torch_finds_nothing_in_nothing():
     index = ExactIndex(Rows([], HalfStorage(8)))
-    scores, rows = accelerated.DeviceSearch(CPU).nearest(index, np.ones((2, 8), np.float32), 3)
+    scores, rows = torch_backend.DeviceSearch(CPU).search(index, np.ones((2, 8), np.float32), 3)
     assert scores.tolist() == [[0.0] * 3] * 2
     assert rows.tolist() == [[-1] * 3] * 2
 
 
+@pytest.mark.slow
 def test_what_computes_is_chosen_for_a_while(model):
     before = load_encoder(str(model), 1)
     assert isinstance(before._session, Session)
-    with compute.computing("torch") as chosen:
-        assert compute.here() is chosen
-        assert chosen.described == f"torch {torch.__version__} on the CPU"
+    with using_backend("torch") as chosen:
+        assert current_backend() is chosen
+        assert chosen.description == f"torch {torch.__version__} on the CPU"
         encoder = load_encoder(str(model), 1)
-        assert isinstance(encoder._session, accelerated.TorchSession)
+        assert isinstance(encoder._session, torch_backend.TorchSession)
         assert isinstance(load_encoder("dense", 1)._session, Session)  # this one stays in onnxruntime
         music = [composer.compose(3, 4.0)]
         cosines = (encoder.encode(music).vectors * before.encode(music).vectors).sum(axis=1)
         assert cosines.min() > 0.9999
-    assert not compute.here().in_torch
+    assert not current_backend().uses_torch
     assert isinstance(load_encoder(str(model), 1)._session, Session)
 
 
@@ -161,16 +165,17 @@ def test_what_computes_is_chosen_for_a_while(model):
     ("name", "word"), [("gpu", "is no device"), ("cuda:x", "is no device"), ("cuda:99", "CUDA devices")]
 )
 def test_no_such_device(name, word):
-    with pytest.raises(EvaluationError, match=word), compute.computing(name):
+    with pytest.raises(EvaluationError, match=word), using_backend(name):
         pass
-    assert compute.here().name == "cpu"
+    assert current_backend().name == "cpu"
 
 
+@pytest.mark.slow
 def test_missing_and_foreign_weights(model, tmp_path):
     for suffix in (".onnx", ".json"):
         shutil.copy(model.with_suffix(suffix), tmp_path)
     copied = tmp_path / model.name
-    with compute.computing("torch"):
+    with using_backend("torch"):
         with pytest.raises(EvaluationError, match=r"paper\.pt: is missing.* copy weights\.pt"):
             load_encoder(str(copied))
         torch.manual_seed(1)
@@ -216,9 +221,10 @@ def same(ours, theirs):
         assert one["error_s"] == pytest.approx(other["error_s"], abs=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["paper", "aligned"])
 def test_an_evaluation_in_torch_answers_the_same(model, world, tmp_path, monkeypatch, method):
-    monkeypatch.setattr("earprint.evaluation.costs.TIMED", 2)
+    monkeypatch.setattr("earprint.evaluation.costs.TIMED_QUERIES", 2)
     monkeypatch.setattr("earprint.evaluation.report.draw", lambda *_: ([], None))
     arguments = ("--model", model, "--method", method, "--jobs", 1)
     ours, results, _ = evaluate(world, tmp_path / "torch", *arguments, "--compute", "torch")
@@ -231,11 +237,13 @@ def test_an_evaluation_in_torch_answers_the_same(model, world, tmp_path, monkeyp
     assert [one["length_s"] for one in timed] == [1.0, 2.5]
 
 
+@pytest.mark.slow
 def test_workers_compute_in_torch_too(whole, world, tmp_path, monkeypatch):
     """With a network of the package's: workers are other processes, which know nothing of stand-ins."""
-    monkeypatch.setattr("earprint.evaluation.costs.TIMED", 1)
+    monkeypatch.setattr("earprint.evaluation.costs.TIMED_QUERIES", 1)
     monkeypatch.setattr("earprint.evaluation.report.draw", lambda *_: ([], None))
-    monkeypatch.setattr("earprint.evaluation.runner.CHUNK", 5)
+    monkeypatch.setattr("earprint.evaluation.runner.CHUNK_SIZE", 5)
+    monkeypatch.setattr("earprint.cli.evaluate.SECONDS_PER_LINE", float("inf"))  # slow machines print more
     arguments = ("--model", whole, "--method", "paper")
     ours, results, said = evaluate(world, tmp_path / "torch", *arguments, "--compute", "torch", "--jobs", 2)
     theirs, usual, usually_said = evaluate(world, tmp_path / "cpu", *arguments, "--jobs", 1)
@@ -248,6 +256,7 @@ def test_workers_compute_in_torch_too(whole, world, tmp_path, monkeypatch):
     assert system["tracks"] == 3 + 1 + 2
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_gone_is_told(whole):
-    with Workers(1, "cuda:99") as workers, pytest.raises(EvaluationError, match="worker process has ended"):
-        FilesByWorkers(workers, str(whole)).encode_file(whole, "any")
+    with WorkerPool(1, "cuda:99") as pool, pytest.raises(EvaluationError, match="worker process has ended"):
+        PoolFileEncoder(pool, str(whole)).encode_file(whole, "any")

@@ -42,6 +42,7 @@ def libraries(draw):
 
 @settings(max_examples=80, deadline=None)
 @given(library=libraries(), k=st.integers(1, 80))
+@pytest.mark.slow
 def test_reading_every_list_finds_what_exact_search_finds(library, k):
     storage, segments, spans, queries = library
     rows, index = make(segments, spans, storage=storage)

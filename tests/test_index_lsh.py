@@ -143,6 +143,7 @@ def test_the_seed_alone_decides():
     assert not np.array_equal(first.search(queries, 10)[1], other.search(queries, 10)[1])
 
 
+@pytest.mark.slow
 def test_more_probes_and_more_tables_find_more():
     rng = np.random.default_rng(2)
     rows = stored(unit_rows(rng, 3_000, 64), dim=64)
@@ -159,6 +160,7 @@ def test_more_probes_and_more_tables_find_more():
     assert share(tables=30, bits=12, probes=30) > base
 
 
+@pytest.mark.slow
 def test_the_papers_setting_finds_a_near_row_among_few():
     rng = np.random.default_rng(3)
     rows = stored(unit_rows(rng, 20_000, 128), dim=128)

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from earprint.index import ExactIndex, Rows
 from earprint.matching import TrackTable, aligned, scoring, search_aligned
-from earprint.matching import candidates as proposals
-from earprint.matching import query_rows as rows_module
-from earprint.matching.query_rows import QueryRows, peak_of_parabola, row_weights
+from earprint.matching import candidates as candidates_module
+from earprint.matching.query_rows import COVERAGE_POWER, QueryRows, peak_of_parabola, row_weights
 from earprint.quantization.storage import HalfStorage
 
 DIM = 48
@@ -30,14 +29,14 @@ class Curve:
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def held(parts, dim):
+def exact_index(parts, dim):
     return ExactIndex(Rows(parts, HalfStorage(dim)))
 
 
 def library(curves, ratio, n_rows=300):
     parts = [curve(np.arange(n_rows) * ratio * HOP).astype(np.float16) for curve in curves]
     table = TrackTable(np.arange(len(parts)) * n_rows, [n_rows] * len(parts))
-    return held(parts, parts[0].shape[1]), table
+    return exact_index(parts, parts[0].shape[1]), table
 
 
 def noisy(rows, seed, share):
@@ -117,7 +116,7 @@ def test_at_least_half_of_the_query_must_lie_inside():
     index, table = library(curves, 1)
     times = np.arange(80) * HOP - 60 * HOP
     query = np.where((times < -1e-9)[:, None], 0, curves[1](times)).astype(np.float32)
-    # Silence has no say: of what is left, all lies inside.
+    # Silent rows do not count, and all others are inside.
     (best, *_) = search_aligned(query, index, table, query_hop_s=HOP)
     assert best.track == 1
     assert best.start_s == pytest.approx(-60 * HOP, abs=0.003)
@@ -135,7 +134,7 @@ def test_a_recording_held_twice_gives_two_equal_answers():
     assert found[0].start_s == found[1].start_s
 
 
-def test_tracks_left_out_of_the_table_are_never_answered():
+def test_tracks_that_are_not_in_the_table_are_never_found():
     curves = [Curve(seed) for seed in range(3)]
     index, _ = library(curves, 1)
     table = TrackTable([0, 600], [300, 300])  # the second track's rows belong to none
@@ -148,13 +147,13 @@ def test_silent_query_empty_query_and_empty_library():
     index, table = library([Curve(0)], 1)
     assert search_aligned(np.zeros((50, DIM), np.float32), index, table, query_hop_s=HOP) == []
     assert search_aligned(np.zeros((0, DIM), np.float32), index, table, query_hop_s=HOP) == []
-    nothing = held([], DIM)
+    nothing = exact_index([], DIM)
     rows = Curve(0)(np.arange(5.0))
     assert search_aligned(rows, nothing, TrackTable([], []), query_hop_s=HOP) == []
 
 
 @pytest.mark.parametrize("n", [1, 2])
-def test_a_query_of_one_window_is_answered(n):
+def test_a_query_of_one_window_is_found(n):
     index, table = library([Curve(0), Curve(1)], 2)
     query = Curve(1)((50 + np.arange(n)) * HOP)
     (best, *_) = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
@@ -173,7 +172,7 @@ def test_silent_rows_keep_their_place():
     assert best.score == pytest.approx(1, abs=1e-3)
 
 
-def test_long_queries_are_proposed_from_a_bounded_number_of_rows(monkeypatch):
+def test_a_bounded_number_of_rows_of_a_long_query_is_searched(monkeypatch):
     curves = [Curve(seed) for seed in range(2)]
     index, table = library(curves, 2, n_rows=6000)
     asked = []
@@ -191,7 +190,7 @@ def test_long_queries_are_proposed_from_a_bounded_number_of_rows(monkeypatch):
     [(0.0, 1, [8]), (0.3, 1, [8]), (1.5, 1, [8, 16]), (0.0, 2, [8])],
     ids=["clean", "a little noise", "much noise", "two recordings of the same"],
 )
-def test_what_a_few_rows_settle_the_others_need_not_search(share, copies, asked, monkeypatch):
+def test_a_confident_first_round_ends_the_search(share, copies, asked, monkeypatch):
     curves = [Curve(seed) for seed in range(6)] + [Curve(4)] * (copies - 1)
     index, table = library(curves, 2)
     query = noisy(curves[4]((77 + np.arange(75)) * HOP), 3, share)
@@ -208,14 +207,14 @@ def test_what_a_few_rows_settle_the_others_need_not_search(share, copies, asked,
 
 
 @pytest.mark.parametrize("ratio", [1, 2, 5])
-@pytest.mark.parametrize("beyond", [0, 12])
-def test_offsets_of_a_whole_track_are_those_of_the_largest_mean_cosines(ratio, beyond):
+@pytest.mark.parametrize("margin_rows", [0, 12])
+def test_best_offsets_of_a_track_have_the_largest_mean_cosines(ratio, margin_rows):
     curves = [Curve(seed) for seed in range(3)]
     index, table = library(curves, ratio, n_rows=90)
     queries = noisy(curves[0]((31 + np.arange(60)) * HOP), 3, 2.0)
     queries[7] = 0.0
-    weights = row_weights(queries, HOP, beyond)
-    split = QueryRows.split(queries, ratio, weights)
+    weights = row_weights(queries, HOP, margin_rows)
+    rows_of_query = QueryRows.from_fingerprints(queries, ratio, weights)
     stored = index.vectors(90, 180)
     means = {}
     for offset in range(-59, 90 * ratio + 1):
@@ -228,21 +227,21 @@ def test_offsets_of_a_whole_track_are_those_of_the_largest_mean_cosines(ratio, b
     peaks = [o for o in means if means[o] > max(means.get(o - 1, -9), means.get(o + 1, -9))]
     best = sorted(peaks, key=means.__getitem__)[-4:]
     expected = sorted({o + d for o in best for d in range(-2, 3)})
-    assert proposals.everywhere(split, index, table, 1, 4).tolist() == expected
+    assert candidates_module.best_offsets_of_track(rows_of_query, index, table, 1, 4).tolist() == expected
 
 
-def test_all_places_are_compared_only_where_that_is_cheap(monkeypatch):
+def test_all_offsets_of_the_best_track_are_compared_only_if_that_is_cheap(monkeypatch):
     curves = [Curve(seed) for seed in range(2)]
     index, table = library(curves, 2)
     compared = []
 
     def counted(*given):
         compared.append(1)
-        return proposals.everywhere(*given)
+        return candidates_module.best_offsets_of_track(*given)
 
-    monkeypatch.setattr(aligned, "everywhere", counted)
+    monkeypatch.setattr(aligned, "best_offsets_of_track", counted)
     for rows, times in ((60, 1), (61, 0)):
-        monkeypatch.setattr(aligned, "MOST_PRODUCTS", 60 * 300)
+        monkeypatch.setattr(aligned, "MAX_FULL_TRACK_PRODUCTS", 60 * 300)
         compared.clear()
         query = curves[1]((130 + np.arange(rows)) * HOP)
         best = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)[0]
@@ -250,17 +249,17 @@ def test_all_places_are_compared_only_where_that_is_cheap(monkeypatch):
         assert best.start_s == pytest.approx(130 * HOP, abs=0.002)
 
 
-def test_of_many_repeats_the_right_one_is_found_though_the_nearest_rows_are_of_others(monkeypatch):
-    """A loop of two seconds that plays forty times, each time a little otherwise."""
+def test_the_right_repeat_is_found_if_all_hits_are_in_others(monkeypatch):
+    """A loop of two seconds is repeated forty times, with slight changes."""
     rng = np.random.default_rng(8)
     loop = Curve(1)(np.arange(25) * 2 * HOP)
     track = np.concatenate([noisy(loop, repeat, 0.25) for repeat in range(40)])
     table = TrackTable([0], [len(track)])
-    index = held([track.astype(np.float16)], DIM)
+    index = exact_index([track.astype(np.float16)], DIM)
     right = int(rng.integers(5, 35)) * 25
-    query = np.repeat(track[right : right + 25], 2, axis=0)  # two rows of a query for each stored one
+    query = np.repeat(track[right : right + 25], 2, axis=0)  # two query rows for each stored row
     elsewhere = np.zeros(1, np.int64), np.array([2 * (right + 75)])
-    monkeypatch.setattr(aligned.Votes, "best", lambda *_args: elsewhere)
+    monkeypatch.setattr(aligned.Votes, "candidates", lambda *_args: elsewhere)
     (found,) = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
     assert found.start_s == pytest.approx(2 * right * HOP, abs=HOP)
 
@@ -270,51 +269,51 @@ def unit_rows(rng, n, dim):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def slow_weight(i, n, beyond, hop_s):
+def slow_weight(i, n, margin_rows, hop_s):
     """Share of row i's window that lies within the query, to a power."""
-    begin, end = (i - beyond) * hop_s, (i - beyond) * hop_s + 0.96
-    length = (n - 1 - 2 * beyond) * hop_s + 0.96
-    heard = max(0.0, min(end, length) - max(begin, 0.0)) / 0.96
-    return heard**rows_module.HEARD_POWER
+    begin, end = (i - margin_rows) * hop_s, (i - margin_rows) * hop_s + 0.96
+    length = (n - 1 - 2 * margin_rows) * hop_s + 0.96
+    coverage = max(0.0, min(end, length) - max(begin, 0.0)) / 0.96
+    return coverage**COVERAGE_POWER
 
 
-def slow_score(query, stored, offset, ratio, beyond=0, hop_s=1.0):
-    """The definition, row by row."""
-    total, weighs, inside, there = 0.0, 0.0, 0, 0
-    weights = [slow_weight(i, len(query), beyond, hop_s) * row.any() for i, row in enumerate(query)]
-    some_whole = any(w > 1 - 1e-9 for w in weights)
+def slow_score(query, stored, offset, ratio, margin_rows=0, hop_s=1.0):
+    """Compute the similarity from its definition, row by row."""
+    total, weight_sum, inside, there = 0.0, 0.0, 0, 0
+    weights = [slow_weight(i, len(query), margin_rows, hop_s) * row.any() for i, row in enumerate(query)]
+    some_interior = any(w > 1 - 1e-9 for w in weights)
     for i, row in enumerate(query):
         j, left = divmod(offset + i, ratio)
-        if weights[i] > (1 - 1e-9 if some_whole else 0):
+        if weights[i] > (1 - 1e-9 if some_interior else 0):
             there += 1
             inside += 0 <= offset + i < len(stored) * ratio
         if left == 0 and 0 <= j < len(stored):
-            weighs += weights[i]
+            weight_sum += weights[i]
             total += weights[i] * float(row @ stored[j])
-    if not inside or not weighs or 2 * inside < there:
+    if not inside or not weight_sum or 2 * inside < there:
         return np.nan
-    return total / weighs * np.sqrt(inside / there)
+    return total / weight_sum * np.sqrt(inside / there)
 
 
-def read(split, index, table, tracks, offsets, margin=0):
+def read(rows_of_query, index, table, tracks, offsets, margin=0):
     tracks, offsets = np.array(tracks), np.array(offsets)
-    low, high = scoring.rows_under(split, table, tracks, offsets - margin, offsets + margin)
-    return scoring.Stretches.read(index, table, tracks, low, high)
+    low, high = scoring.rows_needed(rows_of_query, table, tracks, offsets - margin, offsets + margin)
+    return scoring.TrackSpans.read(index, table, tracks, low, high)
 
 
-def small_case(n, sizes, ratio, beyond, hop_s, seed):
+def small_case(n, sizes, ratio, margin_rows, hop_s, seed):
     """Random tracks and a query with silent rows; rows between the tracks belong to none."""
     rng = np.random.default_rng(seed)
     parts = [unit_rows(rng, size, 4).astype(np.float16) for size in sizes]
     gaps = [unit_rows(rng, int(rng.integers(0, 3)), 4).astype(np.float16) for _ in sizes]
-    query = unit_rows(rng, n + 2 * beyond, 4)
+    query = unit_rows(rng, n + 2 * margin_rows, 4)
     query[rng.random(len(query)) < 0.3] = 0
     stored = [array for pair in zip(parts, gaps, strict=True) for array in pair]
     bounds = np.cumsum([0, *(len(array) for array in stored)])
     table = TrackTable(bounds[:-1:2], sizes)
-    weights = rows_module.row_weights(query, hop_s, beyond)
-    split = rows_module.QueryRows.split(query, ratio, weights)
-    return query, [part.astype(np.float32) for part in parts], held(stored, 4), table, split
+    weights = row_weights(query, hop_s, margin_rows)
+    rows_of_query = QueryRows.from_fingerprints(query, ratio, weights)
+    return query, [part.astype(np.float32) for part in parts], exact_index(stored, 4), table, rows_of_query
 
 
 CASES = {
@@ -327,8 +326,8 @@ CASES = {
 }
 
 
-def places(draw, sizes, ratio, n):
-    """Some tracks and offsets, ascending; also such that little or nothing of the query is inside."""
+def draw_alignments(draw, sizes, ratio, n):
+    """Tracks and offsets, ascending. At some of them little or nothing of the query is inside."""
     pairs = [
         (track, draw.draw(st.integers(-n - 2, size * ratio + 2)))
         for track, size in enumerate(sizes)
@@ -339,48 +338,60 @@ def places(draw, sizes, ratio, n):
 
 @settings(max_examples=150, deadline=None)
 @given(**CASES)
-def test_scores_follow_their_definition(n, sizes, ratio, grid, seed, draw):
-    beyond, hop_s = grid
-    query, parts, index, table, split = small_case(n, sizes, ratio, beyond, hop_s, seed)
-    tracks, offsets = zip(*places(draw, sizes, ratio, len(query)), strict=True)
-    stretches = read(split, index, table, tracks, offsets, margin=draw.draw(st.integers(0, 9)))
-    got = scoring.agreements(split, stretches, np.arange(len(tracks)), np.array(offsets))
+def test_similarities_follow_their_definition(n, sizes, ratio, grid, seed, draw):
+    margin_rows, hop_s = grid
+    query, parts, index, table, rows_of_query = small_case(n, sizes, ratio, margin_rows, hop_s, seed)
+    tracks, offsets = zip(*draw_alignments(draw, sizes, ratio, len(query)), strict=True)
+    spans = read(rows_of_query, index, table, tracks, offsets, margin=draw.draw(st.integers(0, 9)))
+    got = scoring.alignment_similarities(rows_of_query, spans, np.arange(len(tracks)), np.array(offsets))
     expected = [
-        slow_score(query, parts[track], offset, ratio, beyond, hop_s)
+        slow_score(query, parts[track], offset, ratio, margin_rows, hop_s)
         for track, offset in zip(tracks, offsets, strict=True)
     ]
     assert np.allclose(got, expected, atol=1e-5, equal_nan=True)
 
 
-def slow_cosine(query, stored, offset, ratio, beyond, hop_s, inside_at):
-    """Mean cosine over the query rows that are on the track at all of some offsets, row by row."""
-    total, weighs = 0.0, 0.0
+def slow_cosine(query, stored, offset, ratio, margin_rows, hop_s, inside_at):
+    """Mean cosine over the query rows that are inside the track at all of some offsets, row by row."""
+    total, weight_sum = 0.0, 0.0
     for i, row in enumerate(query):
         j, left = divmod(offset + i, ratio)
         if left == 0 and all(0 <= o + i < len(stored) * ratio for o in inside_at):
-            weight = slow_weight(i, len(query), beyond, hop_s) * row.any()
-            weighs += weight
+            weight = slow_weight(i, len(query), margin_rows, hop_s) * row.any()
+            weight_sum += weight
             total += weight * float(row @ stored[j])
-    return total / weighs if weighs else np.nan
+    return total / weight_sum if weight_sum else np.nan
 
 
 @settings(max_examples=100, deadline=None)
 @given(**CASES)
 def test_neighbours_are_compared_over_the_same_rows(n, sizes, ratio, grid, seed, draw):
-    beyond, hop_s = grid
-    query, parts, index, table, split = small_case(n, sizes, ratio, beyond, hop_s, seed)
-    tracks, offsets = zip(*places(draw, sizes, ratio, len(query)), strict=True)
-    stretches = read(split, index, table, tracks, offsets, margin=1)
-    got = scoring.cosines_around(split, stretches, np.arange(len(tracks)), np.array(offsets))
+    margin_rows, hop_s = grid
+    query, parts, index, table, rows_of_query = small_case(n, sizes, ratio, margin_rows, hop_s, seed)
+    tracks, offsets = zip(*draw_alignments(draw, sizes, ratio, len(query)), strict=True)
+    spans = read(rows_of_query, index, table, tracks, offsets, margin=1)
+    got = scoring.mean_cosines_around(rows_of_query, spans, np.arange(len(tracks)), np.array(offsets))
     for cosines, track, offset in zip(got, tracks, offsets, strict=True):
         around = [offset - 1, offset, offset + 1]
-        expected = [slow_cosine(query, parts[track], o, ratio, beyond, hop_s, around) for o in around]
+        expected = [slow_cosine(query, parts[track], o, ratio, margin_rows, hop_s, around) for o in around]
         assert np.allclose(cosines, expected, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("enters", "leaves", "share"),
+    [(0, 10, 1.0), (0, 6, 1.0), (0, 5, 0.75), (4, 10, 0.5), (5, 10, 0.0), (3, 3, 0.0)],
+)
+def test_share_inside_counts_interior_rows_and_is_0_below_a_half(enters, leaves, share):
+    weights = np.array([0.1, 0.5, 1, 1, 1, 1, 0, 0.5, 0, 0])
+    query = QueryRows.from_fingerprints(np.ones((10, 2), np.float32), 2, weights)
+    assert query.share_inside(np.array([enters]), np.array([leaves])).tolist() == [share]
+    silent = QueryRows.from_fingerprints(np.zeros((10, 2), np.float32), 2, np.zeros(10))
+    assert silent.share_inside(np.array([enters]), np.array([leaves])).tolist() == [0.0]
 
 
 @settings(max_examples=80, deadline=None)
 @given(sizes=st.lists(st.integers(0, 5), min_size=1, max_size=4), seed=st.integers(0, 99), draw=st.data())
-def test_stretches_hold_what_was_asked_for_in_any_order(sizes, seed, draw):
+def test_spans_hold_the_rows_asked_for_in_any_order(sizes, seed, draw):
     _, parts, index, table, _ = small_case(3, sizes, 1, 0, 0.12, seed)
     asked = [
         (track, low, draw.draw(st.integers(low, sizes[track])))
@@ -388,7 +399,7 @@ def test_stretches_hold_what_was_asked_for_in_any_order(sizes, seed, draw):
         for low in [draw.draw(st.integers(0, sizes[track]))]
     ]
     tracks, low, high = (np.array(column) for column in zip(*asked, strict=True))
-    got = scoring.Stretches.read(index, table, tracks, low, high)
+    got = scoring.TrackSpans.read(index, table, tracks, low, high)
     for (track, begin, end), shift, n_rows in zip(asked, got.shift, got.n_rows, strict=True):
         assert n_rows == sizes[track]
         assert np.array_equal(got.rows[begin + shift : end + shift], parts[track][begin:end])
@@ -397,36 +408,38 @@ def test_stretches_hold_what_was_asked_for_in_any_order(sizes, seed, draw):
 @pytest.mark.parametrize("ratio", [1, 2, 8])
 @pytest.mark.parametrize("place", [0, 61, 540])
 @pytest.mark.parametrize("off", [-10, -8, -3, 0, 1, 8, 9])
-def test_a_wrong_proposal_climbs_to_the_right_offset(ratio, place, off, monkeypatch):
+def test_refinement_moves_a_wrong_candidate_to_the_right_offset(ratio, place, off, monkeypatch):
     curves = [Curve(seed) for seed in range(2)]
     index, table = library(curves, ratio, n_rows=600 // ratio)
     query = curves[1]((place + np.arange(60)) * HOP)
     proposed = np.array([1]), np.array([place + off])
-    monkeypatch.setattr(aligned.Votes, "best", lambda *_args: proposed)
-    monkeypatch.setattr(aligned, "MAX_SPEEDS_FOUND", 0)
-    # Else all places are compared, and there is no need to climb.
-    monkeypatch.setattr(aligned, "MOST_PRODUCTS", 0)
+    monkeypatch.setattr(aligned.Votes, "candidates", lambda *_args: proposed)
+    monkeypatch.setattr(aligned, "MAX_SPEED_TRACKS", 0)
+    # Otherwise all offsets of the track are compared, which finds the right one without refinement.
+    monkeypatch.setattr(aligned, "MAX_FULL_TRACK_PRODUCTS", 0)
     (found,) = search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio)
-    reached = off - int(np.clip(off, -aligned.MAX_STEPS, aligned.MAX_STEPS))
+    reached = off - int(np.clip(off, -aligned.MAX_REFINEMENT_HOPS, aligned.MAX_REFINEMENT_HOPS))
     stored = curves[1](np.arange(600 // ratio) * ratio * HOP)
     assert found.score == pytest.approx(slow_score(query, stored, place + reached, ratio, 0, HOP), abs=1e-3)
     assert found.start_s == pytest.approx((place + reached) * HOP, abs=0.51 * HOP)
 
 
 @pytest.mark.parametrize("ratio", [1, 2, 8])
-@pytest.mark.parametrize("beyond", [0, 12])
-def test_answers_do_not_depend_on_how_many_rows_are_read_at_a_time(ratio, beyond, monkeypatch):
+@pytest.mark.parametrize("margin_rows", [0, 12])
+def test_answers_do_not_depend_on_how_many_rows_are_read_at_a_time(ratio, margin_rows, monkeypatch):
     curves = [Curve(seed) for seed in range(12)]
     index, table = library(curves, ratio, n_rows=600 // ratio)
     query = noisy(curves[5]((70 + np.arange(60)) * HOP), 2, 2.0)
     asked, answers = [], []
     take = index.take
     monkeypatch.setattr(index, "take", lambda rows: asked.append(rows) or take(rows))
-    monkeypatch.setattr(aligned, "MAX_SPEEDS_FOUND", 0)
+    monkeypatch.setattr(aligned, "MAX_SPEED_TRACKS", 0)
     for rows in (aligned.CHUNK_ROWS, 150, 1):
         monkeypatch.setattr(aligned, "CHUNK_ROWS", rows)
         asked.clear()
-        answers.append(search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio, beyond=beyond))
+        answers.append(
+            search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio, margin_rows=margin_rows)
+        )
         assert max(len(rows_asked) for rows_asked in asked) < rows + 600 // ratio
     assert len(answers[0]) > 6
     assert answers[0][0].track == 5
@@ -434,7 +447,7 @@ def test_answers_do_not_depend_on_how_many_rows_are_read_at_a_time(ratio, beyond
 
 
 def test_stored_rows_are_read_together_and_once(monkeypatch):
-    """An index may have to unpack rows, at some cost for each time it is asked."""
+    """An index may have to decode rows, at some cost for each call."""
     curves = [Curve(seed) for seed in range(12)]
     index, table = library(curves, 2)
     asked = []
@@ -443,11 +456,11 @@ def test_stored_rows_are_read_together_and_once(monkeypatch):
     query = noisy(curves[5]((70 + np.arange(60)) * HOP), 2, 2.0)
     found = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)
     assert len(found) > 6
-    assert len(asked) == 3  # for the scores, the best track's places, and of the best tracks for their speeds
+    assert len(asked) == 3  # for candidates, for candidates of the best track, for speeds
     assert all(len(np.unique(rows)) == len(rows) for rows in asked)
 
 
-def test_a_damaged_row_spoils_no_other_alignment():
+def test_a_row_of_nan_changes_no_other_alignment():
     curves = [Curve(seed) for seed in range(3)]
     index, table = library(curves, 2)
     parts = [curve(np.arange(300) * 2 * HOP).astype(np.float16) for curve in curves]
@@ -455,7 +468,7 @@ def test_a_damaged_row_spoils_no_other_alignment():
     query = noisy(curves[1]((130 + np.arange(60)) * HOP), 2, 1.0)
     best, damaged = (
         search_aligned(query, stored, table, query_hop_s=HOP, ratio=2)[0]
-        for stored in (index, held(parts, DIM))
+        for stored in (index, exact_index(parts, DIM))
     )
     assert best.track == 1
     assert damaged == best
@@ -469,12 +482,12 @@ def test_a_damaged_row_spoils_no_other_alignment():
     seed=st.integers(0, 999),
 )
 def test_small_libraries_give_the_best_of_all_alignments(n, sizes, ratio, seed):
-    """With so few rows everything positive is proposed."""
+    """With so few rows each alignment with a positive similarity is a candidate."""
     rng = np.random.default_rng(seed)
     parts = [unit_rows(rng, size, 6).astype(np.float16) for size in sizes]
     query = unit_rows(rng, n, 6)
-    index, table = held(parts, 6), TrackTable(np.cumsum([0, *sizes[:-1]]), sizes)
-    with mock.patch.object(aligned, "MAX_SPEEDS_FOUND", 0):
+    index, table = exact_index(parts, 6), TrackTable(np.cumsum([0, *sizes[:-1]]), sizes)
+    with mock.patch.object(aligned, "MAX_SPEED_TRACKS", 0):
         check_best_of_all(query, parts, index, table, ratio, n, sizes)
 
 
@@ -485,7 +498,7 @@ def check_best_of_all(query, parts, index, table, ratio, n, sizes):
         near = (np.floor(alignment.start_s), np.ceil(alignment.start_s))
         scores = [slow_score(query, stored, int(o), ratio) for o in near]
         assert any(alignment.score == pytest.approx(score, abs=1e-4) for score in scores)
-    if sum(sizes) > proposals.HITS_PER_ROW:
+    if sum(sizes) > candidates_module.HITS_PER_ROW:
         return
     got = {alignment.track: alignment.score for alignment in found}
     for track, part in enumerate(parts):
@@ -501,19 +514,19 @@ def check_best_of_all(query, parts, index, table, ratio, n, sizes):
 
 @pytest.mark.parametrize("ratio", [2, 8])
 @pytest.mark.parametrize("place", [50, 51, 53, 54, 0, 199 * 8])
-def test_rows_beyond_a_short_query_find_it_on_a_sparse_grid(ratio, place):
-    """Two whole windows and twelve on either side that heard a part of theirs: the rest is noise."""
+def test_margin_rows_find_a_short_query_on_a_sparse_grid(ratio, place):
+    """Two windows lie within the query. Twelve on either side extend past it and are partly noise."""
     curves = [Curve(seed) for seed in range(6)]
     index, table = library(curves, ratio, n_rows=1600 // ratio)
     place = min(place, 1600 - 2)
     rows = np.arange(-12, 14)
     query = curves[4]((place + rows) * HOP)
-    heard = np.clip(1 - np.maximum(0, 12 - np.minimum(rows + 12, 13 - rows)) / 24, 0, 1)
+    coverage = np.clip(1 - np.maximum(0, 12 - np.minimum(rows + 12, 13 - rows)) / 24, 0, 1)
     rng = np.random.default_rng(place)
-    query += (1 - heard[:, None]) * unit_rows(rng, 26, query.shape[1])
+    query += (1 - coverage[:, None]) * unit_rows(rng, 26, query.shape[1])
     query /= np.linalg.norm(query, axis=1, keepdims=True)
     best, second = search_aligned(
-        query.astype(np.float32), index, table, query_hop_s=HOP, ratio=ratio, beyond=12
+        query.astype(np.float32), index, table, query_hop_s=HOP, ratio=ratio, margin_rows=12
     )[:2]
     assert best.track == 4
     assert best.start_s == pytest.approx(place * HOP, abs=HOP)

@@ -44,7 +44,7 @@ def test_track_is_the_most_frequent_of_all_hits_not_of_the_nearest():
     # Rank 1: track 0 twice, track 1 once. All ranks: track 1 four times.
     hits = [[3, 22, 23], [24], [5, 26]]
     assert ask(hits) == []  # only one of three nearest hits lies in track 1
-    (answer,) = ask(hits, agreement=0.0)
+    (answer,) = ask(hits, min_vote_share=0.0)
     assert answer.track == 1
     assert answer.score == pytest.approx(1 / 3)
     assert answer.start_s == pytest.approx(0.3)
@@ -64,7 +64,7 @@ def test_ties_of_tracks_go_to_the_more_similar_then_to_the_earlier():
     # Two hits each; track 2 has them at ranks 1 and 1, track 0 at rank 2 and 2.
     (answer,) = ask([[45, 5], [46, 6]])
     assert answer.track == 2
-    (answer,) = ask([[45], [6]], agreement=0.0)
+    (answer,) = ask([[45], [6]], min_vote_share=0.0)
     assert answer.track == 0
 
 
@@ -74,7 +74,7 @@ def test_ties_of_starts_go_to_the_earlier():
     assert answer.score == 0.5
 
 
-def test_silent_rows_keep_their_place_and_have_no_say():
+def test_silent_rows_keep_their_position_and_do_not_vote():
     (answer,) = ask([[5], [77], [7], [8]], silent=[1])
     assert (answer.track, answer.start_s, answer.score) == (0, pytest.approx(0.5), 1.0)
     assert ask([[5], [6]], silent=[0, 1]) == []

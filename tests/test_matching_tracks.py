@@ -23,7 +23,7 @@ def test_overlapping_or_unordered_tracks_are_refused(first, n):
         TrackTable(first, n)
 
 
-def test_lead_is_over_the_next_and_of_the_last_over_nothing():
+def test_lead_is_over_the_next_score_and_over_0_for_the_last():
     found = [Alignment(4, 0.0, 0.9), Alignment(1, 0.0, 0.7), Alignment(2, 0.0, 0.2)]
     assert leads(found) == pytest.approx([0.2, 0.5, 0.2])
     assert leads([]) == []

@@ -11,7 +11,10 @@ import pytest
 
 from earprint import Library
 from earprint.audio import find_audio_files
-from earprint.evaluation.conditions import Condition, draw_excerpts, render, under
+from earprint.evaluation.conditions import Clean, Noise
+from earprint.evaluation.excerpts import draw_excerpts
+from earprint.evaluation.material import Material
+from earprint.evaluation.rendering import render
 
 DATA = Path(os.environ.get("EARPRINT_TEST_AUDIO", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -39,9 +42,9 @@ def library(tmp_path_factory):
 
 def test_noisy_excerpts_are_found_and_located(library, noises):
     known = [(Path(track.path), track.duration_s) for track in library.tracks()]
-    drawn = draw_excerpts(known, 14, 5.0, seed=7, noises=noises)
+    drawn = draw_excerpts(known, 14, 5.0, seed=7, material=Material((), noises=noises))
     found = located = asked = 0
-    for query, audio in render([under(one, Condition("noise 10 dB", 10.0)) for one in drawn]):
+    for query, audio in render([Noise(10.0).apply(one) for one in drawn]):
         match = library.identify(audio, sample_rate=16_000).match
         asked += 1
         if match is not None and match.track.path == str(query.path):
@@ -54,7 +57,8 @@ def test_noisy_excerpts_are_found_and_located(library, noises):
 
 def test_most_absent_music_is_no_match(library, noises):
     absent = [(path, 30.0) for path in find_audio_files([DATA / "music" / "dev-absent"])][::5]
-    drawn = draw_excerpts(absent, len(absent), 5.0, seed=7, noises=noises, present=False)
-    answered = [library.identify(audio, sample_rate=16_000).match is not None for _, audio in render(drawn)]
+    drawn = draw_excerpts(absent, len(absent), 5.0, seed=7, present=False)
+    queries = [Clean().apply(one) for one in drawn]
+    answered = [library.identify(audio, sample_rate=16_000).match is not None for _, audio in render(queries)]
     assert len(answered) >= 5
     assert sum(answered) <= 1

@@ -28,7 +28,8 @@ def segment(number):
 def test_tracks_come_back_with_their_places(catalogue):
     added, replaced = catalogue.enter(segment(1), [new("a", "1"), new("b", "2")], "m")
     assert replaced == []
-    live, segments = catalogue.live()
+    snapshot = catalogue.snapshot()
+    live, segments = snapshot.tracks, snapshot.segments
     assert [s.track for s in live] == added
     assert [(s.segment_id, s.first_row, s.n_rows) for s in live] == [(1, 0, 10), (1, 10, 10)]
     assert segments == {1: segment(1)}
@@ -40,7 +41,7 @@ def test_tracks_come_back_with_their_places(catalogue):
 def test_removed_tracks_keep_a_row_and_numbers_are_not_reused(catalogue):
     (track,), _ = catalogue.enter(segment(1), [new("a", "1")], "m")
     catalogue.remove([track])
-    assert catalogue.live()[0] == []
+    assert catalogue.snapshot().tracks == []
     assert catalogue.live_hashes() == set()
     assert not catalogue.holds("1")
     assert catalogue.removed_count() == 1
@@ -62,7 +63,7 @@ def test_new_content_under_an_old_path_replaces_it(catalogue):
     (old,), _ = catalogue.enter(segment(1), [new("a", "1")], "m")
     added, replaced = catalogue.enter(segment(2), [new("a", "2")], "m")
     assert replaced == [old]
-    assert [s.track for s in catalogue.live()[0]] == added
+    assert [s.track for s in catalogue.snapshot().tracks] == added
 
 
 def test_other_connections_see_commits_and_know_it(catalogue, tmp_path):
@@ -71,7 +72,11 @@ def test_other_connections_see_commits_and_know_it(catalogue, tmp_path):
     assert reader.data_version() == before
     catalogue.enter(segment(1), [new("a", "1")], "m")
     assert reader.data_version() != before
-    assert len(reader.live()[0]) == 1
+    own = catalogue.data_version()
+    catalogue.remove(catalogue.find("id", 1))
+    assert catalogue.data_version() != own  # its own commits count too
+    catalogue.enter(segment(2), [new("a", "1")], "m")
+    assert len(reader.snapshot().tracks) == 1
     reader.close()
 
 
@@ -107,7 +112,7 @@ def test_a_closed_catalogue_says_so(tmp_path):
     opened = Catalogue(tmp_path, create=True)
     opened.close()
     with pytest.raises(LibraryError, match="is closed"):
-        opened.live()
+        opened.snapshot()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names there are always Unicode")

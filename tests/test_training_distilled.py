@@ -16,7 +16,7 @@ from earprint.training.export_run import export_run  # noqa: E402
 from earprint.training.networks import DenseNetwork, DistilledNetwork, QueryNetwork, reference_side  # noqa: E402
 from earprint.training.trainer import Trainer, default_config  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own warnings
 
 
 def train(store, run, network, start_from, steps):
@@ -42,6 +42,7 @@ def runs(tmp_path_factory):
     return folder / "pair.pt", *train(store, folder / "student", "dense-distilled", folder / "pair.pt", 12)
 
 
+@pytest.mark.slow
 def test_the_teacher_stays_and_the_student_comes_nearer(runs):
     pair, student, losses = runs
     given = torch.load(pair, weights_only=True)
@@ -60,6 +61,7 @@ def test_the_clean_side_is_the_teachers_only_while_it_learns():
     assert reference_side(network.eval()) is network.student
 
 
+@pytest.mark.slow
 def test_the_student_is_exported_as_a_dense_model(runs, tmp_path):
     student = runs[1]
     (report,) = export_run(student.run, tmp_path / "small.onnx", "small", ["2=0.3"])
@@ -73,6 +75,7 @@ def test_the_student_is_exported_as_a_dense_model(runs, tmp_path):
     assert report.mean_cosine > 0.999
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_its_own_weights(runs, tmp_path):
     own = runs[1].averaged_network()
     save_weights(own, tmp_path / "weights.pt")
@@ -83,11 +86,10 @@ def test_it_goes_on_from_its_own_weights(runs, tmp_path):
         torch.testing.assert_close(mine, theirs, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_it_needs_a_teacher(runs, tmp_path):
     store = runs[0].parent / "store"
-    with pytest.raises(
-        TrainingError, match=r"queries' network of a pair; give its weights\.pt with --start-f"
-    ):
+    with pytest.raises(TrainingError, match=r"query network of a pair; give its weights\.pt with --start-f"):
         train(store, tmp_path / "run", "dense-distilled", None, 1)
     narrow = tmp_path / "narrow.pt"
     save_weights(DenseNetwork(), narrow)

@@ -1,7 +1,9 @@
 """From a run to a model that the light install loads, with the same fingerprints as in training."""
 
 import json
+import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,11 +18,20 @@ from helpers.trainstore import make_store
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
 pytest.importorskip("onnx", reason="export needs onnx: pip install 'earprint[train]'")
 pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'earprint[train]'")
+from earprint.training.batch_statistics import copy_statistics  # noqa: E402
+from earprint.training.config_file import load_config  # noqa: E402
 from earprint.training.export import run_onnx  # noqa: E402
-from earprint.training.export_run import export_run, parse_thresholds  # noqa: E402
+from earprint.training.export_run import (  # noqa: E402
+    _calibration,
+    averaged_weights,
+    export_run,
+    parse_thresholds,
+)
+from earprint.training.legacy_settings import NEW_NAMES, OLD_DEFAULTS  # noqa: E402
 from earprint.training.trainer import Trainer, default_config  # noqa: E402
+from helpers.thin_networks import use_thin_networks  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own warnings
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +49,58 @@ def exported(tmp_path_factory):
     return trainer, out, report
 
 
+@pytest.fixture
+def thin_run(tmp_path, monkeypatch):
+    """A short run of a thin network whose norms are never frozen."""
+    use_thin_networks(monkeypatch)
+    store = make_store(tmp_path, tracks=4, duration_s=3.0)
+    config = default_config(
+        "dense", max_steps=3, audio_per_step_s=4.0, lengths_s=(1.0,), validation_percent=0, threads=1,
+        frozen_norm_share=0.0, ema_decay=0.5, learning_rate=0.01, warmup_steps=1,
+    )  # fmt: skip
+    trainer = Trainer(store, tmp_path / "run", config, torch.device("cpu"), lambda line: None)
+    trainer.train()
+    return trainer
+
+
+@pytest.mark.parametrize("kept", ["checkpoint.pt", "weights.pt"])
+def test_weights_and_statistics_for_export_are_the_averaged_networks(thin_run, kept):
+    if kept == "weights.pt":
+        (thin_run.run / "checkpoint.pt").unlink()
+    network, _ = averaged_weights(thin_run.run)
+    rounding = {"rtol": 1e-3, "atol": 1e-3} if kept == "weights.pt" else {"rtol": 0, "atol": 0}
+    for name, value in thin_run.averaged_network().state_dict().items():
+        torch.testing.assert_close(network.state_dict()[name], value, **rounding)
+    raw = dict(thin_run.network.named_buffers())
+    assert not torch.allclose(network.stem_norm.running_var, raw["stem_norm.running_var"], rtol=2e-2)
+
+
+@pytest.mark.slow
+def test_an_exported_network_is_the_averaged_one(thin_run, tmp_path):
+    trainer = thin_run
+    (report,) = export_run(trainer.run, tmp_path / "thin.onnx", "thin", ["1=0.7"], reference_steps=8)
+    assert report.difference < 1e-4
+    card = json.loads((tmp_path / "thin.json").read_text(encoding="utf-8"))
+    assert (card["network"], card["encoder"], card["query_beyond_steps"]) == ("dense", "dense", 12)
+    features = torch.randn(1, 300, 64)
+    got = run_onnx(tmp_path / "thin.onnx", features.numpy())
+    with torch.no_grad():
+        averaged = trainer.averaged_network()(features).numpy()
+        copy_statistics(trainer.network, trainer.average.module)
+        with_raw_statistics = trainer.average.module(features).numpy()
+    error = np.abs(got - averaged).max()
+    assert error < 5e-3
+    assert np.abs(got - with_raw_statistics).max() > 5 * error
+
+
+@pytest.mark.slow
 def test_report(exported):
     _, _, report = exported
     assert report.difference < 1e-4
     assert 0.9999 < report.rounding_cosine < 1 + 1e-5
 
 
+@pytest.mark.slow
 def test_card(exported):
     _, out, _ = exported
     card = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
@@ -57,12 +114,55 @@ def test_card(exported):
     assert training["store"]["music"] == {"items": 5, "held_out": 0}
 
 
+@pytest.mark.slow
+def test_the_card_for_people_holds_the_configuration(exported):
+    trainer, out, _ = exported
+    text = out.with_suffix(".md").read_text(encoding="utf-8")
+    assert text.startswith("# mine\n")
+    assert "| Network | dense |" in text
+    assert "| 1 s | 0.7 |" in text
+    assert "| music | 5 | 0 |" in text
+    (configuration,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    file = out.with_name("configuration.toml")
+    file.write_text(configuration, encoding="utf-8")
+    assert load_config(file, {}) == trainer.config
+    assert (trainer.run / "config.toml").read_text(encoding="utf-8") == configuration
+
+
+@pytest.mark.slow
+def test_runs_of_older_versions_export(exported, tmp_path):
+    trainer, _, _ = exported
+    now = trainer.config.to_dict()
+    old = {key: value for key, value in now.items() if key not in ("augmentation", "negatives")}
+    for old_name, name in NEW_NAMES.items():
+        old[old_name] = old.pop(name)
+    old["distortions"] = {**OLD_DEFAULTS, "snr_db": [0.0, 5.0], "call": 0.0}
+    del old["min_clip_power"]
+    summary = json.loads((trainer.run / "run.json").read_text(encoding="utf-8"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**summary, "config": json.dumps(old)}), "utf-8")
+    shutil.copy(trainer.run / "weights.pt", tmp_path / "run")
+    export_run(tmp_path / "run", tmp_path / "old.onnx", "old", [])
+    card = json.loads((tmp_path / "old.json").read_text(encoding="utf-8"))
+    assert card["training"]["config"]["augmentation"]["noise"]["snr_db"] == [0.0, 5.0]
+    text = (tmp_path / "old.md").read_text(encoding="utf-8")
+    (configuration,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "old.toml").write_text(configuration, encoding="utf-8")
+    read = load_config(tmp_path / "old.toml", {})
+    assert replace(read, augmentation=trainer.config.augmentation) == trainer.config
+    assert read.augmentation["codec_query"].probability == 0.0
+    calibration = _calibration(trainer.run.parent / "store", old, 128)
+    assert all(np.isfinite(features).all() for features in calibration)
+
+
+@pytest.mark.slow
 def test_the_file_is_small_and_names_no_place_of_the_exporting_machine(exported):
     content = exported[1].read_bytes()
     assert len(content) < 2.1 * 886_000 + 50_000
     assert b".py" not in content
 
 
+@pytest.mark.slow
 def test_fingerprints_are_those_of_the_torch_path(exported):
     trainer, out, _ = exported
     samples = compose(21, 5.0)[:64_000]
@@ -78,6 +178,7 @@ def test_fingerprints_are_those_of_the_torch_path(exported):
     np.testing.assert_allclose(got.vectors[12:-12], expected, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_it_is_the_average_that_is_exported(exported):
     trainer, out, _ = exported
     samples = compose(21, 3.0)[:32_000]
@@ -98,6 +199,7 @@ def switched(exported):
     return path, report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_frames", [147, 300, 2048])
 def test_a_model_that_computes_the_kept_rows_only(exported, switched, chunk_frames):
     samples = compose(21, 9.0)[:130_000]
@@ -112,6 +214,7 @@ def test_a_model_that_computes_the_kept_rows_only(exported, switched, chunk_fram
     np.testing.assert_allclose(queried[12:-12], every, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_the_two_heads_share_their_weights(exported, switched):
     path, report = switched
     assert path.stat().st_size < exported[1].stat().st_size + 10_000
@@ -119,11 +222,13 @@ def test_the_two_heads_share_their_weights(exported, switched):
     assert b".py" not in path.read_bytes()
 
 
+@pytest.mark.slow
 def test_whoever_does_not_know_the_switch_gets_all_rows(exported, switched):
     features = np.random.default_rng(0).standard_normal((1, 400, 64)).astype(np.float32)
     np.testing.assert_allclose(run_onnx(switched[0], features), run_onnx(exported[1], features), atol=2e-6)
 
 
+@pytest.mark.slow
 def test_a_card_with_another_grid_than_the_model(switched, tmp_path):
     path = tmp_path / "other.onnx"
     path.write_bytes(switched[0].read_bytes())
@@ -149,6 +254,7 @@ def test_thresholds():
             parse_thresholds([wrong])
 
 
+@pytest.mark.slow
 def test_eight_bit_convolutions(tmp_path, exported):
     trainer, _, _ = exported
     out = tmp_path / "small.onnx"
@@ -173,6 +279,7 @@ def test_eight_bit_convolutions(tmp_path, exported):
     np.testing.assert_allclose(eight.encode([samples]).vectors, kept, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_the_small_files_of_a_finished_run_are_enough(exported, tmp_path):
     trainer, out, _ = exported
     small = tmp_path / "small"

@@ -112,10 +112,10 @@ def test_codes_go_on_from_where_they_were(codes):
         assert torch.equal(codes.quantize(rows), other.quantize(rows))
 
 
-@pytest.mark.parametrize("pieces", [-1, 129])
-def test_more_pieces_than_components_are_refused(pieces):
-    with pytest.raises(TrainingError, match="1 to 128"):
-        default_config("dense", n_subquantizers=pieces)
+@pytest.mark.parametrize(("number", "message"), [(-1, "a whole number of 0 or more"), (129, "1 to 128")])
+def test_more_subquantizers_than_components_are_refused(number, message):
+    with pytest.raises(TrainingError, match=message):
+        default_config("dense", n_subquantizers=number)
 
 
 def test_both_networks_learn_and_become_a_model(tmp_path, monkeypatch):

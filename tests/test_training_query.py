@@ -17,14 +17,14 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 pytest.importorskip("onnx", reason="export needs onnx: pip install 'earprint[train]'")
 pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'earprint[train]'")
 from earprint.training.checkpoint import load_weights, save_weights  # noqa: E402
-from earprint.training.export_run import _check_asked, export_run  # noqa: E402
+from earprint.training.export_run import _check_reference_steps, export_run  # noqa: E402
 from earprint.training.grad_cache import backward_of_batch  # noqa: E402
 from earprint.training.losses import loss_named  # noqa: E402
 from earprint.training.networks import DenseNetwork, QueryNetwork  # noqa: E402
 from earprint.training.networks.query import widen  # noqa: E402
 from earprint.training.trainer import Trainer, default_config  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter's own warnings
 
 
 def used(seed=0, **options):
@@ -107,6 +107,7 @@ def test_what_does_not_fit_is_refused(channels):
         widen(used(), DenseNetwork(channels))
 
 
+@pytest.mark.slow
 def test_references_stay_and_queries_learn(runs):
     first, _, second = runs
     given = torch.load(first.run / "weights.pt", weights_only=True)
@@ -141,6 +142,7 @@ def test_chunks_give_the_gradient_of_the_whole_batch():
     assert all(p.grad is None for p in network.reference.parameters())
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_own_weights(runs, tmp_path):
     second = runs[2]
     save_weights(second.averaged_network(), tmp_path / "weights.pt")
@@ -150,14 +152,17 @@ def test_a_run_goes_on_from_its_own_weights(runs, tmp_path):
     torch.testing.assert_close(mine, theirs, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_needs_something_to_find(runs, tmp_path):
     store = runs[0].run.parent / "store"
     with pytest.raises(
-        TrainingError, match=r"what another network stores; give its weights\.pt with --start-from"
+        TrainingError,
+        match=r"its queries must match; give its weights\.pt with --start-from",
     ):
         train(store, tmp_path / "run", "dense-query", None)
 
 
+@pytest.mark.slow
 def test_queries_go_through_their_own_network(runs, model):
     second = runs[2]
     music = compose(5, 3.0)
@@ -179,11 +184,13 @@ def test_queries_go_through_their_own_network(runs, model):
     assert after.threshold(2) == 0.6
 
 
+@pytest.mark.slow
 def test_thresholds_are_the_models_if_none_are_given(runs, model):
     export_run(runs[2].run, model, None, [])
     assert open_model(model).query_model().thresholds == {1.0: 0.7}
 
 
+@pytest.mark.slow
 def test_the_wrong_model_is_refused(runs, tmp_path, model):
     other = tmp_path / "other.onnx"
     store = runs[0].run.parent / "store"
@@ -197,12 +204,14 @@ def test_the_wrong_model_is_refused(runs, tmp_path, model):
         load_encoder(str(other))
 
 
+@pytest.mark.slow
 def test_a_network_for_queries_is_no_model(runs, model):
     export_run(runs[2].run, model, None, [])
     with pytest.raises(ModelError, match=r"is for queries only; name the model beside it, .*mine\.onnx"):
         load_encoder(str(model.with_name("mine.query.onnx")))
 
 
+@pytest.mark.slow
 def test_what_a_network_for_queries_does_not_have_is_refused(runs, model):
     with pytest.raises(TrainingError, match=r"--reference-steps 8: what references keep is settled by the"):
         export_run(runs[2].run, model, None, [], reference_steps=8)
@@ -214,6 +223,6 @@ def test_what_a_network_for_queries_does_not_have_is_refused(runs, model):
 
 
 def test_a_grid_is_refused_where_there_is_one_row_for_a_segment():
-    _check_asked("dense-pair", 8)
+    _check_reference_steps("dense-pair", 8)
     with pytest.raises(TrainingError, match="--reference-steps 8: nafp has one row for each segment; leave"):
-        _check_asked("nafp", 8)
+        _check_reference_steps("nafp", 8)

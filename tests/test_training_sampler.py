@@ -7,17 +7,20 @@ import pytest
 
 from earprint.audio.wav import write_wav
 from earprint.dsp.reverberation import synthetic_rir
-from earprint.training.hierarchical_sampler import Nested
+from earprint.training.hierarchical_sampler import HierarchicalSampler
 from earprint.training.packing import pack_rooms
 from earprint.training.store import Pack
 from helpers.trainstore import pack_of
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
-from earprint.training.sampler import CONTEXT_S, CONTEXT_STEPS, Distortions, Sampler  # noqa: E402
+from earprint.training.augmentation import Augmentations  # noqa: E402
+from earprint.training.augmentation.responses import Room  # noqa: E402
+from earprint.training.sampler import CONTEXT_S, CONTEXT_STEPS, Sampler  # noqa: E402
 
 CPU = torch.device("cpu")
 CONTEXT = round(CONTEXT_S * 16_000)
-NONE = Distortions.noise_alone((200.0, 200.0), shift_s=0.0, gain_db=(0.0, 0.0))
+NONE = Augmentations.noise_only((200.0, 200.0), shift={"probability": 0.0}, level={"probability": 0.0})
+ROOM = {"probability": 1.0, "simulated_share": 0.0}
 
 
 def noises(count, n, seed=0, level=3_000):
@@ -38,8 +41,8 @@ def room(at, n=2_000):
 ROOMS = pack_of([room(0), room(1_000)], np.float32, ["device/a", "room/b"])
 
 
-def sampler(distortions=NONE, seed=1, music=MUSIC, noise=NOISE, rooms=ROOMS, calls=None):
-    return Sampler(music, noise, rooms, distortions, CPU, seed, calls)
+def sampler(augmentations=NONE, seed=1, music=MUSIC, noise=NOISE, rooms=ROOMS, codec_queries=None, **options):
+    return Sampler(music, noise, rooms, augmentations, CPU, seed, codec_queries, **options)
 
 
 def middle(batch):
@@ -77,7 +80,7 @@ def test_tracks_of_a_batch_are_distinct(size):
 
 def test_every_track_comes_before_any_comes_again():
     drawing = sampler()
-    order = drawing.drawing.distinct(4) + drawing.drawing.distinct(2)
+    order = drawing.batch_sampler.distinct(4) + drawing.batch_sampler.distinct(2)
     assert sorted(order) == list(range(6))
 
 
@@ -86,38 +89,42 @@ def test_more_clips_than_tracks_repeat_tracks():
 
 
 def test_same_seed_same_batches():
-    first, again, other = sampler(Distortions()), sampler(Distortions()), sampler(Distortions(), seed=2)
+    first, again, other = sampler(Augmentations()), sampler(Augmentations()), sampler(Augmentations(), seed=2)
     for _ in range(3):
         a, b, c = first.draw(4, 1.0), again.draw(4, 1.0), other.draw(4, 1.0)
-        for name in ("clean", "distorted", "mask_first", "mask_width"):
-            assert torch.equal(getattr(a, name), getattr(b, name))
+        assert torch.equal(a.clean, b.clean)
+        assert torch.equal(a.distorted, b.distorted)
+        log_mel = torch.arange(4 * 5 * 64.0).reshape(4, 5, 64)
+        assert torch.equal(a.augment_log_mel(log_mel), b.augment_log_mel(log_mel))
         assert not torch.equal(a.distorted, c.distorted)
 
 
 @pytest.mark.parametrize("snr_db", [-5.0, 0.0, 12.0])
 @pytest.mark.parametrize("second_noise", [0.0, 1.0])
 def test_noise_level(snr_db, second_noise):
-    batch = sampler(replace(NONE, snr_db=(snr_db, snr_db), second_noise=second_noise)).draw(6, 2.0)
+    batch = sampler(
+        NONE.updated(noise={"snr_db": (snr_db, snr_db), "second_probability": second_noise})
+    ).draw(6, 2.0)
     added = batch.distorted - middle(batch)
     measured = 10 * torch.log10(middle(batch).square().mean(1) / added.square().mean(1))
     np.testing.assert_allclose(measured, snr_db, atol=0.1)
 
 
 def test_noise_shorter_than_the_clip_goes_round():
-    batch = sampler(replace(NONE, snr_db=(-20.0, -20.0))).draw(3, 2.0)
+    batch = sampler(NONE.updated(noise={"snr_db": (-20.0, -20.0)})).draw(3, 2.0)
     added = batch.distorted - middle(batch)
     np.testing.assert_allclose(added[:, 9_000:18_000], added[:, :9_000], atol=0.02)
 
 
 def test_silent_noise_is_harmless():
     silent = pack_of([np.zeros(5_000)], names=["hum/a"])
-    batch = sampler(replace(NONE, snr_db=(0.0, 0.0)), noise=silent).draw(3, 1.0)
+    batch = sampler(NONE.updated(noise={"snr_db": (0.0, 0.0)}), noise=silent).draw(3, 1.0)
     assert torch.isfinite(batch.distorted).all()
     np.testing.assert_allclose(batch.distorted, middle(batch), atol=1e-3)
 
 
 def test_a_room_brings_in_the_real_past():
-    batch = sampler(replace(NONE, measured=1.0)).draw(6, 1.0)
+    batch = sampler(NONE.updated(room=ROOM)).draw(6, 1.0)
     late = batch.clean[:, CONTEXT - 1_000 : CONTEXT - 1_000 + 16_000]
     np.testing.assert_allclose(batch.distorted, late, atol=5e-4)
 
@@ -126,19 +133,19 @@ def test_noise_sounds_in_the_same_room():
     t = np.arange(16_000) / 16_000
     hum = pack_of([10_000 + 1_000 * np.sin(2 * np.pi * 1_000 * t)], names=["hum/a"])
     differences = pack_of([np.array([1.0, -1.0])], np.float32, ["room/a"])  # passes no constant
-    loud = replace(NONE, measured=1.0, snr_db=(-20.0, -20.0))
+    loud = NONE.updated(room=ROOM, noise={"snr_db": (-20.0, -20.0)})
     batch = Sampler(MUSIC, hum, differences, loud, CPU, 1).draw(3, 1.0)
     added = batch.distorted - (middle(batch) - batch.clean[:, CONTEXT - 1 : -CONTEXT - 1])
     assert float((added.mean(1).abs() / added.square().mean(1).sqrt()).max()) < 0.01
 
 
 def test_a_missing_category_is_no_response():
-    batch = sampler(replace(NONE, simulated=1.0)).draw(6, 1.0)
+    batch = sampler(NONE.updated(room={"probability": 1.0, "simulated_share": 1.0})).draw(6, 1.0)
     np.testing.assert_allclose(batch.distorted, middle(batch), atol=5e-4)
 
 
 def test_levels():
-    batch = sampler(replace(NONE, gain_db=(-20.0, -20.0))).draw(3, 1.0)
+    batch = sampler(NONE.updated(level={"probability": 1.0, "gain_db": (-20.0, -20.0)})).draw(3, 1.0)
     np.testing.assert_allclose(batch.distorted, middle(batch) / 10, atol=1e-4)
 
 
@@ -148,7 +155,7 @@ def ramp():
 
 
 def test_shift_stays_within_its_range():
-    drawing = sampler(replace(NONE, shift_s=0.022), music=ramp())
+    drawing = sampler(NONE.updated(shift={"probability": 1.0, "offset_s": (-0.022, 0.022)}), music=ramp())
     moved = []
     for _ in range(8):
         batch = drawing.draw(6, 0.25)
@@ -159,7 +166,7 @@ def test_shift_stays_within_its_range():
 
 
 def test_speed_turns_about_the_middle():
-    drawing = sampler(replace(NONE, speed=1.0, speed_range=0.04), music=ramp())
+    drawing = sampler(NONE.updated(query_speed={"probability": 1.0, "rate": (0.96, 1.04)}), music=ramp())
     batch = drawing.draw(6, 0.25)
     n = batch.distorted.shape[1]
     got, plain = batch.distorted.double() * 32_768, middle(batch).double() * 32_768
@@ -169,12 +176,15 @@ def test_speed_turns_about_the_middle():
     assert np.ptp(slope) > 0.01
 
 
-def test_masks_are_asked_for_as_often_as_said():
-    batch = sampler(replace(NONE, mask=1.0)).draw(60, 0.1)
-    assert int(batch.mask_width.min()) >= 3
-    assert int(batch.mask_width.max()) <= 14
-    assert int((batch.mask_first + batch.mask_width).max()) <= 64
-    assert int(sampler().draw(20, 0.1).mask_width.max()) == 0
+def test_masks_are_as_frequent_and_wide_as_set():
+    batch = sampler(NONE.updated(spec_mask={"probability": 1.0})).draw(60, 0.1)
+    log_mel = torch.arange(60 * 64.0).reshape(60, 1, 64)
+    hidden = (batch.augment_log_mel(log_mel) != log_mel)[:, 0]
+    assert int(hidden.sum(1).min()) >= 2  # the mean may be the value of a masked band
+    assert int(hidden.sum(1).max()) <= 13
+    edges = torch.diff(torch.nn.functional.pad(hidden.int(), (1, 1))).abs().sum(1)
+    assert int(edges.max()) <= 4
+    assert torch.equal(sampler().draw(20, 0.1).augment_log_mel(log_mel[:20]), log_mel[:20])
 
 
 def test_clips_past_a_tracks_ends_are_silent():
@@ -186,16 +196,15 @@ def test_clips_past_a_tracks_ends_are_silent():
 
 
 def test_default_distortions_are_finite_and_do_distort():
-    batch = sampler(Distortions()).draw(6, 1.0)
+    batch = sampler(Augmentations()).draw(6, 1.0)
     assert torch.isfinite(batch.distorted).all()
     assert float((batch.distorted - middle(batch)).abs().mean()) > 1e-2
 
 
-def drawn_twice(seed=3, music=MUSIC, noise=NOISE, rooms=ROOMS, **changes):
-    """The same batch with its noise at 0 dB or as said, and with none that could be heard."""
-    options = replace(NONE, **{"snr_db": (0.0, 0.0), **changes})
-    silent = replace(options, snr_db=(200.0, 200.0))
-    return [Sampler(music, noise, rooms, kind, CPU, seed).draw(6, 1.0) for kind in (options, silent)]
+def drawn_twice(snr_db=0.0, *, seed=3, music=MUSIC, noise=NOISE, rooms=ROOMS, **changes):
+    """The same batch with noise, and with noise too quiet to matter."""
+    noisy, quiet = (NONE.updated(noise={"snr_db": (ratio, ratio)}, **changes) for ratio in (snr_db, 200.0))
+    return [Sampler(music, noise, rooms, kind, CPU, seed).draw(6, 1.0) for kind in (noisy, quiet)]
 
 
 def decaying(n, seed):
@@ -211,7 +220,7 @@ ECHOES = pack_of([decaying(3_000, 1), decaying(2_000, 2)], np.float32, ["room/a"
 @pytest.mark.parametrize("snr_db", [-3.0, 0.0, 10.0])
 @pytest.mark.parametrize("band_limit", [0.0, 1.0])
 def test_the_ratio_is_that_of_what_is_heard_after_reverberation_and_filters(snr_db, band_limit):
-    noisy, dry = drawn_twice(rooms=ECHOES, measured=1.0, snr_db=(snr_db, snr_db), band_limit=band_limit)
+    noisy, dry = drawn_twice(snr_db, rooms=ECHOES, room=ROOM, band_limit={"probability": band_limit})
     heard, added = dry.distorted, noisy.distorted - dry.distorted
     measured = 10 * torch.log10(heard.square().mean(1) / added.square().mean(1))
     np.testing.assert_allclose(measured, snr_db, atol=0.1)
@@ -223,7 +232,7 @@ def test_the_ratio_is_that_of_what_is_heard_after_reverberation_and_filters(snr_
 def test_reverberation_is_a_slow_convolution_with_a_second_of_the_past():
     only = pack_of([decaying(16_000, 1)], np.float32, ["room/a"])
     track = noises(1, 80_000)[0]
-    batch = Sampler(pack_of([track]), NOISE, only, replace(NONE, measured=1.0), CPU, 1).draw(1, 1.0)
+    batch = Sampler(pack_of([track]), NOISE, only, NONE.updated(room=ROOM), CPU, 1).draw(1, 1.0)
     whole = np.trunc(track).astype(np.float64) / 32_768
     needle = middle(batch)[0].double().numpy()
     start = int(np.argmax(np.correlate(whole, needle, "valid")))
@@ -237,7 +246,7 @@ def test_what_sounded_nearly_a_second_ago_is_still_heard():
     late = np.zeros(16_000)
     late[0], late[15_900] = 1.0, 0.5
     batch = Sampler(
-        MUSIC, NOISE, pack_of([late], np.float32, ["room/a"]), replace(NONE, measured=1.0), CPU, 1
+        MUSIC, NOISE, pack_of([late], np.float32, ["room/a"]), NONE.updated(room=ROOM), CPU, 1
     ).draw(6, 0.8)
     echo = batch.distorted - middle(batch)
     # 15 900 samples ago; the clean side holds the last 12 800 of them.
@@ -254,7 +263,7 @@ def test_reverberation_does_not_delay(tmp_path):
         response = np.concatenate([before, synthetic_rir(0.4, seed)])
         write_wav(folder / f"{seed}.wav", 0.9 * response / np.abs(response).max())
     packed = pack_rooms([tmp_path / "rooms"], [], tmp_path / "store")
-    batch = Sampler(MUSIC, NOISE, packed, replace(NONE, measured=1.0), CPU, 1).draw(6, 1.0)
+    batch = Sampler(MUSIC, NOISE, packed, NONE.updated(room=ROOM), CPU, 1).draw(6, 1.0)
     for heard, dry in zip(batch.distorted.numpy(), batch.clean.numpy(), strict=True):
         likeness = np.correlate(dry, heard, "valid")
         assert np.abs(likeness).argmax() == CONTEXT
@@ -264,7 +273,7 @@ def test_noise_goes_through_the_very_response_of_its_signal():
     # The noise clicks twice a second, so that what is added to the signal is the response itself.
     click = np.zeros(8_000)
     click[0] = 20_000
-    noisy, dry = drawn_twice(noise=pack_of([click], names=["hum/a"]), rooms=ECHOES, measured=1.0)
+    noisy, dry = drawn_twice(noise=pack_of([click], names=["hum/a"]), rooms=ECHOES, room=ROOM)
     added = (noisy.distorted - dry.distorted).double().numpy()
     responses = [ECHOES.audio(item).astype(np.float64) for item in ECHOES.items]
 
@@ -288,14 +297,14 @@ def test_noise_goes_through_the_very_response_of_its_signal():
 
 @pytest.mark.parametrize("gain", [-30.0, 3.0])
 def test_levels_in_decibels(gain):
-    batch = sampler(replace(NONE, gain_db=(gain, gain))).draw(3, 1.0)
+    batch = sampler(NONE.updated(level={"probability": 1.0, "gain_db": (gain, gain)})).draw(3, 1.0)
     change = 10 * torch.log10(batch.distorted.square().mean(1) / middle(batch).square().mean(1))
     np.testing.assert_allclose(change, gain, atol=0.01)
 
 
 @pytest.mark.parametrize("shift_s", [0.01, 0.04])
 def test_offsets_fill_their_range_on_both_sides(shift_s):
-    drawing = sampler(replace(NONE, shift_s=shift_s), music=ramp())
+    drawing = sampler(NONE.updated(shift={"probability": 1.0, "offset_s": (-shift_s, shift_s)}), music=ramp())
     moved = torch.cat(
         [(batch.distorted - middle(batch))[:, 2_000] for batch in (drawing.draw(6, 0.25) for _ in range(40))]
     )
@@ -357,7 +366,7 @@ def test_tracks_that_were_not_needed_come_first_in_the_next_batch():
 
 def test_quiet_clips_of_a_track_are_drawn_again_together():
     quiet = pack_of([np.concatenate([np.zeros(80_000), 9_000 * np.ones(80_000)]) for _ in range(2)])
-    drawing = sampler(replace(NONE, quietest=0.01), music=quiet)
+    drawing = sampler(music=quiet, min_power=0.01)
     loud = [
         (middle(drawing.draw(2, 1.0, clips_per_track=1)).square().mean(1) > 0.01).float().mean()
         for _ in range(20)
@@ -376,7 +385,7 @@ def coded_music():
 
 
 def test_the_query_may_be_the_coded_twin_and_the_reference_never():
-    drawing = sampler(replace(NONE, codec=0.5), music=coded_music())
+    drawing = sampler(NONE.updated(codec_twin={"probability": 0.5}), music=coded_music())
     heard = []
     for _ in range(30):
         batch = drawing.draw(4, 0.5)
@@ -384,20 +393,20 @@ def test_the_query_may_be_the_coded_twin_and_the_reference_never():
         heard += (batch.distorted[:, 4_000] * 32.768).round().int().tolist()
     assert set(heard) == {1, 2}
     assert heard.count(2) == pytest.approx(60, abs=25)
-    always = sampler(replace(NONE, codec=1.0), music=coded_music()).draw(4, 0.5)
+    always = sampler(NONE.updated(codec_twin={"probability": 1.0}), music=coded_music()).draw(4, 0.5)
     np.testing.assert_allclose(always.distorted[:, 1_000:7_000], 2_000 / 32_768, rtol=1e-3)
 
 
 def test_a_store_without_twins_draws_as_before():
-    a = sampler(replace(Distortions(), codec=1.0)).draw(4, 1.0)
-    b = sampler(replace(Distortions(), codec=0.0)).draw(4, 1.0)
+    a = sampler(Augmentations().updated(codec_twin={"probability": 1.0})).draw(4, 1.0)
+    b = sampler(Augmentations().updated(codec_twin={"probability": 0.0})).draw(4, 1.0)
     assert torch.equal(a.distorted, b.distorted)
 
 
-def test_both_sides_are_played_at_one_pace():
+def test_both_sides_are_played_at_one_rate():
     t = np.arange(160_000)
     tones = pack_of([20_000 * np.sin(2 * np.pi * 500 * t / 16_000) for _ in range(6)])
-    drawing = sampler(replace(NONE, pace=1.0, pace_range=0.2), music=tones)
+    drawing = sampler(NONE.updated(playback_rate={"probability": 1.0, "rate": (0.8, 1.2)}), music=tones)
     seen = []
     for _ in range(6):
         batch = drawing.draw(6, 1.0)
@@ -435,28 +444,32 @@ def test_a_device_is_heard_through_after_a_room():
     first, second = np.zeros(2_000), np.zeros(2_000)
     first[300], second[100] = 1.0, 0.5
     rooms = pack_of([first, second], np.float32, ["room/a", "device/b"])
-    batch = sampler(replace(NONE, measured=1.0, device=1.0), rooms=rooms).draw(6, 1.0)
+    batch = sampler(NONE.updated(room=ROOM, device={"probability": 1.0}), rooms=rooms).draw(6, 1.0)
     late = batch.clean[:, CONTEXT - 400 : CONTEXT - 400 + 16_000]
     np.testing.assert_allclose(batch.distorted, 0.5 * late, atol=5e-4)
 
 
-def calls_of(music, count=3, length=20_000):
-    """Calls that are their recordings at a tenth of the level."""
+def codec_queries_of(music, count=3, length=20_000):
+    """Codec queries that are their recordings at a tenth of the level."""
     places = [(item, 9_000 * (k + 1)) for item in music.items for k in range(count)]
-    calls = pack_of(
+    queries = pack_of(
         [music.samples[i.start + at : i.start + at + length] / 10 for i, at in places],
         names=[i.name for i, _ in places],
     )
-    items = [replace(call, at=at) for call, (_, at) in zip(calls.items, places, strict=True)]
-    return Pack(calls.samples, items)
+    items = [replace(query, at=at) for query, (_, at) in zip(queries.items, places, strict=True)]
+    return Pack(queries.samples, items)
 
 
 @pytest.mark.parametrize("shift_s", [0.0, 0.02])
-def test_a_call_lies_in_step_with_its_recording(shift_s):
-    calls = calls_of(MUSIC)
-    options = replace(NONE, call=1.0, shift_s=shift_s, measured=0.5, speed=1.0, pace=1.0, snr_db=(0.0, 0.0))
+def test_a_codec_query_is_aligned_with_its_recording(shift_s):
+    queries = codec_queries_of(MUSIC)
+    always = {"probability": 1.0}
+    options = NONE.updated(
+        codec_query=always, shift={**always, "offset_s": (-shift_s, shift_s)}, room={"probability": 0.5},
+        query_speed=always, playback_rate=always, clipping=always, noise={"snr_db": (0.0, 0.0)},
+    )  # fmt: skip
     for _ in range(3):
-        batch = sampler(options, calls=calls).draw(6, 1.0)
+        batch = sampler(options, codec_queries=queries).draw(6, 1.0)
         for clean, heard in zip(batch.clean.numpy(), batch.distorted.numpy(), strict=True):
             likeness = np.correlate(clean, heard, "valid")
             place = int(likeness.argmax())
@@ -464,16 +477,16 @@ def test_a_call_lies_in_step_with_its_recording(shift_s):
             np.testing.assert_allclose(heard, clean[place : place + 16_000] / 10, atol=1e-3)
 
 
-def test_calls_come_as_often_as_said_and_only_where_there_are_any():
-    calls = calls_of(MUSIC)
-    only_first = Pack(calls.samples, calls.items[:3])
-    options = replace(NONE, call=0.5)
-    for some, expected in ((calls, 0.5), (only_first, 0.5 / 6), (None, 0.0)):
-        drawing = sampler(options, calls=some)
-        called = [(drawing.drawing.draw(6, 16_000, 1).call >= 0).mean() for _ in range(200)]
-        assert np.mean(called) == pytest.approx(expected, abs=0.06)
-    too_short = calls_of(MUSIC, length=15_000)
-    assert (sampler(options, calls=too_short).drawing.draw(6, 16_000, 1).call == -1).all()
+def test_codec_queries_are_as_frequent_as_set_and_only_where_there_are_any():
+    queries = codec_queries_of(MUSIC)
+    only_first = Pack(queries.samples, queries.items[:3])
+    options = NONE.updated(codec_query={"probability": 0.5})
+    for some, expected in ((queries, 0.5), (only_first, 0.5 / 6), (None, 0.0)):
+        drawing = sampler(options, codec_queries=some).batch_sampler
+        replaced = [drawing.draw(6, 16_000, 1).clips.is_codec_query.mean() for _ in range(200)]
+        assert np.mean(replaced) == pytest.approx(expected, abs=0.06)
+    too_short = sampler(options, codec_queries=codec_queries_of(MUSIC, length=15_000)).batch_sampler
+    assert not too_short.draw(6, 16_000, 1).clips.is_codec_query.any()
 
 
 def tones(frequencies, n=80_000, level=8_000):
@@ -498,7 +511,9 @@ def peaks(audio, count=1):
 def test_other_music_sounds_on_both_sides_alike():
     frequencies = [500, 900, 1_400, 2_000, 2_700, 3_500]
     music = pack_of(tones(frequencies))
-    batch = sampler(replace(NONE, medley=1.0, medley_db=6.0), music=music).draw(6, 1.0)
+    batch = sampler(
+        NONE.updated(background_music={"probability": 1.0, "gain_db": (-6.0, 0.0)}), music=music
+    ).draw(6, 1.0)
     np.testing.assert_allclose(batch.distorted, middle(batch), atol=5e-4)
     for track, (first, second) in zip(batch.tracks, peaks(middle(batch), 2), strict=True):
         assert {round(first), round(second)} <= set(frequencies)
@@ -508,12 +523,17 @@ def test_other_music_sounds_on_both_sides_alike():
 
 
 def test_other_music_is_shifted_and_played_as_the_first():
-    moved = replace(NONE, medley=1.0, shift_s=0.02)
+    moved = NONE.updated(
+        background_music={"probability": 1.0}, shift={"probability": 1.0, "offset_s": (-0.02, 0.02)}
+    )
     batch = sampler(moved).draw(6, 1.0)
     for clean, heard in zip(batch.clean, batch.distorted, strict=True):
         windows = clean[CONTEXT - 320 :].unfold(0, 16_000, 1)[:641]
         assert float((windows - heard).abs().amax(dim=1).min()) < 1e-3
-    faster = replace(NONE, medley=1.0, medley_db=6.0, speed=1.0, speed_range=0.04)
+    faster = NONE.updated(
+        background_music={"probability": 1.0, "gain_db": (-6.0, 0.0)},
+        query_speed={"probability": 1.0, "rate": (0.96, 1.04)},
+    )
     music = pack_of(tones([1_000, 1_000]))
     batch = sampler(faster, music=music).draw(2, 1.0)
     for clean, heard in zip(batch.clean, batch.distorted, strict=True):
@@ -523,20 +543,23 @@ def test_other_music_is_shifted_and_played_as_the_first():
         assert clean.abs().max() > 0.01
 
 
-def test_noises_at_another_pace():
+def test_noises_at_another_rate():
     hum = pack_of(tones([1_000], 9_000), names=["hum/a"])
-    loud = replace(NONE, snr_db=(-30.0, -30.0), noise_pace=1.0, noise_pace_range=0.3)
+    changed = {"snr_db": (-30.0, -30.0), "rate_probability": 1.0, "rate": (0.7, 1.3)}
+    loud = NONE.updated(noise=changed)
     batch = sampler(loud, noise=hum).draw(6, 1.0)
     found = [hz for (hz,) in peaks(batch.distorted - middle(batch))]
     assert all(690 < hz < 1_310 for hz in found)
     assert np.ptp(found) > 50
-    same = sampler(replace(loud, noise_pace=0.0), noise=hum).draw(6, 1.0)
+    same = sampler(loud.updated(noise={"rate_probability": 0.0}), noise=hum).draw(6, 1.0)
     assert all(abs(hz - 1_000) < 2 for (hz,) in peaks(same.distorted - middle(same)))
 
 
 def test_noises_are_tilted_and_music_is_not():
     both = pack_of([sum(tones([500, 4_000], 16_000))], names=["hum/a"])
-    tilted = replace(NONE, snr_db=(0.0, 0.0), noise_tilt=1.0, noise_tilt_db=4.0)
+    tilted = NONE.updated(
+        noise={"snr_db": (0.0, 0.0)}, noise_tilt={"probability": 1.0, "db_per_octave": (-4.0, 4.0)}
+    )
     batch = sampler(tilted, noise=both).draw(6, 1.0)
     spectrum = torch.fft.rfft((batch.distorted - middle(batch)) * torch.hann_window(16_000)).abs()
     low, high = spectrum[:, 490:511].amax(dim=1), spectrum[:, 3_990:4_011].amax(dim=1)
@@ -548,13 +571,14 @@ def test_noises_are_tilted_and_music_is_not():
         middle(batch).square().mean(1) / (batch.distorted - middle(batch)).square().mean(1)
     )
     np.testing.assert_allclose(ratio, 0.0, atol=0.1)
-    quiet = sampler(replace(tilted, snr_db=(200.0, 200.0)), noise=both).draw(6, 1.0)
+    quiet = sampler(tilted.updated(noise={"snr_db": (200.0, 200.0)}), noise=both).draw(6, 1.0)
     np.testing.assert_allclose(quiet.distorted, middle(quiet), atol=2e-4)
 
 
-def test_rooms_at_another_pace_are_smaller_or_larger():
+def test_rooms_at_another_rate_are_smaller_or_larger():
     echo = pack_of([room(0) + room(1_000)], np.float32, ["room/b"])
-    batch = sampler(replace(NONE, measured=1.0, room_pace=1.0, room_pace_range=0.2), rooms=echo).draw(6, 1.0)
+    scaled = {**ROOM, "scale_probability": 1.0, "scale_rate": (0.8, 1.2)}
+    batch = sampler(NONE.updated(room=scaled), rooms=echo).draw(6, 1.0)
     delays = []
     for clean, heard in zip(batch.clean, batch.distorted, strict=True):
         later = torch.stack([clean[CONTEXT - d : CONTEXT - d + 16_000] for d in range(800, 1_300)])
@@ -568,11 +592,11 @@ def test_no_source_is_drawn_more_often_for_being_large():
     names = ["a/x__1", "a/x__2", "a/x__3", "a/y__1", "b/z__1"]
     pack = pack_of(noises(5, 100), names=names)
     items = [replace(item, group=item.name.partition("__")[0]) for item in pack.items]
-    drawn = Nested(items).draw(np.random.default_rng(1), 6_000)
+    drawn = HierarchicalSampler(items).draw(np.random.default_rng(1), 6_000)
     shares = np.bincount(drawn, minlength=5) / 6_000
     np.testing.assert_allclose(shares, [1 / 12, 1 / 12, 1 / 12, 1 / 4, 1 / 2], atol=0.02)
-    assert len(Nested(items, ["b"])) == 1
-    assert len(Nested(items, ["c"])) == 0
+    assert len(HierarchicalSampler(items, ["b"])) == 1
+    assert len(HierarchicalSampler(items, ["c"])) == 0
 
 
 def spectrum_change_db(changed, plain, hz):
@@ -588,7 +612,9 @@ def spectrum_change_db(changed, plain, hz):
 
 def test_all_that_is_heard_may_be_coloured():
     noise_of_all_pitches = pack_of(noises(6, 60_000, 5))
-    drawing = sampler(replace(NONE, colour=0.5, colour_db=4.0), music=noise_of_all_pitches)
+    drawing = sampler(
+        NONE.updated(equalizer={"probability": 0.5, "terms_db": (-4.0, 4.0)}), music=noise_of_all_pitches
+    )
     changes = []
     for _ in range(6):
         batch = drawing.draw(6, 1.0)
@@ -604,7 +630,7 @@ def test_the_noises_colour_is_theirs_alone():
     hum = pack_of(noises(1, 60_000, 8), names=["hum/a"])
     added = []
     for colour in (0.0, 1.0):
-        noisy, dry = drawn_twice(noise=hum, noise_colour=colour)
+        noisy, dry = drawn_twice(noise=hum, noise_equalizer={"probability": colour})
         np.testing.assert_allclose(dry.distorted, middle(dry), atol=5e-4)
         added.append(noisy.distorted - dry.distorted)
     # Drawing colours moves what is drawn after them, so levels are compared, not samples.
@@ -616,17 +642,27 @@ def test_rooms_are_reshaped_but_their_direct_sound_stays():
     click = np.zeros(60_000)
     click[30_000] = 20_000
     only = pack_of([decaying(8_000, 1) + 0.01], np.float32, ["room/a"])
-    plain = Sampler(pack_of([click]), NOISE, only, replace(NONE, measured=1.0), CPU, 1)
-    shaped = Sampler(
-        pack_of([click]), NOISE, only,
-        replace(NONE, measured=1.0, room_shape=1.0, room_decay_db=(-40.0, 15.0), room_tail_db=6.0), CPU, 1,
-    )  # fmt: skip
+    shape = {
+        "decay_probability": 1.0,
+        "decay_db_per_s": (-40.0, 15.0),
+        "tail_probability": 1.0,
+        "tail_db": (-6.0, 6.0),
+    }
+    plain, shaped = (
+        Sampler(pack_of([click]), NOISE, only, NONE.updated(room=room), CPU, 1)
+        for room in (ROOM, {**ROOM, **shape})
+    )
+
+    def responses(of):
+        (drawn,) = (
+            each for each in of.batch_sampler.draw(1, 16_000, 1).augmentations
+            if isinstance(each.augmentation, Room)
+        )  # fmt: skip
+        return drawn.augmentation.responses(drawn.tensors(CPU), of.sources)
+
     tails = []
     for _ in range(12):
-        dry, wet = (
-            plain._rooms(plain.drawing.draw(1, 16_000, 1)),
-            shaped._rooms(shaped.drawing.draw(1, 16_000, 1)),
-        )
+        dry, wet = responses(plain), responses(shaped)
         assert torch.equal(dry[:, :80], wet[:, :80])
         tails.append(20 * torch.log10(wet[0, [100, 4_000]].abs() / dry[0, [100, 4_000]].abs()))
     early, late = torch.stack(tails).T
@@ -635,3 +671,23 @@ def test_rooms_are_reshaped_but_their_direct_sound_stays():
     assert float((late - early).min()) >= -10  # 40 dB a second for a quarter of one
     assert float((late - early).max()) <= 4
     assert float((late - early).std()) > 1
+
+
+def test_noise_is_as_frequent_as_set_with_and_without_a_response():
+    rare = {"probability": 1.0, "probability_with_response": 0.25}
+    drawing = sampler(
+        NONE.updated(room={"probability": 0.5, "simulated_share": 0.0}, noise=rare)
+    ).batch_sampler
+    with_response, with_noise = [], []
+    for _ in range(150):
+        drawn = drawing.draw(6, 8_000, 1)
+        noisy = np.zeros(6, bool)
+        for each in drawn.augmentations:
+            if each.augmentation.name == "noise":
+                noisy[each.rows] = True
+        with_response.append(drawn.clips.has_response)
+        with_noise.append(noisy)
+    response, noisy = np.concatenate(with_response), np.concatenate(with_noise)
+    assert response.mean() == pytest.approx(0.5, abs=0.06)
+    assert noisy[~response].all()
+    assert noisy[response].mean() == pytest.approx(0.25, abs=0.07)

@@ -8,7 +8,7 @@ import pytest
 
 from earprint.audio import load_audio
 from earprint.audio.codec import available_codec
-from earprint.audio.wav import write_wav
+from earprint.audio.wav import write_float_wav, write_wav
 from earprint.dsp.reverberation import align_direct_sound
 from earprint.errors import TrainingError
 from earprint.synth.composer import compose
@@ -78,14 +78,13 @@ def test_bad_files_are_left_out_and_told(music, tmp_path):
     assert str(music / "broken.mp3") in problems["broken.mp3"]
 
 
-def test_the_same_store_whatever_the_jobs(music, tmp_path, monkeypatch):
-    monkeypatch.setattr("earprint.training.packing.FILES_PER_PROCESS", 1)
+def test_the_same_store_whatever_the_jobs(music, tmp_path):
     (music / "album" / "broken.mp3").write_bytes(b"nothing")
     write_wav(music / "silent.wav", np.zeros(16_000, np.float32))
     told = [[], []]
     one, two = (
         pack_audio(
-            [music, music / "one.wav"], tmp_path / str(jobs), "music", jobs=jobs,
+            [music, music / "one.wav"], tmp_path / str(jobs), "music", jobs=jobs, files_per_process=1,
             on_file=lambda path, why, jobs=jobs: told[jobs - 1].append((path, why)),
         )
         for jobs in (1, 2)
@@ -95,9 +94,10 @@ def test_the_same_store_whatever_the_jobs(music, tmp_path, monkeypatch):
     np.testing.assert_array_equal(one.samples, two.samples)
 
 
-def test_rooms_are_the_same_whatever_the_jobs(music, tmp_path, monkeypatch):
-    monkeypatch.setattr("earprint.training.packing.FILES_PER_PROCESS", 1)
-    one, two = (pack_rooms([music], [], tmp_path / str(jobs), jobs=jobs) for jobs in (1, 2))
+def test_rooms_are_the_same_whatever_the_jobs(music, tmp_path):
+    one, two = (
+        pack_rooms([music], [], tmp_path / str(jobs), jobs=jobs, files_per_process=1) for jobs in (1, 2)
+    )
     assert one.items == two.items
     np.testing.assert_array_equal(one.samples, two.samples)
 
@@ -152,7 +152,7 @@ def test_split_is_the_same_everywhere():
 def test_held_out_files(tmp_path):
     store = make_store(tmp_path, tracks=3, held_out=3, duration_s=1.0)
     counts = write_held_out(store, tmp_path / "out", 8)
-    assert counts == {"references": 2, "absent": 1, "noise": 6, "rir": 3}
+    assert counts == {"references": 2, "absent": 1, "noise": 6, "rir": 3, "device": 3}
     sources = [
         {path.name.partition("__")[0] for path in (tmp_path / "out" / folder).iterdir()}
         for folder in ("references", "absent")
@@ -162,7 +162,37 @@ def test_held_out_files(tmp_path):
     _, music = open_pack(store, "music").split(8)
     item = music.items[0]
     (file,) = (tmp_path / "out").rglob(f"{item.group}__piece.wav")
-    np.testing.assert_allclose(load_audio(file), music.audio(item), atol=1e-4)
+    np.testing.assert_array_equal(load_audio(file), music.audio(item))
+
+
+def test_held_out_responses_keep_their_tails(tmp_path):
+    (tmp_path / "files" / "device").mkdir(parents=True)
+    (tmp_path / "files" / "room").mkdir()
+    rng = np.random.default_rng(1)
+    (group,) = groups(1, 8, held_out=True)
+    response = (rng.standard_normal(8_000) * 10 ** (-6 * np.arange(8_000) / 8_000)).astype(np.float32)
+    response[0] = 8.0
+    for kind in ("room", "device"):
+        write_float_wav(tmp_path / "files" / kind / f"{group}__{kind}.wav", response / 8)
+    store = make_store(tmp_path, tracks=2, held_out=2, duration_s=1.0)
+    packed = pack_rooms([tmp_path / "files"], [], store)
+    assert write_held_out(store, tmp_path / "out", 8)["device"] >= 1
+    for kind, folder in (("room", "rir"), ("device", "device")):
+        (item,) = (item for item in packed.items if item.name == f"{kind}/{group}__{kind}.wav")
+        kept = packed.audio(item)
+        (file,) = (tmp_path / "out" / folder).glob(f"*{group}__{kind}.wav")
+        np.testing.assert_array_equal(load_audio(file), kept)
+        assert 0 < np.abs(kept[-500:]).max() < 1 / 65_536  # 16 bits would hold nothing of it
+
+
+def test_float_wav_files(tmp_path):
+    samples = np.array([0.0, 1.5, -2.0, 1e-7, 1 / 3], np.float32)
+    write_float_wav(tmp_path / "a.wav", samples)
+    data = (tmp_path / "a.wav").read_bytes()
+    assert data[:4] == b"RIFF"
+    assert int.from_bytes(data[4:8], "little") == len(data) - 8
+    np.testing.assert_array_equal(np.frombuffer(data[-20:], "<f4"), samples)
+    np.testing.assert_array_equal(load_audio(tmp_path / "a.wav"), samples)
 
 
 def test_coded_twins_are_in_step_and_less(music, tmp_path):

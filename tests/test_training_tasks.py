@@ -16,8 +16,7 @@ def undistorted(length_s):
     n = round(length_s * 16_000)
     rng = np.random.default_rng(3)
     clean = torch.from_numpy(rng.standard_normal((2, n + 2 * CONTEXT))).float() / 10
-    nothing = torch.zeros(2, dtype=torch.long)
-    return Batch(clean, clean[:, CONTEXT : CONTEXT + n], nothing, nothing, np.arange(2))
+    return Batch(clean, clean[:, CONTEXT : CONTEXT + n], np.arange(2))
 
 
 @pytest.mark.parametrize("beyond", [0, 4, 12])

@@ -4,6 +4,7 @@ import copy
 import csv
 import hashlib
 import json
+import tomllib
 
 import numpy as np
 import pytest
@@ -13,15 +14,15 @@ from helpers.trainstore import make_store
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
 from earprint.training import validate  # noqa: E402
-from earprint.training.codec_queries_packing import make_calls  # noqa: E402
-from earprint.training.sampler import Distortions  # noqa: E402
+from earprint.training.augmentation import Augmentations  # noqa: E402
+from earprint.training.codec_queries_packing import render_codec_queries  # noqa: E402
 from earprint.training.tasks import task_for  # noqa: E402
 from earprint.training.trainer import STATISTICS_BATCHES, Trainer, default_config  # noqa: E402
 from earprint.training.validate import hit_rate  # noqa: E402
 from helpers.thin_networks import use_thin_networks  # noqa: E402
 
 TRACKS, HELD_OUT = 8, 2
-MILD = Distortions.noise_alone((15.0, 30.0), second_noise=0.3, shift_s=0.0)
+MILD = Augmentations.noise_only((15.0, 30.0), noise={"second_probability": 0.3}, shift={"probability": 0.0})
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def trainer(store, tmp_path, monkeypatch):
     def make(run="run", start_from=None, report_every_s=20.0, **options):
         settings = {
             "audio_per_step_s": float(TRACKS), "lengths_s": (1.0,), "max_minutes": 60.0, "warmup_steps": 5,
-            "validation_percent": 0, "distortions": MILD, "threads": 1,
+            "validation_percent": 0, "augmentation": MILD, "threads": 1,
         }  # fmt: skip
         said = []
         config = default_config(options.pop("network", "dense"), **{**settings, **options})
@@ -50,6 +51,7 @@ def trainer(store, tmp_path, monkeypatch):
     return make
 
 
+@pytest.mark.slow
 def test_loss_falls(trainer):
     learner = trainer(max_steps=40)
     losses = [learner._one_step() for _ in range(40)]
@@ -67,7 +69,7 @@ def test_stops_after_the_steps_and_leaves_a_record(trainer, tmp_path):
     run = tmp_path / "run"
     assert (run / "checkpoint.pt").is_file()
     assert not (run / "checkpoint.tmp").exists()
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    config = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
     assert (config["network"], config["max_steps"], config["temperature"]) == ("dense", 3, 0.05)
     with (run / "log.csv").open(encoding="utf-8", newline="") as file:
         last = list(csv.DictReader(file))[-1]
@@ -98,6 +100,7 @@ def same(a, b):
     return a == b
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(trainer):
     # A batch holds every track, so none is waiting its turn when the run stops.
     options = {"max_steps": 6, "audio_per_step_s": float(TRACKS + HELD_OUT)}
@@ -125,7 +128,7 @@ def logged(run):
 @pytest.mark.parametrize("changes", [{}, {"network": "nafp", "chunk": 2, "loss": "triplet"}])
 def test_a_stopped_run_has_the_loss_curve_of_one_that_was_not(trainer, changes):
     # Three of eight tracks to a batch, so that some wait their turn when the run stops.
-    options = {"max_steps": 7, "max_minutes": None, "audio_per_step_s": 3.0, "distortions": Distortions(),
+    options = {"max_steps": 7, "max_minutes": None, "audio_per_step_s": 3.0, "augmentation": Augmentations(),
                "lengths_s": (1.0, 1.4), "report_every_s": -1.0, **changes}  # fmt: skip
     if "network" in changes:
         options["lengths_s"] = (1.0,)
@@ -350,13 +353,13 @@ def test_calls_are_learned_from_unless_they_are_of_what_is_held_out(tmp_path):
         config = default_config("dense", validation_percent=percent, **settings)
         return Trainer(store, tmp_path / f"run{percent}", config, torch.device("cpu"), lambda line: None)
 
-    make_calls(store, 10, 1.5, validation_percent=8)
+    render_codec_queries(store, 10, 1.5, validation_percent=8)
     with_calls = learner(8)
     assert with_calls.store["calls"] == {"items": 10, "held_out": 0}
-    drawn = [with_calls.sampler.drawing.draw(TRACKS, 16_000, 1).call for _ in range(20)]
-    assert (np.concatenate(drawn) >= 0).any()
+    drawn = [with_calls.sampler.batch_sampler.draw(TRACKS, 16_000, 1).clips for _ in range(20)]
+    assert any(clips.is_codec_query.any() for clips in drawn)
     assert np.isfinite(with_calls._one_step())
-    make_calls(store, 10, 1.5, validation_percent=0)
+    render_codec_queries(store, 10, 1.5, validation_percent=0)
     with pytest.raises(TrainingError, match=r"holds out; make them again .*--validation-percent 8"):
         learner(8)
 

@@ -20,8 +20,8 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 pytest.importorskip("onnx", reason="export needs onnx: pip install 'earprint[train]'")
 pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'earprint[train]'")
 from earprint.training import networks  # noqa: E402
+from earprint.training.augmentation import Augmentations  # noqa: E402
 from earprint.training.export_run import export_run  # noqa: E402
-from earprint.training.sampler import Distortions  # noqa: E402
 from earprint.training.trainer import Trainer, default_config  # noqa: E402
 from helpers.thin_networks import use_network  # noqa: E402
 
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the exp
 
 STEPS = 90
 DIM = 64
-LIGHT = Distortions.noise_alone((20.0, 30.0), shift_s=0.005)
+LIGHT = Augmentations.noise_only((20.0, 30.0), shift={"offset_s": (-0.005, 0.005)})
 
 
 class ToyAttention(networks.AttentionNetwork):
@@ -73,7 +73,7 @@ def trained(tmp_path_factory):
             config = default_config(
                 name, dim=DIM, max_steps=STEPS, max_minutes=None, audio_per_step_s=5.0, lengths_s=(1.0,),
                 learning_rate=5e-3, warmup_steps=5, ema_decay=0.9, validation_percent=0, threads=1,
-                distortions=LIGHT,
+                augmentation=LIGHT,
             )  # fmt: skip
             trainer = Trainer(store, root / name, config, torch.device("cpu"), lambda line: None)
             losses = []

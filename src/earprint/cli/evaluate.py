@@ -14,7 +14,6 @@ from earprint.cli import output
 from earprint.cli.evaluate_help import HELP
 from earprint.cli.options import IndexChoice, Method, StorageChoice
 from earprint.cli.progress import quiet_progress
-from earprint.evaluation.condition_names import Kind
 from earprint.parallel.cores import process_count
 
 if TYPE_CHECKING:
@@ -24,27 +23,27 @@ if TYPE_CHECKING:
 
 __all__ = ["HELP", "evaluate"]
 
-LINE_EACH_S = 60.0
+SECONDS_PER_LINE = 60.0
 """Seconds between lines of progress where stderr is not a terminal."""
 
-MOST_SPEED_PERCENT = 50.0
-"""Largest change of speed that can be asked for, in percent."""
+SPEEDS = (0.5, 2.0)
+"""Lowest and highest factor of --speed."""
 
 
 def evaluate(
     references: Annotated[
         list[Path],
-        typer.Option(metavar="DIR", help="Recordings to add to the library and to cut queries from."),
+        typer.Option(
+            metavar="DIR", help="Recordings that are added to the library and that queries are cut from."
+        ),
     ],
     absent: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Recordings to ask about that are not added."),
+        typer.Option(metavar="DIR", help="Recordings that queries are cut from and that are not added."),
     ] = None,
     distractors: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="DIR", help="Recordings that are added and not asked about, for a larger library."
-        ),
+        typer.Option(metavar="DIR", help="Recordings that are only added, for a larger library."),
     ] = None,
     augment_distractors: Annotated[
         int,
@@ -64,11 +63,18 @@ def evaluate(
     ] = None,
     device: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Impulse responses of recording devices, for the phone."),
+        typer.Option(metavar="DIR", help="Impulse responses of recording devices."),
+    ] = None,
+    speech: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Recordings of speech; each begins at a random place and loops."),
     ] = None,
     condition: Annotated[
-        list[Kind] | None,
-        typer.Option(help="Can be given several times.  [default: all that the material allows]"),
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=LEVEL,...]",
+            help="See above; can be given several times.  [default: all that the other options allow]",
+        ),
     ] = None,
     lengths: Annotated[
         list[float] | None,
@@ -82,29 +88,31 @@ def evaluate(
         list[float] | None,
         typer.Option(
             metavar="DB",
-            help="Ratio of excerpt to noise; can be given several times, needs --noise.  [default: 10]",
+            help="Ratio of excerpt to noise, also below 0; can be given several times, needs --noise.  "
+            "[default: 10]",
         ),
     ] = None,
     speed: Annotated[
         list[float] | None,
         typer.Option(
-            metavar="PERCENT",
-            min=-MOST_SPEED_PERCENT,
-            max=MOST_SPEED_PERCENT,
-            help="Faster (3) or slower (-3); can be given several times.",
+            metavar="FACTOR",
+            min=SPEEDS[0],
+            max=SPEEDS[1],
+            help="Faster (1.03) or slower (0.97); can be given several times.",
         ),
     ] = None,
     queries: Annotated[
         int, typer.Option(metavar="N", min=1, help="Queries of each condition and length.")
     ] = 300,
     absent_queries: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Likewise, of absent recordings.")
+        int,
+        typer.Option(metavar="N", min=1, help="Queries of absent recordings of each condition and length."),
     ] = 100,
     manifest: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Ask the queries of this manifest.jsonl instead; what chooses queries is then not used.",
+            help="Use the queries of this manifest.jsonl; options that choose queries are then ignored.",
         ),
     ] = None,
     model: Annotated[
@@ -118,6 +126,7 @@ def evaluate(
     storage: Annotated[
         list[StorageChoice] | None,
         typer.Option(
+            metavar="<half|compact>",
             help="How the libraries store fingerprints; given several times, each is measured.  "
             "[default: the model's]",
         ),
@@ -125,6 +134,7 @@ def evaluate(
     index: Annotated[
         list[IndexChoice] | None,
         typer.Option(
+            metavar="<auto|exact|lsh|inverted>",
             help="How the libraries are searched; given several times, each is measured.  [default: auto]",
         ),
     ] = None,
@@ -132,7 +142,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME=PATH",
-            help="Another system to put the same questions to: "
+            help="Another system that gets the same queries: "
             "audfprint=CHECKOUT, chromaprint=FPCALC or olaf=BINARY.",
         ),
     ] = None,
@@ -142,54 +152,54 @@ def evaluate(
     ] = None,
     method: Annotated[
         Method,
-        typer.Option(help="How sequences are compared: every alignment re-scored, or as in the paper."),
+        typer.Option(help="How sequences are matched: every alignment is scored again, or as in the paper."),
     ] = Method.aligned,
     keep_library: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder to keep the libraries in, one for each model, to save time when asking again; "
-            "interrupted adding goes on there.  [default: a temporary one]",
+            help="Folder to keep the libraries in, one for each model, so that they need not be made again; "
+            "interrupted adding is continued.  [default: a temporary one]",
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to write the results, see above.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for the results, see above.")
     ] = None,
     seed: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, help="Choice of places, noises and rooms: the same seed asks the same."
+            metavar="N", min=0, help="Seed of the random choices: the same seed gives the same queries."
         ),
     ] = 1,
-    jobs: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Processes that ask; 0 for one per core.")
-    ] = 0,
+    jobs: Annotated[int, typer.Option(metavar="N", min=0, help="Processes; 0 for one per core.")] = 0,
     compute: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="What runs the paper's networks and the exact search: cpu, or with torch (pip install "
-            "'earprint[train]') cuda or cuda:N, a GPU, or torch, the CPU. A model X.onnx then needs its "
-            "torch weights as X.pt beside it: the weights.pt of its training run.",
+            help="What runs the paper's networks and the exact search: cpu (onnxruntime), cuda or cuda:N "
+            "(torch on a GPU), or torch (torch on the CPU). Torch needs pip install 'earprint[train]', and "
+            "for a model X.onnx its torch weights as X.pt beside it: the weights.pt of its training run.",
         ),
     ] = "cpu",
 ) -> None:
-    """Run the evaluation and print its tables; ends with exit code 2 if nothing can be asked."""
-    kinds = list(dict.fromkeys(condition)) if condition else None
+    """Run the evaluation and print its tables; ends with exit code 2 if there is no query."""
     lengths_s, snrs_db = _distinct("--lengths", lengths or [5.0]), _distinct("--snr", snr or [10.0])
-    speeds = _distinct("--speed", speed or [])
-    _check_conditions(kinds, bool(noise), bool(rir), snr, speeds)
-    from earprint.evaluation.backends import computing
-    from earprint.evaluation.exclusions import LeftOut
-    from earprint.evaluation.experiment import run
-    from earprint.evaluation.metrics import summarise
+    if snr and not noise:
+        raise typer.BadParameter("it needs noises; name a folder of them with --noise", param_hint="'--snr'")
+    from earprint.evaluation.backends import using_backend
+    from earprint.evaluation.condition_options import select_conditions
+    from earprint.evaluation.exclusions import Exclusions
+    from earprint.evaluation.experiment import run_experiment
+    from earprint.evaluation.intervals import load_scipy
+    from earprint.evaluation.material import Material
     from earprint.evaluation.peer_runner import describe_peers
     from earprint.evaluation.peers import parse_peer
-    from earprint.evaluation.plan import Material, Plan
+    from earprint.evaluation.plan import Plan
     from earprint.evaluation.query import read_manifest, write_manifest
-    from earprint.evaluation.report import circumstances, markdown, notes, prepare_folder, write_report
-    from earprint.evaluation.systems import systems_of
+    from earprint.evaluation.report import Report, circumstances, prepare_folder
+    from earprint.evaluation.systems import make_systems
 
+    load_scipy()
     material = Material(
         references=_audio_files("--references", references),
         distractors=_audio_files("--distractors", distractors),
@@ -197,21 +207,23 @@ def evaluate(
         noises=_audio_files("--noise", noise),
         rooms=_audio_files("--rir", rir),
         devices=_audio_files("--device", device),
+        speech=_audio_files("--speech", speech),
     )
+    levels = {"--snr": snrs_db, "--speed": _distinct("--speed", speed or [])}
     make_peers = [parse_peer(text, python=peer_python) for text in peer or []]
     plan = Plan(
-        lengths_s, snrs_db, queries, absent_queries, method.value, seed,
-        speeds_percent=speeds, kinds=kinds, copies=augment_distractors,
+        select_conditions(condition, material, levels), lengths_s, queries, absent_queries, method.value,
+        seed, copies=augment_distractors,
         manifest=read_manifest(manifest) if manifest is not None else None, jobs=process_count(jobs),
     )  # fmt: skip
     settings: dict[str, Any] = circumstances()
     if out is not None:
         prepare_folder(out)
-    left_out = LeftOut(_say)
+    exclusions = Exclusions(_say)
     with ExitStack() as stack:
-        settings["compute"] = stack.enter_context(computing(compute)).described
+        settings["compute"] = stack.enter_context(using_backend(compute)).description
         folder = keep_library or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="earprint-")))
-        systems = systems_of(
+        systems = make_systems(
             model or ["dense"],
             folder,
             storages=[choice.value for choice in storage or ()],
@@ -220,53 +232,35 @@ def evaluate(
         progress = stack.enter_context(quiet_progress())
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="earprint-peers-")))
         peers = [make(work / str(number)) for number, make in enumerate(make_peers)]
-        results = run(
-            systems, material, plan, peers=peers, left_out=left_out, on_progress=_shown_on(progress),
+        results = run_experiment(
+            systems, material, plan, peers=peers, exclusions=exclusions, on_progress=_show_on(progress),
             on_manifest=lambda drawn: write_manifest(out / "manifest.jsonl", drawn) if out else None,
         )  # fmt: skip
         hours = max((cost["hours"] for cost in results.costs), default=0.0)
         settings["peers"] = describe_peers(peers, 3600 * hours)
-    for line in left_out.lines():
+    for line in exclusions.summary_lines():
         _say(line)
     settings |= {
         "complete": results.complete, "manifest_queries": results.queries, "systems": results.costs,
-        "method": plan.method, "seed": plan.seed, "lengths_s": plan.lengths_s, "snrs_db": plan.snrs_db,
-        "speeds_percent": plan.speeds_percent, "conditions": [kind.value for kind in kinds or []] or None,
+        "method": plan.method, "seed": plan.seed, "lengths_s": plan.lengths_s,
+        "conditions": [condition.title for condition in plan.conditions],
         "queries": plan.queries, "absent_queries": plan.absent_queries,
         "augment_distractors": plan.copies, "manifest": None if manifest is None else str(manifest),
     }  # fmt: skip
-    rows = summarise(results.outcomes)
+    report = Report(results.outcomes, settings, exclusions)
     if out is not None:
-        undrawn = write_report(out, rows, results.outcomes, settings, left_out)
-        if undrawn is not None:
-            _say(undrawn)
-    typer.echo(markdown(rows), nl=False)
-    for line in notes(results.outcomes, settings):
+        not_drawn = report.write(out)
+        if not_drawn is not None:
+            _say(not_drawn)
+    typer.echo(report.summary(), nl=False)
+    for line in report.notes():
         typer.echo(f"\n{output.one_line(line)}")
     if not results.complete:
         raise typer.Exit(130)
 
 
-def _check_conditions(
-    kinds: Sequence[Kind] | None, noise: bool, rir: bool, snr: Sequence[float] | None, speeds: Sequence[float]
-) -> None:
-    """See that what is asked for comes with what it needs."""
-    if snr and not noise:
-        raise typer.BadParameter("it needs noises; name a folder of them with --noise", param_hint="'--snr'")
-    for kind in kinds or []:
-        lacking = None
-        if kind in (Kind.noise, Kind.room_noise, Kind.phone) and not noise:
-            lacking = "noises; name a folder of them with --noise"
-        elif kind in (Kind.room, Kind.room_noise, Kind.phone) and not rir:
-            lacking = "room responses; name a folder of them with --rir"
-        elif kind == Kind.speed and not speeds:
-            lacking = "a change of speed in percent; give it with --speed"
-        if lacking is not None:
-            raise typer.BadParameter(f"{kind.value} needs {lacking}", param_hint="'--condition'")
-
-
 def _distinct(option: str, numbers: Sequence[float]) -> list[float]:
-    """Numbers in the order given, each once: twice the same would be counted as one."""
+    """Return the numbers in the order given, each once."""
     if not all(math.isfinite(number) for number in numbers):
         raise typer.BadParameter("it must be a finite number", param_hint=f"'{option}'")
     return list(dict.fromkeys(numbers))
@@ -287,19 +281,19 @@ def _say(line: str) -> None:
     typer.echo(output.one_line(line), err=True)
 
 
-def _shown_on(progress: "Progress") -> "OnProgress":
-    """Make the listener that moves the bar, one after the other for each thing to do.
+def _show_on(progress: "Progress") -> "OnProgress":
+    """Return a function that moves the progress bar.
 
-    Where there is no bar, a line a minute says how far it is: an evaluation may take hours.
+    Where there is no bar, it prints a line each minute, because an evaluation may take hours.
     """
     task = progress.add_task("", total=None)
-    said = time.monotonic()
+    printed_at = time.monotonic()
 
     def on_progress(what: str, done: float, total: float) -> None:
-        nonlocal said
+        nonlocal printed_at
         progress.update(task, description=what, completed=done, total=total)
-        if progress.disable and total and time.monotonic() - said >= LINE_EACH_S:
-            said = time.monotonic()
+        if progress.disable and total and time.monotonic() - printed_at >= SECONDS_PER_LINE:
+            printed_at = time.monotonic()
             _say(f"{what}: {100 * done / total:.0f} %")
 
     return on_progress

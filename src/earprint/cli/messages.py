@@ -307,13 +307,13 @@ def demo_tally(
     lines = [
         f"{count(recordings, 'recording')} ({length} of audio) added in {add_seconds:.1f} s, "
         f"{rate:.0f} x real time",
-        f"{share(found, present)} excerpts identified, {located} of them at the right position (within "
+        f"{share(found, present)} excerpts found, {located} of them at the right position (within "
         f"{within_s} s)",
     ]
     if absent:
         lines.append(
-            f"{share(refused, absent)} excerpts of recordings that were not added (titles in brackets) got "
-            f'"{NO_MATCH}"'
+            f"{share(refused, absent)} excerpts of recordings that were never added got "
+            f'"{NO_MATCH}" (their titles are in brackets)'
         )
     lines.append(f"one identification took {answer_ms:.0f} ms (median)")
     if left_out:

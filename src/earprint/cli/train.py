@@ -1,4 +1,4 @@
-"""``earprint train``: draw curves, export models, write what was held out; other verbs have their modules."""
+"""``earprint train``: its commands curves, export and held-out; the others have modules of their own."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +10,8 @@ from earprint.cli.train_calls import HELP as CALLS_HELP
 from earprint.cli.train_calls import calls
 from earprint.cli.train_codebook import HELP as CODEBOOK_HELP
 from earprint.cli.train_codebook import codebook
+from earprint.cli.train_config import HELP as CONFIG_HELP
+from earprint.cli.train_config import config
 from earprint.cli.train_fit import HELP as FIT_HELP
 from earprint.cli.train_fit import fit, require_torch
 from earprint.cli.train_pack import HELP as PACK_HELP
@@ -21,7 +23,8 @@ Train an encoder on your own music, noises and rooms (needs `pip install 'earpri
 \b
   earprint train pack store --music songs/ --noise noises/ --rooms rooms/
   earprint train calls store --count 20000
-  earprint train fit store runs/mine --max-minutes 90
+  earprint train config > run.toml
+  earprint train fit store runs/mine --config run.toml --max-minutes 90
   earprint train curves runs/mine --out mine.png
   earprint train held-out store held-out
   earprint train export runs/mine mine.onnx --name mine
@@ -31,9 +34,13 @@ Train an encoder on your own music, noises and rooms (needs `pip install 'earpri
 EXPORT_HELP = """\
 Write a run's averaged weights as a model that `--model out.onnx` takes.
 
-Of a run of dense-query, OUT is the model whose fingerprints it learned to find: beside mine.onnx come
-mine.query.onnx and mine.query.json, and queries go through them from then on. Libraries stay as they are.
-Of a run of dense-pair come all four files.
+Besides OUT, its description is written as OUT.json (which earprint reads) and as a model card for people,
+OUT.md, with the complete configuration of the run.
+
+Of a run of dense-query, OUT is the model whose fingerprints its queries find: mine.query.onnx,
+mine.query.json and mine.query.md are written beside mine.onnx, and queries use them from then on. Libraries
+stay as they are.
+A run of dense-pair gives both models.
 
 \b
 Examples:
@@ -42,7 +49,7 @@ Examples:
 """
 
 CURVES_HELP = """\
-Draw the losses, validations and learning rates of runs over each other (needs matplotlib).
+Draw the losses, validations and learning rates of several runs into one picture (needs matplotlib).
 
 \b
 Example:
@@ -50,10 +57,11 @@ Example:
 """
 
 HELD_OUT_HELP = """\
-Write what training held out as WAV files, to choose thresholds with `earprint evaluate`.
+Write the held-out part of a store as WAV files, to choose thresholds with `earprint evaluate`.
 
-Makes OUT/references, OUT/absent (every second source of music), OUT/noise and OUT/rir. The music that was
-packed holds the same recordings: as --distractors of an evaluation take other music.
+Makes OUT/references, OUT/absent (every second source of music), OUT/noise, OUT/rir (rooms) and OUT/device
+(devices) with 32-bit float samples. The packed music holds the same recordings, so take other music for
+--distractors of an evaluation.
 
 \b
 Example:
@@ -61,60 +69,64 @@ Example:
 """
 
 train_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-train_app.command("pack", help=PACK_HELP)(pack)
-train_app.command("fit", help=FIT_HELP)(fit)
-train_app.command("calls", help=CALLS_HELP)(calls)
-train_app.command("codebook", help=CODEBOOK_HELP)(codebook)
+train_app.command("pack", help=PACK_HELP, short_help="Decode audio once into a store for training.")(pack)
+train_app.command("fit", help=FIT_HELP, short_help="Train a network, or resume an interrupted run.")(fit)
+train_app.command("calls", help=CALLS_HELP, short_help="Render queries as a phone call transmits them.")(
+    calls
+)
+train_app.command("codec-queries", help=CALLS_HELP, hidden=True)(calls)
+train_app.command("config", help=CONFIG_HELP, short_help="Print the default configuration as TOML.")(config)
+train_app.command("codebook", help=CODEBOOK_HELP, short_help="Learn the codebook of a model.")(codebook)
 
 
 class Over(StrEnum):
-    """What curves are drawn over."""
+    """Horizontal axis of the curves."""
 
     step = "step"
     minutes = "minutes"
 
 
-@train_app.command("curves", help=CURVES_HELP)
+@train_app.command("curves", help=CURVES_HELP, short_help="Draw losses and validations of several runs.")
 def curves(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, going on or done.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, running or finished.")
+    ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Picture to write; .png, .svg or .pdf.")],
-    over: Annotated[Over, typer.Option(help="What they are drawn over.")] = Over.step,
+    over: Annotated[Over, typer.Option(help="Horizontal axis.")] = Over.step,
 ) -> None:
-    """Draw runs over each other."""
+    """Draw the curves of runs into one picture."""
     from earprint.training.curves import draw_curves
 
     draw_curves(runs, out, over.value)
     typer.echo(f"{out}: {len(runs)} runs")
 
 
-@train_app.command("export", help=EXPORT_HELP)
+@train_app.command("export", help=EXPORT_HELP, short_help="Write a run as a model for `--model`.")
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The .onnx file to write; its .json comes beside it.")
-    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .onnx file to write.")],
     name: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The model's name, which libraries remember.  [default: dense, or for a run for queries "
-            "that of the model it finds]",
+            help="The model's name, which libraries store.  "
+            "[default: dense; for dense-query the name of OUT]",
         ),
     ] = None,
     threshold: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SECONDS=SCORE",
-            help="Score from which a query of that length is a match; repeat for several lengths. "
-            "`earprint evaluate --absent` suggests them.",
+            help="Lowest score of a match for queries of this length; can be given several times. "
+            "`earprint evaluate --absent` suggests values.",
         ),
     ] = None,
     int8: Annotated[
         Path | None,
         typer.Option(
             metavar="STORE",
-            help="Quantise convolutions to 8 bits, calibrated on the training part of this store: a quarter "
-            "of the size, and faster on most processors.",
+            help="Quantise convolutions to 8 bits, calibrated on the training part of this store. The model "
+            "has a quarter of the size and is faster on most processors.",
         ),
     ] = None,
     reference_steps: Annotated[
@@ -122,7 +134,7 @@ def export(
         typer.Option(
             metavar="N",
             min=1,
-            help="For dense: references keep, and compute, every Nth row of 40 ms only; queries keep all.",
+            help="For dense: references keep (and compute) every Nth row of 40 ms; queries keep all rows.",
         ),
     ] = None,
 ) -> None:
@@ -139,16 +151,18 @@ def export(
         )
 
 
-@train_app.command("held-out", help=HELD_OUT_HELP)
+@train_app.command("held-out", help=HELD_OUT_HELP, short_help="Write the held-out audio as WAV files.")
 def held_out(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="Made by `earprint train pack`.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make.")],
     percent: Annotated[
         int,
-        typer.Option(metavar="PERCENT", min=0, max=100, help="Share of sources held out, as in training."),
+        typer.Option(
+            metavar="PERCENT", min=0, max=100, help="Percentage of sources held out, as in training."
+        ),
     ] = 8,
 ) -> None:
-    """Write what training held out as files."""
+    """Write the held-out part of a store as files."""
     from earprint.training.held_out import write_held_out
 
     for kind, count in write_held_out(store, out, percent).items():

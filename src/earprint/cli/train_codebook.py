@@ -10,7 +10,7 @@ from earprint.cli.progress import progress_bar
 from earprint.errors import TrainingError
 
 HELP = """\
-Learn a model's codebook, which lets its libraries be compact.
+Learn a model's codebook, which compact libraries need.
 
 With a codebook, a library stores SUBQUANTIZERS + 2 bytes for each fingerprint instead of two bytes for each
 component. Short and noisy queries lose some accuracy. The codebook is learned from the training part of a

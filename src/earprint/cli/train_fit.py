@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -15,22 +15,34 @@ if TYPE_CHECKING:
     import torch
 
 HELP = """\
-Train, with checkpoints; run it again to resume.
+Train a network, with checkpoints; give the same command again to resume.
 
-The folder RUN gets checkpoint.pt (every 3 minutes and at the end), config.json, log.csv, validation.jsonl,
-curves.png (with matplotlib) and, at the end, weights.pt and run.json, which are all that `export` needs.
-A run that was interrupted, by Ctrl-C or otherwise, goes on from its checkpoint when the same command is
-given again, with the same batches, learning rates and losses as if nothing had been. The learning rate
-falls to zero over the limit, of minutes or steps, so plan a run to its end: a larger limit, given later,
-lifts the rate again.
+Settings come from the defaults of the network, then from the TOML file of --config, then from the options;
+the last one counts. `earprint train config` prints all settings with their defaults and explanations, the
+distortions of queries included. A file may hold only the lines that differ, such as:
 
-The line of progress tells the loss, segments per second (pairs of 960 ms windows that the loss compares),
-and the share of the time in which the network waited for a batch to be drawn, distorted and turned into
-spectrograms.
+\b
+  max_minutes = 240
+  lengths_s = [1.0, 2.0, 5.0]
+  [augmentation.noise]
+  snr_db = [-6.0, 20.0]
+  [augmentation.clipping]
+  probability = 0.0
+
+The folder RUN gets config.toml (the complete settings), checkpoint.pt (every 3 minutes and at the end),
+log.csv, validation.jsonl and curves.png (with matplotlib). A finished run also has weights.pt and run.json,
+which are all that `export` needs. An interrupted run (Ctrl-C, a crash) resumes from its checkpoint when the
+same command is given again: batches, learning rates and losses are those of an uninterrupted run. The
+learning rate falls to zero at the limit of minutes or steps, so set the limit before you start. A larger
+limit on a finished run raises the learning rate again.
+
+The line of progress shows the loss, segments per second (pairs of 960 ms windows that the loss compares),
+and the share of the time in which the network waited for a batch.
 
 \b
 Examples:
   earprint train fit store runs/mine --max-minutes 90
+  earprint train fit store runs/mine --config run.toml --seed 2
   earprint train fit store runs/query --network dense-query --start-from runs/mine/weights.pt
   earprint train fit store runs/paper --network attention --audio-per-step 640 --chunk 64 --device cuda
 """
@@ -51,20 +63,25 @@ class Negatives(StrEnum):
 
 
 def fit(
+    context: typer.Context,
     store: Annotated[Path, typer.Argument(metavar="STORE", help="Made by `earprint train pack`.")],
     run: Annotated[
         Path, typer.Argument(metavar="RUN", help="Folder of the run; an interrupted one is resumed.")
     ],
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="TOML file of settings; options given here override it."),
+    ] = None,
     network: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="dense: fully convolutional, one pass over a track, the default model's. dense-attention: "
-            "the same with attention over bands and steps. dense-distilled: dense, distilled from the query "
-            "network of the pair in --start-from. dense-query: a larger query network, which learns to match the "
-            "fingerprints of the dense network in --start-from. dense-pair: both of them, learning together. "
-            "attention: the paper's. plain: the same without attention. nafp: the paper's baseline (Chang et "
-            "al. 2021).",
+            help="dense: fully convolutional, one pass over a track, that of the default model. "
+            "dense-attention: the same with attention over bands and steps. dense-distilled: dense, "
+            "distilled from the query network of the pair in --start-from. dense-query: a larger network for "
+            "queries, whose fingerprints match those of the dense network in --start-from. dense-pair: both, "
+            "trained together. attention: the network of the paper. plain: the same without attention. nafp: "
+            "the paper's baseline (Chang et al. 2021).",
         ),
     ] = "dense",
     dim: Annotated[int, typer.Option(metavar="N", min=1, help="Components of a fingerprint.")] = 128,
@@ -74,22 +91,20 @@ def fit(
             metavar="MINUTES",
             min=0.0,
             help="Training time of all resumed runs together, and the length of the schedule.  "
-            "[default: 90, or no limit with --max-steps]",
+            "[default: 90, or none with --max-steps]",
         ),
     ] = None,
     max_steps: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=1, help="Stop after so many steps; with --max-minutes the nearer limit counts."
-        ),
+        typer.Option(metavar="N", min=1, help="Number of steps; with --max-minutes the nearer limit counts."),
     ] = None,
     audio_per_step: Annotated[
         float,
         typer.Option(
             metavar="SECONDS",
             min=0.1,
-            help="Distorted audio per step: the batch size, whatever the length of the clips. Each clip is "
-            "contrasted with all others of its batch, so more is better and takes longer.",
+            help="Distorted audio per step: the batch size, independent of the length of the clips. Each "
+            "clip is compared with all others of its batch, so more is better and slower.",
         ),
     ] = 120.0,
     chunk: Annotated[
@@ -97,8 +112,8 @@ def fit(
         typer.Option(
             metavar="CLIPS",
             min=0,
-            help="Clips that pass through the network at a time, 0 for all. For batches that do not fit the "
-            "memory: the gradient is the whole batch's, at the price of computing each clip twice.",
+            help="Clips that pass through the network at a time; 0 is all. For batches that do not fit into "
+            "memory: the gradient is that of the whole batch, but each clip is computed twice.",
         ),
     ] = 0,
     clips_per_track: Annotated[
@@ -106,22 +121,22 @@ def fit(
         typer.Option(
             metavar="N",
             min=1,
-            help="Clips of the same track in a batch, at distinct places: hard to tell apart, good for "
-            "the place within a track.",
+            help="Clips of the same track in a batch, at distinct positions: hard negatives of each other, "
+            "which improves the position within a track.",
         ),
     ] = 1,
     loss: Annotated[
         LossName,
         typer.Option(
-            help="nt-xent: contrast with all others of the batch (the paper's). triplet: pull to the right "
-            "one and push from a semi-hard wrong one."
+            help="nt-xent: cross-entropy over all clips of the batch (that of the paper). triplet: one "
+            "semi-hard negative for each clip."
         ),
     ] = LossName.nt_xent,
     negatives: Annotated[
         Negatives | None,
         typer.Option(
-            help="Of nt-xent, the negatives of clean anchors. all: every other row (the paper's, and SimCLR's). "
-            "cross: the distorted rows alone.  [default: cross for dense networks, else all]",
+            help="Of nt-xent: the negatives of clean anchors. all: every other row (as in the paper and "
+            "SimCLR). cross: the distorted rows alone.  [default: cross for dense networks, else all]",
         ),
     ] = None,
     temperature: Annotated[
@@ -129,7 +144,7 @@ def fit(
         typer.Option(
             metavar="T",
             min=1e-3,
-            help="Of nt-xent; lower weighs the hardest wrong ones more.  "
+            help="Of nt-xent; lower gives the hardest negatives more weight.  "
             "[default: 0.05 for dense networks, else 0.1]",
         ),
     ] = None,
@@ -138,7 +153,7 @@ def fit(
         typer.Option(
             metavar="M",
             min=0.0,
-            help="Of triplet: how much farther, in squared distance, wrong ones are to be.",
+            help="Of triplet: difference of squared distances to the negative and to the positive.",
         ),
     ] = 0.5,
     subquantizers: Annotated[
@@ -146,8 +161,8 @@ def fit(
         typer.Option(
             metavar="N",
             min=0,
-            help="Pass references through product quantisation with so many subquantizers (bytes), so that the "
-            "network learns what compact libraries keep; 0 compares exact references.",
+            help="Product-quantise references with N subquantizers (bytes) before the loss compares them, as "
+            "compact libraries do; 0 is without quantisation.",
         ),
     ] = 0,
     memory_bank: Annotated[
@@ -155,7 +170,8 @@ def fit(
         typer.Option(
             metavar="ROWS",
             min=0,
-            help="Cross-batch memory: so many reference rows of earlier steps are extra negatives; 0: none.",
+            help="Size of the memory bank: reference rows of earlier steps that are additional negatives; "
+            "0 is none.",
         ),
     ] = 0,
     alignment_weight: Annotated[
@@ -163,7 +179,8 @@ def fit(
         typer.Option(
             metavar="WEIGHT",
             min=0.0,
-            help="For dense networks: weight of a second loss that aligns whole queries, as matching does.",
+            help="For dense networks: weight of a second loss, which compares whole queries with whole "
+            "alignments as matching does.",
         ),
     ] = 0.0,
     learning_rate: Annotated[
@@ -171,53 +188,51 @@ def fit(
         typer.Option(
             metavar="RATE",
             min=0.0,
-            help="Highest of the schedule, of AdamW.  [default: 0.002 for dense networks, else 0.0005]",
+            help="Highest learning rate of the schedule (AdamW).  "
+            "[default: 0.002 for dense networks, else 0.0005]",
         ),
     ] = None,
     start_from: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="weights.pt of an earlier run, for a new run to begin with."),
+        typer.Option(metavar="FILE", help="weights.pt of an earlier run; a new run starts from it."),
     ] = None,
     validation_queries: Annotated[
         int, typer.Option(metavar="N", min=1, help="Held-out queries of each condition in a validation.")
     ] = 128,
     device: Annotated[
-        str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N; auto takes cuda if there is any.")
+        str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N; auto is cuda if there is one.")
     ] = "auto",
-    threads: Annotated[int, typer.Option(metavar="N", min=0, help="CPU threads; 0 for all.")] = 0,
+    threads: Annotated[int, typer.Option(metavar="N", min=0, help="CPU threads; 0 is all.")] = 0,
     tensorboard: Annotated[
         bool,
         typer.Option(
-            "--tensorboard", help="Log for TensorBoard too, in RUN/tensorboard (needs tensorboard)."
+            "--tensorboard", help="Also log for TensorBoard, in RUN/tensorboard (needs tensorboard)."
         ),
     ] = False,
     seed: Annotated[
         int,
-        typer.Option(metavar="N", min=0, help="Of the first weights and of all that is drawn at random."),
+        typer.Option(metavar="N", min=0, help="Seed of the first weights and of everything random."),
     ] = 1,
 ) -> None:
-    """Train; ends with exit code 130 if it was interrupted, after writing a checkpoint."""
+    """Train a network. An interrupted run writes a checkpoint and exits with code 130."""
     require_torch()
-    from earprint.training.config import default_config
+    from earprint.training.config_file import load_config
     from earprint.training.trainer import Trainer
 
-    options: dict[str, Any] = {
-        "dim": dim, "max_steps": max_steps, "audio_per_step_s": audio_per_step, "chunk": chunk,
-        "clips_per_track": clips_per_track, "loss": loss.value, "margin": margin, "threads": threads,
-        "seed": seed, "validation_queries": validation_queries, "n_subquantizers": subquantizers,
-        "memory_bank_size": memory_bank, "alignment_weight": alignment_weight,
+    values: dict[str, Any] = {
+        "network": network, "dim": dim, "max_minutes": max_minutes, "max_steps": max_steps,
+        "audio_per_step_s": audio_per_step, "chunk": chunk, "clips_per_track": clips_per_track,
+        "loss": loss.value, "negatives": negatives and negatives.value, "temperature": temperature,
+        "margin": margin, "n_subquantizers": subquantizers, "memory_bank_size": memory_bank,
+        "alignment_weight": alignment_weight, "learning_rate": learning_rate,
+        "validation_queries": validation_queries, "threads": threads, "seed": seed,
     }  # fmt: skip
-    if max_minutes is not None or max_steps is not None:
-        options["max_minutes"] = max_minutes
-    if learning_rate is not None:
-        options["learning_rate"] = learning_rate
-    if temperature is not None:
-        options["temperature"] = temperature
-    if negatives is not None:
-        options["negatives"] = negatives.value
-    config = default_config(network, **options)
+    options = {name: value for name, value in values.items() if _is_given(context, name)}
+    if max_steps is not None and max_minutes is None:
+        options["max_minutes"] = None
+    settings = load_config(config, options)
     trainer = Trainer(
-        store, run, config, pick_device(device), typer.echo, start_from, tensorboard=tensorboard
+        store, run, settings, pick_device(device), typer.echo, start_from, tensorboard=tensorboard
     )
     with _stopped_by_signals(trainer.stop):
         finished = trainer.train()
@@ -225,9 +240,23 @@ def fit(
         raise typer.Exit(130)
 
 
+OPTIONS: Final = {
+    "audio_per_step_s": "audio_per_step",
+    "n_subquantizers": "subquantizers",
+    "memory_bank_size": "memory_bank",
+}
+"""Parameters of `fit` whose name is not that of the setting, by setting."""
+
+
+def _is_given(context: typer.Context, setting: str) -> bool:
+    """Whether the option of a setting stands on the command line."""
+    source = context.get_parameter_source(OPTIONS.get(setting, setting))
+    return source is not None and source.name != "DEFAULT"
+
+
 @contextmanager
 def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM end the run after the step it is in; a second Ctrl-C ends it at once."""
+    """Let Ctrl-C and SIGTERM end the run after the current step; a second Ctrl-C ends it at once."""
 
     def handler(number: int, frame: object) -> None:
         stop()
@@ -242,7 +271,7 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def require_torch() -> None:
-    """Raise a TrainingError that says what to install if torch is missing."""
+    """Raise a TrainingError that names the package to install if torch is missing."""
     try:
         import torch  # noqa: F401
     except ImportError as error:
@@ -250,7 +279,7 @@ def require_torch() -> None:
 
 
 def pick_device(name: str) -> "torch.device":
-    """The torch device of a name; ``auto`` is CUDA if there is any."""
+    """The torch device of a name; ``auto`` is CUDA if there is one."""
     import torch
 
     if name == "auto":

@@ -1,4 +1,4 @@
-"""``earprint train pack``: folders of audio into a store, with progress and every bad file named."""
+"""``earprint train pack``: decodes folders of audio into a store."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from earprint.training.store import Pack
 
 LINE_EVERY_S = 30.0
-"""Seconds between two lines of progress where stderr is no terminal."""
+"""Seconds between two lines of progress if stderr is not a terminal."""
 
 T = TypeVar("T")
 
@@ -23,11 +23,11 @@ HELP = """\
 Decode audio once into a store that training reads.
 
 Music, noises and impulse responses are decoded, checked and written into the folder STORE as samples that
-training maps into memory: 115 MB for an hour of audio. Names matter in one way: what comes from the same
-source is never both trained on and validated with. The source of a file is the part of its name before "__"
-(artist__title.mp3), else its subfolder, else the file by itself. Running it again makes the store anew.
+training maps into memory: 115 MB for an hour of audio. Training and validation never share a source. The
+source of a file is the part of its name before "__" (artist__title.mp3), else its subfolder, else the file
+itself. Running it again replaces the store.
 
-A file that cannot be used is named on stderr and does not stop the rest.
+A file that cannot be used is named on stderr; the rest continues.
 
 \b
 Examples:
@@ -35,7 +35,7 @@ Examples:
   earprint train pack store --music songs/ --noise noise/ --simulate 1000 --rt60 0.3 0.9 --codecs 0.3
 
 \b
-Exit code: 0 all fine, 2 some files were left out (the store is complete but for them), or an error.
+Exit code: 0 success, 2 some files were left out (the store holds all others), or an error.
 """
 
 
@@ -43,28 +43,30 @@ def pack(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="Folder to make.")],
     music: Annotated[
         list[Path],
-        typer.Option(metavar="DIR", help="Music, searched for audio files; can be given several times."),
+        typer.Option(metavar="DIR", help="Folder of music; can be given several times."),
     ],
     noise: Annotated[
         list[Path],
         typer.Option(
             metavar="DIR",
-            help="Noises, one subfolder for each kind (speech, traffic, ...): every kind is drawn as often. "
-            "Can be given several times.",
+            help="Folder of noises, one subfolder for each kind (speech, traffic, ...). All kinds are drawn "
+            "equally often. Can be given several times.",
         ),
     ],
     rooms: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="Impulse responses: of rooms in the subfolder room, of loudspeakers, telephones and "
-            "microphones in the subfolder device. Can be given several times.",
+            help="Folder of impulse responses: of rooms in the subfolder room, of loudspeakers, telephones "
+            "and microphones in the subfolder device. Can be given several times.",
         ),
     ] = None,
     simulate: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, help="Rooms to simulate besides; 0 for none. A room takes 0.3 s, a hall 2."
+            metavar="N",
+            min=0,
+            help="Additional simulated rooms. A small room takes 0.3 s of computing, a hall 2 s.",
         ),
     ] = 400,
     rt60: Annotated[
@@ -73,8 +75,8 @@ def pack(
             "--rt60",
             "--t60",
             metavar="LOW HIGH",
-            help="Shortest and longest reverberation time (RT60) of the simulated rooms, in s; drawn "
-            "log-uniformly. Choose those that your measured rooms lack.",
+            help="Range of the reverberation time (RT60) of the simulated rooms in s, log-uniform. Choose "
+            "times that your measured rooms lack.",
         ),
     ] = (0.15, 3.0),
     codecs: Annotated[
@@ -84,20 +86,25 @@ def pack(
             min=0.0,
             max=1.0,
             help="Share of the music (0 to 1) that is packed a second time after a round trip through a "
-            "low-rate codec, Opus, AMR or MP3; training then hears it as the query now and then.",
+            "low-rate codec (Opus, AMR or MP3). Training uses these copies for some queries.",
         ),
     ] = 0.0,
     seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Picks the simulated rooms and the coded music.")
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Seed of the simulated rooms and of the choice of coded music."
+        ),
     ] = 1,
     jobs: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, help="Processes that decode; 0 for one per core. The store is the same."
+            metavar="N",
+            min=0,
+            help="Processes that decode; 0 is one for each core. The store does not depend on it.",
         ),
     ] = 0,
 ) -> None:
-    """Decode audio once into a store; ends with exit code 2 if any file was left out."""
+    """Decode audio once into a store; exit code 2 if a file was left out."""
     from earprint.dsp.room_simulation import simulate_rooms
     from earprint.training.packing import count_files, pack_audio, pack_rooms
 
@@ -113,19 +120,19 @@ def pack(
         packed = pack_audio(
             music, store, "music", on_file=progress.file, coded_share=codecs, seed=seed, jobs=jobs
         )
-        _sum_up("music", packed)
+        _report("music", packed)
         progress.start("noise", totals["noise"])
-        _sum_up("noise", pack_audio(noise, store, "noise", on_file=progress.file, jobs=jobs))
+        _report("noise", pack_audio(noise, store, "noise", on_file=progress.file, jobs=jobs))
         progress.start("rooms", totals["rooms"])
         counted = progress.counted("simulated rooms", simulated, simulate)
-        _sum_up("rooms", pack_rooms(responses, counted, store, on_file=progress.file, jobs=jobs))
+        _report("rooms", pack_rooms(responses, counted, store, on_file=progress.file, jobs=jobs))
     if progress.failed:
         left_out = messages.count(progress.failed, "file")
-        typer.echo(f"{left_out} left out, as named above; mend or remove them", err=True)
+        typer.echo(f"{left_out} left out, as named above; repair or remove them", err=True)
         raise typer.Exit(2)
 
 
-def _sum_up(kind: str, packed: "Pack") -> None:
+def _report(kind: str, packed: "Pack") -> None:
     hours = sum(item.length for item in packed.items) / SAMPLE_RATE / 3600
     twins = sum(item.twin is not None for item in packed.items)
     also = f", {twins} of them also coded" if twins else ""
@@ -133,7 +140,7 @@ def _sum_up(kind: str, packed: "Pack") -> None:
 
 
 class Progress:
-    """A bar on a terminal; elsewhere a line every `LINE_EVERY_S` seconds. Bad files are named on both."""
+    """A bar on a terminal; otherwise a line every `LINE_EVERY_S` seconds. Names files that were left out."""
 
     def __init__(self) -> None:
         self.failed = 0
@@ -149,27 +156,27 @@ class Progress:
         self._bar.stop()
 
     def start(self, what: str, total: int) -> None:
-        """Begin with another kind of thing."""
+        """Start counting another kind of item."""
         self._what, self._done, self._total = what, 0, total
         self._bar.reset(self._task, description=what, total=total)
 
     def file(self, path: Path, problem: str | None) -> None:
-        """Count a file and name it if it was left out."""
+        """Count a file, and name it if it was left out."""
         if problem is not None:
             self.failed += 1
             print_above(self._bar, messages.failed_file(problem))
         self.advance()
 
-    def counted(self, what: str, things: Iterable[T], total: int) -> Iterator[T]:
-        """Pass things on and count them."""
+    def counted(self, what: str, items: Iterable[T], total: int) -> Iterator[T]:
+        """Pass items on and count them."""
         if total:
             self.start(what, total)
-        for thing in things:
-            yield thing
+        for item in items:
+            yield item
             self.advance()
 
     def advance(self, count: int = 1) -> None:
-        """Count things that are done."""
+        """Count finished items."""
         self._done += count
         self._bar.advance(self._task, count)
         if self._bar.disable and time.monotonic() - self._told > LINE_EVERY_S:

@@ -1,8 +1,16 @@
-"""Evaluation: cut queries from references, distort them, identify them, count.
+"""Evaluation: cut queries from recordings, distort them, identify them, and count the answers.
 
-The way through it: `run` does one thing after the other; `plan` says what takes part; `filling` adds the
-recordings, and `distractors` copies of them at other speeds; `queries` draws excerpts and puts them under
-conditions, `rendering` makes audio of them, `asking` puts them to `systems`, and `versus` to peers; `measure`
-counts, `roc` and `costs` do what their names say, `left_out` remembers what took no part; `report`,
-`paper_tables` and `plots` lay out. `command` is the command line.
+In the order of the data:
+
+- `material`, `excerpts`, `conditions`, `query`, `rendering`: recordings, noises and responses give queries;
+- `plan`: which queries an evaluation has; `exclusions`: what it leaves out;
+- `distractors`, `ingest`: the systems' libraries get the recordings;
+- `systems`, `search`, `backends`, `torch_backend`, `workers`, `runner`: the queries are identified;
+- `peers`, `peer_runner`: other systems get the same queries;
+- `experiment`: all of this, one step after the other;
+- `outcomes`, `repeats`, `costs`: what came of each query, and what it cost;
+- `metrics`, `intervals`, `comparison`, `matched`, `roc`: statistics;
+- `tables`, `paper_tables`, `plots`, `report`: what the user reads.
+
+``earprint evaluate`` (`earprint.cli.evaluate`) calls `experiment.run_experiment` and `report.Report`.
 """

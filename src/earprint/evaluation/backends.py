@@ -1,7 +1,7 @@
-"""What runs the network and the exact search of an evaluation, in this process.
+"""The backend of an evaluation: what runs the network and the exact search in this process.
 
-``cpu``: onnxruntime and NumPy. ``cuda`` or ``cuda:N``: torch on a GPU. ``torch``: torch on the CPU, to try
-it. Torch is loaded for these alone. Each worker process begins with the same, see
+``cpu``: onnxruntime and NumPy. ``cuda`` or ``cuda:N``: torch on a GPU. ``torch``: torch on the CPU.
+Only the last three import torch. Each worker process uses the same backend, see
 `earprint.evaluation.workers`.
 """
 
@@ -12,66 +12,64 @@ from typing import Final
 
 from earprint.encoders.registry import use_sessions
 from earprint.errors import EvaluationError
-from earprint.evaluation import search
-from earprint.evaluation.search import Nearest
+from earprint.evaluation.search import ExactSearch, search_exactly
 
 CPU: Final = "cpu"
-"""Name of onnxruntime and NumPy."""
+"""Name of the backend of onnxruntime and NumPy."""
 
 
 @dataclass(frozen=True)
-class Compute:
-    """What computes.
+class Backend:
+    """A backend.
 
     Attributes
     ----------
     name : str
-        As it was asked for.
-    nearest : callable
-        Exact search for many query rows, see `earprint.evaluation.search.nearest`.
-    described : str
-        For reports: library, version and device.
+        As given with ``--compute``.
+    search : callable
+        Exact search for many query rows, see `earprint.evaluation.search.search_exactly`.
+    description : str
+        Library, version and device, for reports.
     """
 
     name: str = CPU
-    nearest: Nearest = search.nearest
-    described: str = "onnxruntime and NumPy on the CPU"
+    search: ExactSearch = search_exactly
+    description: str = "onnxruntime and NumPy on the CPU"
 
     @property
-    def in_torch(self) -> bool:
-        """Whether torch computes: with large batches in few calls."""
+    def uses_torch(self) -> bool:
+        """Whether torch computes. Torch is faster with few calls of large batches."""
         return self.name != CPU
 
 
-_here = Compute()
-"""This process's."""
+_current = Backend()
 
 
-def here() -> Compute:
-    """Return what computes in this process."""
-    return _here
+def current_backend() -> Backend:
+    """Return this process's backend."""
+    return _current
 
 
-def begin(name: str, *, worker: bool = False) -> Compute:
-    """Choose what computes in this process from now on.
+def set_backend(name: str, *, is_worker: bool = False) -> Backend:
+    """Choose this process's backend.
 
     Parameters
     ----------
     name : str
         ``cpu``, ``torch``, ``cuda`` or ``cuda:N``.
-    worker : bool
-        Other processes compute too: one thread, and the weights have been checked.
+    is_worker : bool
+        For worker processes: use one thread, and do not check the weights again.
 
     Raises
     ------
     EvaluationError
-        If there is no such device, or no torch.
+        If there is no such device, or torch is not installed.
     """
-    global _here
+    global _current
     if name == CPU:
         use_sessions(None)
-        _here = Compute()
-        return _here
+        _current = Backend()
+        return _current
     try:
         import torch  # noqa: F401
     except ImportError as error:
@@ -79,21 +77,21 @@ def begin(name: str, *, worker: bool = False) -> Compute:
             f"--compute {name}: needs torch, which cannot be loaded ({error}); install it with "
             "`pip install 'earprint[train]'`, or leave the option out"
         ) from error
-    from earprint.evaluation import torch_backend as accelerated
+    from earprint.evaluation import torch_backend
 
-    device = accelerated.find_device(name)
-    if worker:
-        accelerated.use_one_thread()
-    use_sessions(accelerated.session_maker(device, check=not worker))
-    nearest = accelerated.DeviceSearch(device).nearest
-    _here = Compute(name, nearest, accelerated.describe(device))
-    return _here
+    device = torch_backend.find_device(name)
+    if is_worker:
+        torch_backend.use_one_thread()
+    use_sessions(torch_backend.make_session_factory(device, check=not is_worker))
+    search = torch_backend.DeviceSearch(device).search
+    _current = Backend(name, search, torch_backend.describe(device))
+    return _current
 
 
 @contextmanager
-def computing(name: str) -> Iterator[Compute]:
-    """Choose what computes in this process for a while; see `begin`."""
+def using_backend(name: str) -> Iterator[Backend]:
+    """Choose this process's backend for the time of a ``with`` block; see `set_backend`."""
     try:
-        yield begin(name)
+        yield set_backend(name)
     finally:
-        begin(CPU)
+        set_backend(CPU)

@@ -1,7 +1,7 @@
-"""What answers cost: time per question, size of the index, speed of adding.
+"""Costs: time per query, size of the index, speed of adding.
 
-Questions of an evaluation are asked many at a time, which says nothing about how long one takes. So a few of
-each length are asked again one by one, with nothing else of this process going on. Sizes are those of the
+An evaluation answers queries in batches, which does not show how long a single query takes. So a few queries
+of each length are answered again one by one while nothing else runs in this process. Sizes are those of the
 files on the disk.
 """
 
@@ -14,55 +14,55 @@ import numpy as np
 from earprint import encoders
 from earprint.constants import SAMPLE_RATE
 from earprint.evaluation.query import Query
-from earprint.evaluation.rendering import render
-from earprint.evaluation.systems import Question, System
+from earprint.evaluation.rendering import RenderedQuery, render
+from earprint.evaluation.systems import System
 from earprint.library import Library, LibraryInfo
 from earprint.matching import Method
 
-TIMED: Final = 25
-"""Questions of each length that are timed, evenly spread over all."""
+TIMED_QUERIES: Final = 25
+"""Queries of each length that are timed, evenly spread over all."""
 
 
-def timed_questions(queries: Sequence[Query]) -> list[Question]:
-    """Render the questions of each length that are timed."""
-    out = []
+def render_timing_queries(queries: Sequence[Query]) -> list[RenderedQuery]:
+    """Render the queries of each length that are timed."""
+    rendered = []
     for length_s in dict.fromkeys(query.length_s for query in queries):
-        mine = [query for query in queries if query.length_s == length_s]
-        places = np.unique(np.linspace(0, len(mine) - 1, TIMED).round().astype(int))
-        out += list(render([mine[place] for place in places]))
-    return out
+        of_length = [query for query in queries if query.length_s == length_s]
+        chosen = np.unique(np.linspace(0, len(of_length) - 1, TIMED_QUERIES).round().astype(int))
+        rendered += list(render([of_length[number] for number in chosen]))
+    return rendered
 
 
-def time_answers(
+def measure_times(
     system: System,
-    questions: Sequence[Question],
+    queries: Sequence[RenderedQuery],
     method: Method,
     on_progress: Callable[[int], None] = lambda _done: None,
 ) -> list[dict[str, Any]]:
-    """Ask questions one by one and time them.
+    """Identify queries one by one and time them.
 
     Parameters
     ----------
     system : System
-    questions : sequence of (Query, ndarray of float32, shape (n,))
+    queries : sequence of (Query, ndarray of float32, shape (n,))
     method : {"aligned", "paper"}
     on_progress : callable, optional
-        Gets the number of questions that are done.
+        Called with the number of queries that are done.
 
     Returns
     -------
     list of dict
-        For each length: questions, and mean, median and 95th percentile in milliseconds of making the
-        fingerprints ("embed"), of everything after that ("search"), and of both ("total").
+        For each length: number of queries, and mean, median and 95th percentile in milliseconds of
+        fingerprinting ("embed"), of everything after that ("search"), and of both ("total").
     """
-    if not questions:
+    if not queries:
         return []
     encoder = encoders.load_encoder(system.model)
     took: dict[float, list[tuple[float, float]]] = {}
     with Library(system.library, model=system.model, index=system.index, create=False) as library:
-        # Files are mapped and threads begun with the first.
-        library.identify(questions[0][1], sample_rate=SAMPLE_RATE, method=method)
-        for done, (query, audio) in enumerate(questions, 1):
+        # The first call maps files and starts threads.
+        library.identify(queries[0][1], sample_rate=SAMPLE_RATE, method=method)
+        for done, (query, audio) in enumerate(queries, 1):
             began = time.perf_counter()
             encoder.encode([audio], query=True)
             embedded = time.perf_counter()
@@ -94,16 +94,16 @@ def _statistics(seconds: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, flo
 
 
 def describe_library(system: System, info: LibraryInfo, added_s: float, add_seconds: float) -> dict[str, Any]:
-    """Say what a system's library holds and cost, JSON-ready.
+    """Return what a system's library holds and costs, JSON-ready.
 
     Parameters
     ----------
     system : System
     info : LibraryInfo
     added_s : float
-        Audio that this run added, in seconds.
+        Length of the audio that was added, in seconds.
     add_seconds : float
-        Time that this took; other processes of the machine count too.
+        Clock time that adding took.
     """
     hours = info.duration_s / 3600
     return {
@@ -125,9 +125,9 @@ def describe_library(system: System, info: LibraryInfo, added_s: float, add_seco
 
 
 def cost_line(cost: dict[str, Any]) -> str:
-    """Say a library's cost and its answers' in one line."""
+    """Return what a library and its answers cost, in one line of text."""
     name = cost["system"] if cost["system"] == cost["model_id"] else f"{cost['system']} ({cost['model_id']})"
-    stored = f"{cost['storage']} " if cost.get("storage") else ""
+    storage = f" ({cost['storage']})" if cost.get("storage") else ""
     added = ""
     if cost["add_x_real_time"] is not None:
         added = f", added {cost['added_hours']:.2f} h at {cost['add_x_real_time']:.0f} x real time"
@@ -138,5 +138,5 @@ def cost_line(cost: dict[str, Any]) -> str:
     )
     return (
         f"{name}: {cost['tracks']:,} tracks, {cost['hours']:.2f} h, "
-        f"{cost['fingerprints']:,} {stored}fingerprints, {cost['mb_per_hour']:.2f} MB per hour{added}{times}"
+        f"{cost['fingerprints']:,} fingerprints{storage}, {cost['mb_per_hour']:.2f} MB per hour{added}{times}"
     )

@@ -1,9 +1,9 @@
-"""Distractors made of other distractors: copies at other speeds, for a database of millions on little audio.
+"""Speed-changed copies of distractors, which make a large database of little audio.
 
-A copy plays 0.8 to 1.25 times as fast, tempo and pitch together, but not within 3 % of the original, so that
-none could be taken for it. The factors are evenly spread over that range; each recording has the same. Copies
-are written to a temporary folder a few at a time, under the title that they get, ``NAME x 0.91``, and added
-as files, which keeps all cores busy and survives an interruption: titles that are there are passed over.
+A copy plays 0.8 to 1.25 times as fast, tempo and pitch together. Speeds within 3 % of the original are not
+used, so that no copy can pass for the original. The factors are evenly spread over that range and are the
+same for each recording. Copies are written to a temporary folder a few at a time. Their titles name the
+factor, as in ``NAME x 0.91``, so that an interrupted run need not add them again.
 """
 
 from collections import deque
@@ -20,29 +20,29 @@ import numpy as np
 from earprint.audio import load_audio
 from earprint.audio.wav import write_wav
 from earprint.errors import AudioError
-from earprint.evaluation.rendering import change_speed
-from earprint.evaluation.workers import Workers
+from earprint.evaluation.excerpts import change_speed
+from earprint.evaluation.workers import WorkerPool
 
 SLOWEST: Final = 0.8
 FASTEST: Final = 1.25
 """Range of the speeds of copies."""
 
 NEAREST: Final = 0.03
-"""No copy's speed is within this of 1."""
+"""Least distance of a copy's speed from 1."""
 
 NAME_BYTES: Final = 200
-"""Longer names of files are cut off in titles, as a title becomes the name of a file."""
+"""Titles keep so many bytes of a file's name, because a title becomes the name of a file."""
 
 AT_A_TIME: Final = 48
-"""Copies on the disk at a time: about 80 MB of tracks of 50 s."""
+"""Copies on the disk at a time: about 80 MB for recordings of 50 s."""
 
-_Written = tuple[list[Path], list[tuple[Path, AudioError]]]
-"""Files that were written, and sources that could not be decoded."""
+_Batch = tuple[list[Path], list[tuple[Path, AudioError]]]
+"""Files that were written, and the sources that could not be decoded."""
 
 
 @dataclass(frozen=True)
-class Copy:
-    """A copy to be made: of a file, at a speed, under a title."""
+class SpeedCopy:
+    """A copy of a file at a speed, under a title."""
 
     source: Path
     factor: float
@@ -50,9 +50,9 @@ class Copy:
 
 
 def speed_factors(n: int) -> list[float]:
-    """Give n speeds, evenly spread over the range without its middle, slowest first.
+    """Return n speeds, evenly spread over the range without its middle, slowest first.
 
-    They are rounded to hundredths while that keeps them apart, so that titles stay short.
+    They are rounded to hundredths if that keeps them distinct, so that titles stay short.
     """
     low = (1 - NEAREST) - SLOWEST
     width = low + FASTEST - (1 + NEAREST)
@@ -66,7 +66,7 @@ def speed_factors(n: int) -> list[float]:
     return [float(factor) for factor in factors]
 
 
-def plan_copies(files: Sequence[Path], n: int) -> list[Copy]:
+def plan_copies(files: Sequence[Path], n: int) -> list[SpeedCopy]:
     """List n copies of each file; of files of one title, later ones get a number."""
     factors = speed_factors(n)
     used: set[str] = set()
@@ -77,27 +77,27 @@ def plan_copies(files: Sequence[Path], n: int) -> list[Copy]:
         while name in used:
             name, number = f"{stem} ({number})", number + 1
         used.add(name)
-        copies += [Copy(file, factor, f"{name} x {factor:g}") for factor in factors]
+        copies += [SpeedCopy(file, factor, f"{name} x {factor:g}") for factor in factors]
     return copies
 
 
-def written(
-    copies: Sequence[Copy],
+def write_copies(
+    copies: Sequence[SpeedCopy],
     *,
     at_a_time: int = AT_A_TIME,
-    on_left_out: Callable[[Path, AudioError], None] = lambda _path, _error: None,
-    workers: Workers | None = None,
+    on_exclusion: Callable[[Path, AudioError], None] = lambda _path, _error: None,
+    pool: WorkerPool | None = None,
 ) -> Iterator[list[Path]]:
-    """Write copies as WAV files, some at a time; those are gone when the next ones come.
+    """Write copies as WAV files, some at a time; each batch is deleted before the next one is returned.
 
     Parameters
     ----------
-    copies : sequence of Copy
+    copies : sequence of SpeedCopy
     at_a_time : int
-    on_left_out : callable, optional
-        Gets each source that cannot be decoded.
-    workers : Workers, optional
-        Write them, several batches ahead; by default one thread is one batch ahead.
+    on_exclusion : callable, optional
+        Called with each source that cannot be decoded, and the error.
+    pool : WorkerPool, optional
+        Writes several batches ahead; by default one thread writes one batch ahead.
 
     Yields
     ------
@@ -105,19 +105,19 @@ def written(
         Files named by their titles.
     """
     with ExitStack() as stack:
-        writer = workers or stack.enter_context(ThreadPoolExecutor(1))
-        ahead = 1 if workers is None else max(1, workers.jobs // 2)
+        writer = pool or stack.enter_context(ThreadPoolExecutor(1))
+        ahead = 1 if pool is None else max(1, pool.jobs // 2)
         # The next batches are written while this one is being added.
-        queue: deque[tuple[TemporaryDirectory[str], Future[_Written]]] = deque()
+        queue: deque[tuple[TemporaryDirectory[str], Future[_Batch]]] = deque()
         try:
             for begin in range(0, len(copies), at_a_time):
                 folder = TemporaryDirectory(prefix="earprint-copies-")
                 batch = copies[begin : begin + at_a_time]
                 queue.append((folder, writer.submit(_write, batch, Path(folder.name))))
                 if len(queue) > ahead:
-                    yield from _take(*queue.popleft(), on_left_out)
+                    yield from _take(*queue.popleft(), on_exclusion)
             while queue:
-                yield from _take(*queue.popleft(), on_left_out)
+                yield from _take(*queue.popleft(), on_exclusion)
         finally:
             for folder, future in queue:
                 if not future.cancel():
@@ -127,18 +127,18 @@ def written(
 
 def _take(
     folder: TemporaryDirectory[str],
-    future: Future[_Written],
-    on_left_out: Callable[[Path, AudioError], None],
+    future: Future[_Batch],
+    on_exclusion: Callable[[Path, AudioError], None],
 ) -> Iterator[list[Path]]:
-    """Hand a batch over, and delete it."""
+    """Return a batch's files and delete them afterwards."""
     with folder:
         paths, failures = future.result()
         for path, error in failures:
-            on_left_out(path, error)
+            on_exclusion(path, error)
         yield paths
 
 
-def _write(batch: Sequence[Copy], folder: Path) -> _Written:
+def _write(batch: Sequence[SpeedCopy], folder: Path) -> _Batch:
     paths: list[Path] = []
     failures: list[tuple[Path, AudioError]] = []
     source, audio = None, np.zeros(0, np.float32)
@@ -157,7 +157,7 @@ def _write(batch: Sequence[Copy], folder: Path) -> _Written:
     return paths, failures
 
 
-def missing(copies: Sequence[Copy], titles: Collection[str]) -> list[Copy]:
-    """Copies whose titles are not there yet."""
-    there = set(titles)
-    return [copy for copy in copies if copy.title not in there]
+def missing_copies(copies: Sequence[SpeedCopy], titles: Collection[str]) -> list[SpeedCopy]:
+    """Return the copies whose titles are not among ``titles``."""
+    known = set(titles)
+    return [copy for copy in copies if copy.title not in known]

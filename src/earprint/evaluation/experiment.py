@@ -1,6 +1,6 @@
-"""One evaluation from beginning to end: add the recordings, ask, collect the answers.
+"""A whole evaluation: add the recordings, answer the queries, collect the outcomes.
 
-An interruption while queries are asked ends the asking; what has been answered till then is reported.
+An interruption while queries are answered ends the evaluation; the outcomes so far are reported.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,37 +11,38 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from earprint.errors import EvaluationError
-from earprint.evaluation import backends as compute
-from earprint.evaluation.costs import describe_library, time_answers, timed_questions
+from earprint.evaluation.backends import current_backend
+from earprint.evaluation.costs import describe_library, measure_times, render_timing_queries
 from earprint.evaluation.distractors import plan_copies
-from earprint.evaluation.exclusions import LeftOut
-from earprint.evaluation.ingest import Filled, OnProgress, absent_recordings, fill
+from earprint.evaluation.exclusions import Exclusions
+from earprint.evaluation.ingest import IngestedRecordings, OnProgress, ingest_recordings, measure_absent
+from earprint.evaluation.material import Material
 from earprint.evaluation.outcomes import Outcome
-from earprint.evaluation.peer_runner import ask_peer, fill_peer
+from earprint.evaluation.peer_runner import add_to_peer, identify_with_peer
 from earprint.evaluation.peers import Peer
-from earprint.evaluation.plan import Material, Plan, drawn, of_manifest, why_nothing
+from earprint.evaluation.plan import Plan, draw_queries, explain_no_queries, queries_of_manifest
 from earprint.evaluation.query import Query
 from earprint.evaluation.repeats import mark_repeats
-from earprint.evaluation.runner import ask_all
+from earprint.evaluation.runner import identify_queries
 from earprint.evaluation.systems import System
-from earprint.evaluation.workers import Workers
+from earprint.evaluation.workers import WorkerPool
 from earprint.library import Library, LibraryInfo
 
 
 @dataclass
-class Results:
-    """What an evaluation found.
+class ExperimentResults:
+    """The results of an evaluation.
 
     Attributes
     ----------
     outcomes : list of Outcome
         By query length, system, and place in the manifest.
     queries : int
-        In the manifest.
+        Number of queries in the manifest.
     costs : list of dict
-        Of each system, JSON-ready.
+        Costs of each system, JSON-ready.
     complete : bool
-        False if it was interrupted.
+        False if the evaluation was interrupted.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -50,150 +51,150 @@ class Results:
     complete: bool = True
 
 
-def run(
+def run_experiment(
     systems: Sequence[System],
     material: Material,
     plan: Plan,
     *,
     peers: Sequence[Peer] = (),
-    left_out: LeftOut | None = None,
+    exclusions: Exclusions | None = None,
     on_progress: OnProgress = lambda _what, _done, _total: None,
     on_manifest: Callable[[Sequence[Query]], None] = lambda _queries: None,
-) -> Results:
-    """Add what is to be added, ask, and return the answers.
+) -> ExperimentResults:
+    """Add the recordings, answer the queries, and return the outcomes.
 
     Parameters
     ----------
     systems : sequence of System
-        Their libraries get the references and distractors; tracks that they have already act as distractors.
+        The references and distractors are added to their libraries. Other tracks of the libraries act as
+        distractors.
     material : Material
     plan : Plan
     peers : sequence of Peer
-        Other systems; they get the recordings that the first library took, and the same questions.
-    left_out : LeftOut, optional
-        Learns what took no part.
+        Other systems. They get the recordings of the first system's library and the same queries.
+    exclusions : Exclusions, optional
+        Collects what is left out.
     on_progress : callable, optional
     on_manifest : callable, optional
-        Gets all queries before the first is asked.
+        Called with all queries before the first one is answered.
 
     Returns
     -------
-    Results
+    ExperimentResults
 
     Raises
     ------
     EvaluationError
-        If nothing can be asked, or no noise, room or device can be used.
+        If there is no query, or no noise, room or device can be used.
     EarprintError
         If a library cannot be used; see `earprint.Library.add`.
     """
-    left_out = LeftOut() if left_out is None else left_out
+    exclusions = Exclusions() if exclusions is None else exclusions
     copies = plan_copies(material.distractors, plan.copies) if plan.copies else []
-    results = Results()
+    results = ExperimentResults()
     with ExitStack() as running:
-        workers = None
+        pool = None
         if plan.jobs > 1:
-            workers = running.enter_context(Workers(plan.jobs, compute.here().name))
-        # Onnxruntime and NumPy let threads of one process do these as fast.
-        helping = workers if compute.here().in_torch else None
+            pool = running.enter_context(WorkerPool(plan.jobs, current_backend().name))
+        # Onnxruntime and NumPy release Python's lock, so threads of this process are as fast.
+        ingest_pool = pool if current_backend().uses_torch else None
         with ExitStack() as stack:
-            filled = fill(
-                stack,
-                systems,
-                material.references,
-                material.distractors,
-                copies,
-                left_out,
-                on_progress,
-                helping,
+            ingested = ingest_recordings(
+                stack, systems, material, copies, exclusions, on_progress, ingest_pool
             )
-        infos = {system.name: _info(system) for system in systems}
+        infos = {system.name: _library_info(system) for system in systems}
         for number, peer in enumerate(peers):
             on_progress(f"adding to {peer.name}", number, len(peers))
-            fill_peer(peer, [path for path, _ in filled.recordings] + filled.others, copies)
-        absent = absent_recordings(material.absent, filled.hashes, left_out, on_progress, helping)
+            add_to_peer(peer, [path for path, _ in ingested.recordings] + ingested.other_files, copies)
+        absent = measure_absent(
+            material.absent, ingested.content_hashes, exclusions, on_progress, ingest_pool
+        )
         if plan.manifest is None:
-            queries = drawn(filled.recordings, absent, material, plan, left_out)
+            queries = draw_queries(ingested.recordings, absent, material, plan, exclusions)
         else:
-            queries = of_manifest(plan.manifest, filled.recordings, absent, left_out)
+            queries = queries_of_manifest(plan.manifest, ingested.recordings, absent, exclusions)
         on_manifest(queries)
         results.queries = len(queries)
         try:
             for length_s in dict.fromkeys(query.length_s for query in queries):
-                mine = [query for query in queries if query.length_s == length_s]
-                _ask(results, systems, peers, filled, mine, plan, left_out, on_progress, workers)
+                of_length = [query for query in queries if query.length_s == length_s]
+                _answer(results, systems, peers, ingested, of_length, plan, exclusions, on_progress, pool)
                 if not results.complete:
                     break
-            results.outcomes = mark_repeats(results.outcomes, helping)
+            results.outcomes = mark_repeats(results.outcomes, ingest_pool)
         except KeyboardInterrupt:
             results.complete = False
     if not results.outcomes and results.complete:
-        raise EvaluationError(why_nothing(filled.recordings + absent, plan))
+        raise EvaluationError(explain_no_queries(ingested.recordings + absent, plan))
     for system in systems:
-        added = filled.added_s[system.name], filled.add_seconds[system.name]
+        added = ingested.added_s[system.name], ingested.add_seconds[system.name]
         results.costs.append(describe_library(system, infos[system.name], *added))
     if results.complete:
-        _time(results, systems, queries, plan, on_progress)
+        _measure_times(results, systems, queries, plan, on_progress)
     return results
 
 
-def _ask(
-    results: Results,
+def _answer(
+    results: ExperimentResults,
     systems: Sequence[System],
     peers: Sequence[Peer],
-    filled: Filled,
+    ingested: IngestedRecordings,
     queries: Sequence[Query],
     plan: Plan,
-    left_out: LeftOut,
+    exclusions: Exclusions,
     on_progress: OnProgress,
-    workers: Workers | None,
+    pool: WorkerPool | None,
 ) -> None:
-    """Put the queries of one length to all systems and peers."""
-    what = f"asking, {queries[0].length_s:g} s"
+    """Answer the queries of one length with all systems and peers."""
+    what = f"identifying, {queries[0].length_s:g} s"
     on_progress(what, 0, len(queries))
-    with TemporaryDirectory(prefix="earprint-questions-") as folder:
-        answers = ask_all(
+    with TemporaryDirectory(prefix="earprint-queries-") as folder:
+        answers = identify_queries(
             systems,
             queries,
-            filled.tracks,
+            ingested.track_ids,
             method=plan.method,
             jobs=plan.jobs,
-            keep=Path(folder) if peers else None,
+            audio_folder=Path(folder) if peers else None,
             on_progress=lambda done: on_progress(what, done, len(queries)),
-            workers=workers,
+            pool=pool,
         )
         results.complete = answers.complete
-        for query, cause in answers.left_out:
-            left_out.query(query, cause)
+        for query, cause in answers.exclusions:
+            exclusions.exclude_query(query, cause)
         for system in systems:
-            mine = (answers.outcomes.get((system.name, number)) for number in range(len(queries)))
-            results.outcomes += [outcome for outcome in mine if outcome is not None]
-        questions = [(queries[number], path) for number, path in sorted(answers.files.items())]
-        expected = {path: path for path, _ in filled.recordings}
-        for number, peer in enumerate(peers if questions and answers.complete else ()):
+            outcomes = (answers.outcomes.get((system.name, number)) for number in range(len(queries)))
+            results.outcomes += [outcome for outcome in outcomes if outcome is not None]
+        rendered = [(queries[number], path) for number, path in sorted(answers.files.items())]
+        references = {path: path for path, _ in ingested.recordings}
+        for number, peer in enumerate(peers if rendered and answers.complete else ()):
             on_progress(f"{what}, {peer.name}", number, len(peers))
-            results.outcomes += ask_peer(peer, questions, expected)
+            results.outcomes += identify_with_peer(peer, rendered, references)
 
 
-def _info(system: System) -> LibraryInfo:
-    """Describe a system's library once its changes are written into place, so that its size is what stays."""
+def _library_info(system: System) -> LibraryInfo:
+    """Describe a system's library after its changes are written, so that the size is the final one."""
     with Library(system.library, model=system.model, create=False) as library:
         return library.info()
 
 
-def _time(
-    results: Results, systems: Sequence[System], queries: Sequence[Query], plan: Plan, on_progress: OnProgress
+def _measure_times(
+    results: ExperimentResults,
+    systems: Sequence[System],
+    queries: Sequence[Query],
+    plan: Plan,
+    on_progress: OnProgress,
 ) -> None:
-    """Time a few questions to each system; an interruption leaves the times out."""
+    """Time a few queries with each system; after an interruption the times are missing."""
     try:
-        questions = timed_questions(queries)
+        rendered = render_timing_queries(queries)
         for system, cost in zip(systems, results.costs, strict=True):
             what = f"timing {system.name}"
-            cost["seconds_per_query"] = time_answers(
+            cost["seconds_per_query"] = measure_times(
                 system,
-                questions,
+                rendered,
                 plan.method,
-                lambda done, what=what: on_progress(what, done, len(questions)),  # type: ignore[misc]
+                lambda done, what=what: on_progress(what, done, len(rendered)),  # type: ignore[misc]
             )
     except KeyboardInterrupt:
         results.complete = False

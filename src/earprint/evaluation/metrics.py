@@ -1,63 +1,56 @@
-"""What is counted: hits, places, false accepts, with intervals.
+"""Metrics: hit rates, time accuracy and false accepts, with intervals by recording.
 
-Metrics per condition and query length, each a share of the queries put:
+Metrics of one condition and query length, each a share of the queries:
 
-- top-1: the best candidate is the right recording, whatever its score (the paper's identification);
-- top-5: it is among the first five;
-- top-1 and 50 ms: top-1, and the start is right to 50 ms, whatever the score (the paper's equation 6);
-- answered: the right recording is the answer, its score at or above the threshold;
-- wrong: another recording is the answer;
-- located: answered, and the start is within a tolerance;
-- located or repeat: located within 100 ms, or at a place where the recording holds the very same sound
+- ``top_1``: the best candidate is the right recording, whatever its score (the paper's identification);
+- ``top_5``: the right recording is among the first five candidates;
+- ``top_1_and_50_ms``: top-1, and the start is right to 50 ms, whatever the score (the paper's equation 6);
+- ``answered``: the right recording is the answer, with a score at or above the threshold;
+- ``wrong``: another recording is the answer;
+- ``located_50_ms``: answered, and the start is right to 50 ms; likewise with 100 ms;
+- ``located_or_repeat``: located within 100 ms, or at a place where the recording holds exactly the same sound
   (see `earprint.evaluation.repeats`);
-- false accept: of queries whose recording is not in the library, those answered at all.
+- ``false_accept``: of queries of absent recordings, those with any answer.
 
 The condition ``room`` is counted once for all rooms and once for each group of reverberation times.
 """
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from earprint.dsp.rt60 import RT60_EDGES_S, rt60_range
+from earprint.evaluation.intervals import cluster_bootstrap
 from earprint.evaluation.outcomes import Outcome
 
-TOLERANCES_S = (0.05, 0.1)
-"""Tolerances of the located metric, in seconds; the first is the paper's."""
+TOLERANCES_S: Final = (0.05, 0.1)
+"""Tolerances of the start, in seconds; the first is the paper's."""
 
-ROOM = "room"
+ROOM: Final = "room"
 """Condition that is also counted by reverberation time."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """Counts of one condition and query length.
+class MetricsRow:
+    """The metrics of a system in one condition, for queries of one length.
 
     Attributes
     ----------
     system : str
-        Who answered.
     condition : str
     length_s : float
     present : bool
-        Whether the queries' recordings are in the library.
-    queries : int
-        Queries put; the rest are counts of them, named as in the module's description.
-    top_1, answered, wrong : int
-        0 for absent recordings.
-    top_5 : int or None
-        None for a system that gives one answer only.
-    placed, located : dict of float to int
-        By tolerance, in seconds; ``placed`` whatever the score.
-    repeats : int
-        Answered, elsewhere in the right recording where the same sound is.
-    accepted : int
-        Answered at all, rightly or wrongly.
+        Whether the library holds the queries' recordings.
+    queries, recordings : int
+        Number of queries, and of the recordings that they come from.
+    counts : dict of str to int or None
+        Queries that count for each metric. ``top_5`` is None for a system that gives one answer only.
+    intervals : dict of str to (float, float)
+        95 % intervals of the shares, from 0 to 1.
     median_error_s : float or None
-        Of the absolute errors of right answers; None without any.
+        Median of the absolute time errors of right answers; None without any.
     """
 
     system: str
@@ -65,114 +58,109 @@ class Row:
     length_s: float
     present: bool
     queries: int
-    top_1: int
-    top_5: int | None
-    answered: int
-    wrong: int
-    placed: dict[float, int]
-    located: dict[float, int]
-    repeats: int
-    accepted: int
+    recordings: int
+    counts: Mapping[str, int | None]
+    intervals: Mapping[str, tuple[float, float]]
     median_error_s: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return shares in percent with their 95 % intervals, JSON-ready."""
-        counts: dict[str, int | None] = {"top_1": self.top_1, "top_5": self.top_5}
-        counts |= {f"top_1_and_{1000 * t:g}_ms": count for t, count in self.placed.items()}
-        counts |= {"answered": self.answered, "wrong": self.wrong}
-        counts |= {f"located_{1000 * t:g}_ms": count for t, count in self.located.items()}
-        counts["located_or_repeat"] = self.located[TOLERANCES_S[-1]] + self.repeats
-        if not self.present:
-            counts = {"false_accept": self.accepted}
         return {
             "system": self.system,
             "condition": self.condition,
             "length_s": self.length_s,
             "queries": self.queries,
-            **{name: None if n is None else _percent(n, self.queries) for name, n in counts.items()},
+            "recordings": self.recordings,
+            **{name: self.percent(name) for name in self.counts},
             "median_error_ms": None if self.median_error_s is None else round(1000 * self.median_error_s, 1),
         }
 
-
-def _percent(count: int, total: int) -> dict[str, float]:
-    low, high = wilson(count, total)
-    return {
-        "percent": round(100 * count / total, 4),
-        "low": round(100 * low, 4),
-        "high": round(100 * high, 4),
-    }
+    def percent(self, metric: str) -> dict[str, float] | None:
+        """Return a share and its interval in percent, with the keys percent, low and high."""
+        count = self.counts[metric]
+        return None if count is None else to_percent(count / self.queries, *self.intervals[metric])
 
 
-def summarise(outcomes: Sequence[Outcome]) -> list[Row]:
+def to_percent(share: float, low: float, high: float) -> dict[str, float]:
+    """Return a share and its interval in percent, JSON-ready."""
+    shares = {"percent": share, "low": low, "high": high}
+    return {key: round(100 * value, 4) for key, value in shares.items()}
+
+
+def compute_metrics(outcomes: Iterable[Outcome]) -> list[MetricsRow]:
     """Count outcomes by system, condition, query length and presence, in order of first appearance."""
     groups: dict[tuple[str, str, float, bool], list[Outcome]] = {}
     for outcome in outcomes:
         query = outcome.query
-        groups.setdefault((outcome.system, query.condition, query.length_s, query.present), []).append(
-            outcome
-        )
+        key = outcome.system, query.condition, query.length_s, query.present
+        groups.setdefault(key, []).append(outcome)
     rows = []
-    for (system, condition, length_s, present), mine in groups.items():
-        rows.append(_row(system, condition, length_s, present, mine))
+    for (system, condition, length_s, present), group in groups.items():
+        rows.append(_row(system, condition, length_s, present, group))
         if condition == ROOM and present:
-            rows += [_row(system, f"{ROOM}, {name}", length_s, present, part) for name, part in _by_t60(mine)]
+            rows += [
+                _row(system, f"{ROOM}, {name}", length_s, present, part) for name, part in _by_rt60(group)
+            ]
     return rows
 
 
-def _by_t60(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, list[Outcome]]]:
-    """Outcomes by groups of reverberation times, the shortest first; none if no time is known."""
-    if all(outcome.query.t60_s is None for outcome in outcomes):
+def _by_rt60(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, list[Outcome]]]:
+    """Group outcomes by reverberation time, the shortest first; no groups if no time is known."""
+    if all(outcome.query.rt60_s is None for outcome in outcomes):
         return
-    names = [rt60_range(t) for t in (0.0, *RT60_EDGES_S, None)]
-    for name in names:
-        part = [outcome for outcome in outcomes if rt60_range(outcome.query.t60_s) == name]
+    for name in [rt60_range(rt60_s) for rt60_s in (0.0, *RT60_EDGES_S, None)]:
+        part = [outcome for outcome in outcomes if rt60_range(outcome.query.rt60_s) == name]
         if part:
             yield name, part
 
 
-def _row(system: str, condition: str, length_s: float, present: bool, mine: Sequence[Outcome]) -> Row:
-    first = [outcome for outcome in mine if outcome.right_track]
-    right = [outcome for outcome in first if outcome.accepted]
-    placed, errors = (
-        np.abs([one.error_s for one in ones if one.error_s is not None]) for ones in (first, right)
-    )
-    one_answer_only = any(outcome.top_5 is None for outcome in mine)
-    return Row(
+def count_for(outcome: Outcome, metric: str) -> bool:
+    """Whether a query counts for a metric; see the list at the head of this module."""
+    return _hits(outcome)[metric]
+
+
+def _hits(outcome: Outcome) -> dict[str, bool]:
+    """Return for each metric whether a query counts for it."""
+    if not outcome.query.present:
+        return {"false_accept": outcome.accepted}
+    top_1 = outcome.right_track
+    answered = top_1 and outcome.accepted
+    within = {
+        f"{1000 * tolerance_s:g}_ms": outcome.error_s is not None and abs(outcome.error_s) <= tolerance_s
+        for tolerance_s in TOLERANCES_S
+    }
+    located = {f"located_{name}": answered and near for name, near in within.items()}
+    return {
+        "top_1": top_1,
+        "top_5": bool(outcome.top_5),
+        **{f"top_1_and_{name}": top_1 and near for name, near in within.items()},
+        "answered": answered,
+        "wrong": outcome.accepted and not top_1,
+        **located,
+        "located_or_repeat": answered and (outcome.repeat or list(located.values())[-1]),
+    }
+
+
+def _row(system: str, condition: str, length_s: float, present: bool, group: Sequence[Outcome]) -> MetricsRow:
+    hits = [_hits(outcome) for outcome in group]
+    names = list(hits[0])
+    recordings = [outcome.query.path for outcome in group]
+    values = np.array([[hit[name] for name in names] for hit in hits], dtype=np.float64)
+    intervals = cluster_bootstrap(values, recordings)
+    counts: dict[str, int | None] = dict(zip(names, values.sum(axis=0).astype(int).tolist(), strict=True))
+    if any(outcome.top_5 is None for outcome in group) and present:
+        counts["top_5"] = None
+    errors = [abs(outcome.error_s) for outcome in group if outcome.accepted and outcome.error_s is not None]
+    return MetricsRow(
         system,
         condition,
         length_s,
         present,
-        queries=len(mine),
-        top_1=len(first),
-        top_5=None if one_answer_only else sum(bool(outcome.top_5) for outcome in mine),
-        answered=len(right),
-        wrong=sum(outcome.accepted and not outcome.right_track for outcome in mine) if present else 0,
-        placed={t: int((placed <= t).sum()) for t in TOLERANCES_S},
-        located={t: int((errors <= t).sum()) for t in TOLERANCES_S},
-        repeats=sum(outcome.repeat for outcome in right),
-        accepted=sum(outcome.accepted for outcome in mine),
-        median_error_s=float(np.median(errors)) if len(errors) else None,
+        queries=len(group),
+        recordings=len(set(recordings)),
+        counts=counts,
+        intervals={
+            name: (float(low), float(high)) for name, (low, high) in zip(names, intervals.T, strict=True)
+        },
+        median_error_s=float(np.median(errors)) if errors else None,
     )
-
-
-def wilson(count: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson score interval of a share (Wilson 1927, "Probable inference"), 95 % by default.
-
-    Parameters
-    ----------
-    count, total : int
-    z : float
-        Quantile of the normal distribution: 1.96 leaves 2.5 % on either side.
-
-    Returns
-    -------
-    (float, float)
-        Between 0 and 1; (0, 1) if nothing was counted.
-    """
-    if total == 0:
-        return 0.0, 1.0
-    share = count / total
-    centre = share + z**2 / (2 * total)
-    spread = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    scale = 1 + z**2 / total
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)

@@ -1,4 +1,4 @@
-"""What became of a query: who answered, what, and how far off. Times are in seconds."""
+"""The outcome of a query: which system answered, what, and how accurately. Times are in seconds."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from earprint.evaluation.query import Query
 
 TOP = 5
-"""Answers looked at for the top-5 metric."""
+"""Candidates that the top-5 metric looks at."""
 
 
 @dataclass(frozen=True)
@@ -19,21 +19,21 @@ class Outcome:
     right_track : bool
         The best candidate is the query's recording.
     score : float
-        The best candidate's; 0 if there was none.
+        Score of the best candidate; 0 if there is none.
     lead : float
-        Over the next candidate.
+        That score minus the score of the next candidate.
     accepted : bool
-        At or above the threshold.
+        The score is at or above the system's threshold.
     error_s : float or None
         Answered minus true start, if the track is right.
     seconds : float
-        Time to answer; of answers that were found together, the mean.
+        Time to answer; the mean of a batch for queries that were answered together.
     repeat : bool
-        The answer is another place of the right recording with the same sound.
+        The answer is another place of the right recording that holds the same sound.
     system : str
-        Who answered.
+        Name of the system.
     top_5 : bool or None
-        The query's recording is among the first five; None if the system gives one answer only.
+        The query's recording is among the first five candidates; None if the system gives only one.
     """
 
     query: Query

@@ -1,59 +1,60 @@
-"""The same questions put to other systems.
+"""Run the same evaluation with other systems ("peers").
 
-Each question is written once as a 16-bit WAV file, turned down where it would clip, and every peer answers
-those files. A peer that names a recording at all has accepted it.
+Each query is written once as a 16-bit WAV file, attenuated where it would clip, and every peer gets these
+files. A peer that names a recording at all has accepted it.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
-from earprint.evaluation.distractors import Copy, written
+from earprint.evaluation.distractors import SpeedCopy, write_copies
 from earprint.evaluation.outcomes import Outcome
 from earprint.evaluation.peers import Peer
 from earprint.evaluation.query import Query
 
-COPIES_AT_A_TIME = 400
-"""Speed-changed copies handed over together: each time a peer may have to read and write its whole index."""
-
-Questions = list[tuple[Query, Path]]
-"""Queries and the files that hold their audio."""
+COPIES_AT_A_TIME: Final = 400
+"""Speed-changed copies in one call of `Peer.add`, which may read and write the whole index each time."""
 
 
-def fill_peer(peer: Peer, files: Sequence[Path], copies: Sequence[Copy]) -> None:
-    """Have a peer add recordings, and speed-changed copies as temporary WAV files."""
+def add_to_peer(peer: Peer, files: Sequence[Path], copies: Sequence[SpeedCopy]) -> None:
+    """Add recordings to a peer, and speed-changed copies as temporary WAV files."""
     peer.add(list(files))
-    for paths in written(copies, at_a_time=COPIES_AT_A_TIME):
+    for paths in write_copies(copies, at_a_time=COPIES_AT_A_TIME):
         if paths:
             peer.add(paths)
 
 
-def ask_peer(peer: Peer, questions: Questions, expected: Mapping[Path, Path]) -> list[Outcome]:
-    """Have a peer answer questions.
+def identify_with_peer(
+    peer: Peer, queries: Sequence[tuple[Query, Path]], references: Mapping[Path, Path]
+) -> list[Outcome]:
+    """Answer queries with a peer.
 
     Parameters
     ----------
     peer : Peer
-        Has the references.
-    questions : list of (Query, Path)
-    expected : mapping of Path to Path
-        The reference that answers for each recording that was asked about.
+        A peer that holds the references.
+    queries : sequence of (Query, Path)
+        Queries and the files with their audio.
+    references : mapping of Path to Path
+        The reference that is the right answer, by recording.
 
     Returns
     -------
     list of Outcome
-        In order; the time of an answer is the mean over all of them.
+        In the queries' order; the time of an answer is the mean over all of them.
     """
     before = peer.identify_seconds
-    answers = peer.identify([path for _, path in questions])
-    seconds = (peer.identify_seconds - before) / max(1, len(questions))
+    answers = peer.identify([path for _, path in queries])
+    seconds = (peer.identify_seconds - before) / max(1, len(queries))
     outcomes = []
-    for (query, _), answer in zip(questions, answers, strict=True):
-        right = answer.path is not None and answer.path == expected.get(query.path)
-        error_s = answer.start_s - query.start_s if right and answer.start_s is not None else None
+    for (query, _), answer in zip(queries, answers, strict=True):
+        is_right = answer.path is not None and answer.path == references.get(query.path)
+        error_s = answer.start_s - query.start_s if is_right and answer.start_s is not None else None
         outcomes.append(
             Outcome(
                 query,
-                right_track=right,
+                right_track=is_right,
                 score=answer.score,
                 lead=0.0,
                 accepted=answer.path is not None,
@@ -66,7 +67,14 @@ def ask_peer(peer: Peer, questions: Questions, expected: Mapping[Path, Path]) ->
 
 
 def describe_peers(peers: Sequence[Peer], audio_s: float) -> list[dict[str, object]]:
-    """Say what each peer is and what it took, JSON-ready; ``audio_s`` is the length of the references."""
+    """Return each peer's version, options and cost, JSON-ready.
+
+    Parameters
+    ----------
+    peers : sequence of Peer
+    audio_s : float
+        Length of the references, in seconds.
+    """
     return [
         {
             "name": peer.name,

@@ -1,7 +1,7 @@
-"""What a query is: a record that names the recording, the place in it, and all that is done to it.
+"""A query as a record: the recording, the place in it, and every distortion.
 
-Everything random is drawn before anything is asked, and a manifest (one JSON object a line) of these records
-lets anyone ask the same again.
+All random choices are made before the first query is answered. A manifest holds these records, one JSON
+object in each line, so that anyone can run the same queries again.
 """
 
 import json
@@ -15,20 +15,23 @@ from earprint.errors import EvaluationError
 FILES = ("path", "noise", "room", "device")
 """Fields that name files."""
 
+KEYS = {"rt60_s": "t60_s"}
+"""Keys of records that differ from the names of their fields."""
+
 
 @dataclass(frozen=True)
 class Query:
-    """One question, and what it was made from.
+    """One query and what it is made from.
 
     Attributes
     ----------
     path : Path
         The recording.
     start_s, length_s : float
-        Where the excerpt begins in it, and how long the query is. It takes ``length_s * speed`` of the
-        recording.
+        Where the excerpt begins in the recording, and how long the query is. A query takes
+        ``length_s * speed`` of the recording.
     condition : str
-        Name of the condition.
+        Title of the condition.
     snr_db : float or None
         Signal-to-noise ratio; None for no noise.
     noise, room : Path or None
@@ -37,15 +40,17 @@ class Query:
     phone : bool
         Band-limited to a telephone's 300-3400 Hz.
     present : bool
-        Whether the recording is in the library.
+        Whether the library holds the recording.
     speed : float
-        How many times faster than the recording it is played, pitch included.
+        How many times faster than the recording the excerpt is played, pitch included.
     device : Path or None
-        Response of the device that records it.
+        Impulse response of the device that records the query.
     codec : str or None
-        What it is sent through at the end, see `earprint.audio.codec`.
-    t60_s : float or None
+        Codec at the end of the chain, see `earprint.audio.codec`.
+    rt60_s : float or None
         Reverberation time of the room, if it could be estimated.
+    parameters : tuple of (str, float or str)
+        Further parameters of conditions that need more than the fields above.
     """
 
     path: Path
@@ -61,23 +66,32 @@ class Query:
     speed: float = 1.0
     device: Path | None = None
     codec: str | None = None
-    t60_s: float | None = None
+    rt60_s: float | None = None
+    parameters: tuple[tuple[str, float | str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON-ready data."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+        record: dict[str, Any] = {
+            KEYS.get(name, name): str(value) if isinstance(value, Path) else value
+            for name, value in asdict(self).items()
+        }
+        parameters = dict(record.pop("parameters"))
+        return record | ({"parameters": parameters} if parameters else {})
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Self:
-        """Take a query from such data; what else is in it, such as its answer, is passed over."""
-        optional = {"speed", "device", "codec", "t60_s"}
+        """Read a query from such data. Other keys, such as those of an answer, are ignored."""
+        optional = {"speed", "device", "codec", "rt60_s", "parameters"}
+        names = [field.name for field in fields(cls)]
         own = {
-            field.name: record[field.name]
-            for field in fields(cls)
-            if field.name in record or field.name not in optional
+            name: record[KEYS.get(name, name)]
+            for name in names
+            if KEYS.get(name, name) in record or name not in optional
         }
         for key in FILES:
             own[key] = None if own.get(key) is None else Path(own[key])
+        parameters: dict[str, float | str] = record.get("parameters", {})
+        own["parameters"] = tuple(parameters.items())
         return cls(**own)
 
 

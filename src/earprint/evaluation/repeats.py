@@ -1,9 +1,8 @@
-"""Places that cannot be told apart: music made from loops holds the very same sound several times.
+"""Repeats: music made from loops holds exactly the same sound at several places.
 
-An answer that names the right recording and another place is wrong about the place, unless the recording
-holds the same passage there. Whether it does is decided on the recording itself: the waveform under the
-answer, moved by up to `TOLERANCE_S`, correlates with the one that was asked about. Played again by people
-it does not; copied by a sequencer it does.
+An answer may name the right recording and another place that sounds the same. It counts as a repeat if the
+waveform at the answered place, moved by up to `TOLERANCE_S`, correlates with the waveform of the excerpt. A
+passage that a sequencer has copied correlates; a passage that people play again does not.
 """
 
 from collections import defaultdict
@@ -16,49 +15,46 @@ from numpy.typing import NDArray
 from earprint.audio import load_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.evaluation.outcomes import Outcome
-from earprint.evaluation.workers import Workers, each
+from earprint.evaluation.workers import WorkerPool, map_in_order
 
 TOLERANCE_S = 0.1
-"""Answers within this are at the place itself; repeats lie as near to the answer, in seconds."""
+"""Answers within this of the true place are not repeats; largest shift of a repeat. In seconds."""
 
 SAME_CORRELATION = 0.8
-"""Normalised correlation from which two passages are the same sound; lossy coding takes some away."""
+"""Least normalised correlation of two passages with the same sound; lossy coding lowers it."""
 
 
-def mark_repeats(outcomes: Sequence[Outcome], workers: Workers | None = None) -> list[Outcome]:
-    """Find the answers that name another place of the right recording where the same sound is.
+def mark_repeats(outcomes: Sequence[Outcome], pool: WorkerPool | None = None) -> list[Outcome]:
+    """Mark the answers that name another place of the right recording with the same sound.
 
     Parameters
     ----------
     outcomes : sequence of Outcome
-    workers : Workers, optional
-        Look at the recordings; by default this process does.
+    pool : WorkerPool, optional
+        Reads the recordings; by default this process does.
 
     Returns
     -------
     list of Outcome
         In the same order, with ``repeat`` set.
     """
-    elsewhere = defaultdict(list)
+    misplaced = defaultdict(list)
     for number, outcome in enumerate(outcomes):
-        if _is_elsewhere(outcome):
-            elsewhere[outcome.query.path].append(number)
+        if outcome.error_s is not None and abs(outcome.error_s) > TOLERANCE_S:
+            misplaced[outcome.query.path].append(number)
     marked = list(outcomes)
-    of_recordings = [[outcomes[number] for number in numbers] for numbers in elsewhere.values()]
-    for numbers, repeats in zip(elsewhere.values(), each(workers, _are_repeats, of_recordings), strict=True):
+    by_recording = [[outcomes[number] for number in numbers] for numbers in misplaced.values()]
+    found = map_in_order(pool, _are_repeats, by_recording)
+    for numbers, repeats in zip(misplaced.values(), found, strict=True):
         for number, repeat in zip(numbers, repeats, strict=True):
             marked[number] = replace(marked[number], repeat=repeat)
     return marked
 
 
 def _are_repeats(outcomes: Sequence[Outcome]) -> list[bool]:
-    """Tell of each of one recording's outcomes whether the same sound is at the answer."""
+    """Say for each of one recording's outcomes whether the answered place holds the same sound."""
     audio = load_audio(outcomes[0].query.path)
     return [_same_sound(audio, outcome) for outcome in outcomes]
-
-
-def _is_elsewhere(outcome: Outcome) -> bool:
-    return outcome.error_s is not None and abs(outcome.error_s) > TOLERANCE_S
 
 
 def _same_sound(audio: NDArray[np.float32], outcome: Outcome) -> bool:
@@ -74,7 +70,7 @@ def _same_sound(audio: NDArray[np.float32], outcome: Outcome) -> bool:
 
 
 def correlation(passage: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Largest normalised correlation of a passage with any stretch of equal length of another one.
+    """Return the largest normalised correlation of a passage with any part of another, longer one.
 
     Parameters
     ----------

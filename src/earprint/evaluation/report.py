@@ -1,4 +1,4 @@
-"""Tables of an evaluation, as Markdown and JSON, with all that is needed to run it again."""
+"""The report of an evaluation: tables, results as JSON, figures, and what is needed to run it again."""
 
 import json
 import os
@@ -15,79 +15,99 @@ import numpy as np
 
 from earprint import __version__
 from earprint.errors import EvaluationError
+from earprint.evaluation.comparison import compare_systems
 from earprint.evaluation.costs import cost_line
-from earprint.evaluation.exclusions import LeftOut
-from earprint.evaluation.metrics import Row
+from earprint.evaluation.exclusions import Exclusions
+from earprint.evaluation.matched import compare_at_matched_rate
+from earprint.evaluation.metrics import MetricsRow, compute_metrics
 from earprint.evaluation.outcomes import Outcome
 from earprint.evaluation.paper_tables import paper_tables
 from earprint.evaluation.plots import ERROR_BIN_MS, ERROR_RANGE_MS, draw, time_errors_ms
-from earprint.evaluation.roc import rocs, thresholds
-
-COLUMNS = {
-    "top-1 %": "top_1",
-    "top-1 & 50 ms %": "top_1_and_50_ms",
-    "answered %": "answered",
-    "& 50 ms %": "located_50_ms",
-    "wrong %": "wrong",
-}
-"""Shares of the table that is printed, by their headings."""
-
-MORE_COLUMNS = {
-    "top-5 %": "top_5",
-    "top-1 & 100 ms %": "top_1_and_100_ms",
-    "answered & 100 ms %": "located_100_ms",
-    "or at a repeat %": "located_or_repeat",
-}
-"""Shares of a second table in ``table.md``."""
+from earprint.evaluation.roc import compute_rocs, suggest_thresholds
+from earprint.evaluation.tables import comparison_table, matched_table, metrics_tables, more_metrics_table
+from earprint.parallel.blas_threads import one_thread_for_products
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """Lay out counts as two Markdown tables: present recordings, and absent ones."""
-    tables = []
-    present = [row for row in rows if row.present]
-    absent = [row for row in rows if not row.present]
-    if present:
-        tables.append(_shares("condition", present, COLUMNS, error=True))
-    if absent:
-        tables.append(
-            _shares("absent recordings, condition", absent, {"false accepts %": "false_accept"}, error=False)
+class Report:
+    """The report of an evaluation.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+    settings : dict
+        Settings, circumstances and costs, JSON-ready.
+    exclusions : Exclusions
+    """
+
+    def __init__(self, outcomes: Sequence[Outcome], settings: dict[str, Any], exclusions: Exclusions) -> None:
+        self.outcomes, self.settings, self.exclusions = outcomes, settings, exclusions
+        with one_thread_for_products():  # of many small matrices
+            self.rows: list[MetricsRow] = compute_metrics(outcomes)
+            self._comparisons = compare_systems(outcomes)
+            self._matched = compare_at_matched_rate(outcomes)
+        self._rocs = compute_rocs(outcomes)
+
+    def summary(self) -> str:
+        """Return the tables that are printed: metrics, and comparisons over all conditions together."""
+        return _join(
+            metrics_tables(self.rows), comparison_table(self._comparisons), matched_table(self._matched)
         )
-    return "\n".join(tables)
 
+    def notes(self) -> list[str]:
+        """Return lines of text below the tables: provenance, costs, and suggested thresholds."""
+        lines = [] if self.settings["complete"] else [self._partial_note()]
+        lines += [provenance(self.settings), *(cost_line(cost) for cost in self.settings["systems"])]
+        for peer in self.settings.get("peers", []):
+            lines.append(", ".join(f"{key.replace('_', ' ')} {value}" for key, value in peer.items()))
+        lines += [threshold.describe() for threshold in suggest_thresholds(self._rocs)]
+        return [" ".join(line.split()) for line in lines]
 
-def more_markdown(rows: Sequence[Row]) -> str:
-    """Lay out the counts that `markdown` leaves out; empty without present recordings."""
-    present = [row for row in rows if row.present]
-    return _shares("condition", present, MORE_COLUMNS, error=False) if present else ""
+    def write(self, folder: Path) -> str | None:
+        """Write ``results.json``, ``table.md``, ``paper-tables.md``, ``queries.jsonl`` and the figures.
 
+        Returns
+        -------
+        str or None
+            A line of text if the figures could not be drawn.
+        """
+        results = {
+            "settings": self.settings,
+            "left_out": self.exclusions.to_dict(),
+            "thresholds": [asdict(threshold) for threshold in suggest_thresholds(self._rocs)],
+            "rows": [row.to_dict() for row in self.rows],
+            "comparisons": [comparison.to_dict() for comparison in self._comparisons],
+            "matched_false_accepts": [row.to_dict() for row in self._matched],
+            "roc": [curve.to_dict() for curve in self._rocs],
+            "time_errors": time_errors(self.outcomes),
+        }
+        text = json.dumps(results, indent=1, allow_nan=False, default=float) + "\n"
+        _write(folder / "results.json", text)
+        tables = _join(
+            self.summary(),
+            more_metrics_table(self.rows),
+            comparison_table(self._comparisons, each_condition=True),
+            matched_table(self._matched, each_condition=True),
+        )
+        lines = [*self.notes(), *self.exclusions.summary_lines()]
+        _write(folder / "table.md", tables + "".join(f"\n{line}\n" for line in lines))
+        _write(folder / "queries.jsonl", "".join(json.dumps(one.to_dict()) + "\n" for one in self.outcomes))
+        tables = paper_tables(self.rows, self.settings)
+        if tables:
+            _write(folder / "paper-tables.md", tables)
+        _, line = draw(folder, self.rows, self._rocs, self.outcomes)
+        return line
 
-def _shares(what: str, rows: Sequence[Row], columns: dict[str, str], *, error: bool) -> str:
-    head = ["system", what, "length", "queries", *columns, *(["median error ms"] if error else [])]
-    lines = []
-    for row in (row.to_dict() for row in rows):
-        cells = [row["system"], row["condition"], f"{row['length_s']:g} s", str(row["queries"])]
-        cells += [_cell(row[key]) for key in columns.values()]
-        if error:
-            cells.append("-" if row["median_error_ms"] is None else f"{row['median_error_ms']:.1f}")
-        lines.append(cells)
-    return table(head, lines)
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out cells as a Markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
-def _cell(share: dict[str, float] | None) -> str:
-    """A share with its 95 % interval; a dash if the system does not tell it."""
-    if share is None:
-        return "-"
-    return f"{share['percent']:.1f} ({share['low']:.1f}-{share['high']:.1f})"
+    def _partial_note(self) -> str:
+        """Say how many queries an interrupted evaluation answered."""
+        answered = len({outcome.query for outcome in self.outcomes})
+        return (
+            f"PARTIAL: interrupted after {answered:,} of {self.settings['manifest_queries']:,} queries; "
+            "the tables count only these"
+        )
 
 
 def circumstances() -> dict[str, Any]:
-    """When, with what and how this process runs: date, versions, machine and command line."""
+    """Return date, versions, machine and command line of this process."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "earprint": __version__,
@@ -102,37 +122,18 @@ def circumstances() -> dict[str, Any]:
 
 
 def provenance(settings: dict[str, Any]) -> str:
-    """Say in one line where the numbers come from: method, date, version, machine, command."""
+    """Return one line of text with method, date, version, machine and command."""
     machine = settings["platform"]
-    computed = f", {settings['compute']}" if settings.get("compute") else ""
+    backend = f", {settings['compute']}" if settings.get("compute") else ""
     return (
         f"method {settings['method']}, seed {settings['seed']}; {settings['date']}, "
         f"earprint {settings['earprint']}, Python {settings['python']}, "
-        f"{machine['system']} {machine['machine']}, {machine['cpus']} CPUs{computed}; `{settings['command']}`"
-    )
-
-
-def notes(outcomes: Sequence[Outcome], settings: dict[str, Any]) -> list[str]:
-    """Say under the tables where they come from, what thresholds they suggest, and what the systems cost."""
-    lines = [] if settings["complete"] else [partial(outcomes, settings)]
-    lines += [provenance(settings), *(cost_line(cost) for cost in settings["systems"])]
-    for peer in settings.get("peers", []):
-        lines.append(", ".join(f"{key.replace('_', ' ')} {value}" for key, value in peer.items()))
-    lines += [threshold.describe() for threshold in thresholds(rocs(outcomes))]
-    return [" ".join(line.split()) for line in lines]
-
-
-def partial(outcomes: Sequence[Outcome], settings: dict[str, Any]) -> str:
-    """Say in one line how far an interrupted run got."""
-    answered = len({outcome.query for outcome in outcomes})
-    return (
-        f"PARTIAL: interrupted after {answered:,} of {settings['manifest_queries']:,} queries; "
-        "the counts are of those alone"
+        f"{machine['system']} {machine['machine']}, {machine['cpus']} CPUs{backend}; `{settings['command']}`"
     )
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make the report's folder before the work begins rather than fail after it.
+    """Make the report's folder before the evaluation, which would otherwise fail at its end.
 
     Raises
     ------
@@ -148,49 +149,16 @@ def prepare_folder(folder: Path) -> None:
         ) from error
 
 
-def write_report(
-    folder: Path,
-    rows: Sequence[Row],
-    outcomes: Sequence[Outcome],
-    settings: dict[str, Any],
-    left_out: LeftOut,
-) -> str | None:
-    """Write ``results.json``, ``table.md``, ``paper-tables.md``, ``queries.jsonl`` and the pictures.
-
-    Returns
-    -------
-    str or None
-        A line that says what could not be drawn.
-    """
-    curves = rocs(outcomes)
-    results = {
-        "settings": settings,
-        "left_out": left_out.to_dict(),
-        "thresholds": [asdict(threshold) for threshold in thresholds(curves)],
-        "rows": [row.to_dict() for row in rows],
-        "roc": [curve.to_dict() for curve in curves],
-        "time_errors": time_errors(outcomes),
-    }
-    text = json.dumps(results, indent=1, allow_nan=False, default=float) + "\n"
-    _write(folder / "results.json", text)
-    below = "".join(f"\n{line}\n" for line in [*notes(outcomes, settings), *left_out.lines()])
-    more = more_markdown(rows)
-    _write(folder / "table.md", markdown(rows) + (f"\n{more}" if more else "") + below)
-    _write(folder / "queries.jsonl", "".join(json.dumps(o.to_dict()) + "\n" for o in outcomes))
-    tables = paper_tables(rows, settings)
-    if tables:
-        _write(folder / "paper-tables.md", tables)
-    _, line = draw(folder, rows, curves, outcomes)
-    return line
-
-
 def time_errors(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Histogram of each system's signed time errors, JSON-ready; the outer counts lie beyond the edges."""
+    """Return a histogram of each system's signed time errors, JSON-ready.
+
+    Errors beyond the edges are counted as ``below`` and ``above``.
+    """
     edges = np.arange(-ERROR_RANGE_MS, ERROR_RANGE_MS + ERROR_BIN_MS, ERROR_BIN_MS)
-    out = []
+    histograms = []
     for system, errors in time_errors_ms(outcomes).items():
         counts, _ = np.histogram(errors, edges)
-        out.append(
+        histograms.append(
             {
                 "system": system,
                 "edges_ms": edges.tolist(),
@@ -199,7 +167,11 @@ def time_errors(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
                 "above": int((errors > edges[-1]).sum()),
             }
         )
-    return out
+    return histograms
+
+
+def _join(*tables: str) -> str:
+    return "\n".join(table for table in tables if table)
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,9 +1,10 @@
-"""Exact search for thousands of query rows at once, as an evaluation asks them.
+"""Exact search for the fingerprints of many queries at once.
 
-A single question reads the whole index for a few rows. Here all rows of many questions go through it
-together: one matrix product per block, of which only the largest value of each group of `GROUP` stored rows
-is kept. The k nearest rows lie in the k groups with the largest of these, so that comparing with the rows of
-those groups alone gives what comparing with all would. Shapes: queries (n, dim), answers (n, k).
+The search of a single query reads the whole index for a few fingerprints. Here the fingerprints of many
+queries are searched together. One matrix product is made per block of stored rows, and only the largest value
+of each group of `GROUP` stored rows is kept. The k nearest rows lie in the k groups with the largest values,
+so comparing with the rows of these groups gives the same result as comparing with all rows.
+Shapes: queries (n, dim), answers (n, k).
 """
 
 from collections.abc import Callable
@@ -12,10 +13,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from earprint.index import ExactIndex
 from earprint.index.base import Index
 
-Nearest = Callable[[Index, NDArray[np.float32], int], tuple[NDArray[np.float32], NDArray[np.int64]]]
-"""What `nearest` does, wherever it does it."""
+ExactSearch = Callable[[Index, NDArray[np.float32], int], tuple[NDArray[np.float32], NDArray[np.int64]]]
+"""A function like `search_exactly`, on any device."""
 
 GROUP: Final = 64
 """Stored rows that share one largest value."""
@@ -27,7 +29,7 @@ QUERY_ROWS: Final = 1_024
 """Query rows that go through the index together: 64 MB of largest values for a million stored rows."""
 
 
-def nearest(
+def search_exactly(
     index: Index, queries: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Find the k stored rows with the largest inner products for many query rows, see `Index.search`.
@@ -48,18 +50,18 @@ def nearest(
     if not len(index):
         return scores, rows
     for begin in range(0, len(queries), QUERY_ROWS):
-        some = np.ascontiguousarray(queries[begin : begin + QUERY_ROWS], dtype=np.float32)
-        largest = _largest_of_groups(index, some)
+        batch = np.ascontiguousarray(queries[begin : begin + QUERY_ROWS], dtype=np.float32)
+        largest = _group_maxima(index, batch)
         n_groups = min(k, largest.shape[1])
         groups = np.sort(np.argpartition(-largest, n_groups - 1, axis=1)[:, :n_groups], axis=1)
-        found = _among(index, some, groups, k)
-        end, hits = begin + len(some), found[0].shape[1]
+        found = _search_groups(index, batch, groups, k)
+        end, hits = begin + len(batch), found[0].shape[1]
         scores[begin:end, :hits], rows[begin:end, :hits] = found
     return scores, rows
 
 
-def _largest_of_groups(index: Index, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Largest inner product of each query row with each group of stored rows, shape (n, groups)."""
+def _group_maxima(index: Index, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the largest inner product of each query row with each group of rows, shape (n, groups)."""
     n = len(index)
     largest = np.empty((-(-n // GROUP), len(queries)), np.float32)
     transposed = np.ascontiguousarray(queries.T)
@@ -76,7 +78,7 @@ def _largest_of_groups(index: Index, queries: NDArray[np.float32]) -> NDArray[np
     return np.ascontiguousarray(largest.T)
 
 
-def _among(
+def _search_groups(
     index: Index, queries: NDArray[np.float32], groups: NDArray[np.int64], k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Find the k nearest rows of each query row among those of its groups, shape (n, at most k) each.
@@ -91,7 +93,7 @@ def _among(
     """
     n, m = groups.shape
     products = np.full((n, m, GROUP), -1.0, np.float32)
-    # Each group is read once for all query rows that want it, as neighbouring questions want the same.
+    # Each group is read once for all query rows that need it.
     order = np.argsort(groups, axis=None, kind="stable")
     numbers, starts = np.unique(groups.ravel()[order], return_index=True)
     for number, places in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
@@ -108,21 +110,23 @@ def _among(
     return np.where(hit, scores, np.float32(0)), np.where(hit, rows, -1)
 
 
-class Prefetched:
-    """An index that knows the answers to some query rows already; see `earprint.index.base.Index`.
+class PrefetchedIndex:
+    """An index that already holds the nearest rows of some query rows; see `earprint.index.base.Index`.
 
     Parameters
     ----------
     index : Index
     queries : ndarray of float32, shape (n, dim)
-        Rows that will be asked.
+        Query rows to search now.
     k : int
-        Most hits that will be asked for.
+        Largest number of hits that will be asked for.
     search : callable
-        Finds them.
+        The function that searches.
     """
 
-    def __init__(self, index: Index, queries: NDArray[np.float32], k: int, search: Nearest = nearest) -> None:
+    def __init__(
+        self, index: Index, queries: NDArray[np.float32], k: int, search: ExactSearch = search_exactly
+    ) -> None:
         self._index = index
         self.max_query_rows = index.max_query_rows
         self._k = k
@@ -134,7 +138,7 @@ class Prefetched:
         return len(self._index)
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Look up the nearest rows, or find them if a row was not among those announced."""
+        """Look up the nearest rows, or search for them if a row is not among the prefetched ones."""
         places = [self._places.get(row.tobytes(), -1) for row in queries]
         if k > self._k or -1 in places:
             return self._index.search(queries, k)
@@ -147,3 +151,33 @@ class Prefetched:
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return any stored rows."""
         return self._index.take(rows)
+
+
+class BatchSearch:
+    """Searches all fingerprints of a batch of queries when the first of them is identified.
+
+    Give it to `earprint.Library.identify` as ``wrap_index`` for each query of the batch.
+
+    Parameters
+    ----------
+    queries : ndarray of float32, shape (n, dim)
+        Query rows that the search will be asked for.
+    k : int
+        Largest number of hits that will be asked for.
+    search : callable
+        The function that searches.
+    """
+
+    def __init__(self, queries: NDArray[np.float32], k: int, search: ExactSearch = search_exactly) -> None:
+        self._queries, self._k, self._search = queries, k, search
+        self._index: Index | None = None
+        self._prefetched: PrefetchedIndex | None = None
+
+    def __call__(self, index: Index) -> Index:
+        """Return an index that holds the answers; approximate indexes are returned as they are."""
+        if not isinstance(index, ExactIndex):
+            return index
+        if self._prefetched is None or self._index is not index:
+            self._index = index
+            self._prefetched = PrefetchedIndex(index, self._queries, self._k, self._search)
+        return self._prefetched

@@ -1,37 +1,33 @@
-"""The models that are compared: each with a library of its own, answering many questions at a time.
+"""The systems of an evaluation: models, each with a library, that identify batches of queries.
 
-`Reader.answer` gives what `earprint.Library.identify` gives for each question by itself; only the search for
-the nearest fingerprints is shared by all questions of a batch. That identity is tested.
+`LibraryReader.identify` gives what `earprint.Library.identify` gives for each query by itself. Only the
+fingerprinting and the exact search are done for a whole batch at once.
 """
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earprint import encoders
-from earprint.encoders.base import Fingerprints, cohort_of
+from earprint.encoders.base import Fingerprints
 from earprint.encoders.windowed import WindowedEncoder
 from earprint.errors import LibraryError
-from earprint.evaluation import backends as compute
+from earprint.evaluation.backends import current_backend
 from earprint.evaluation.outcomes import TOP, Outcome
 from earprint.evaluation.query import Query
-from earprint.evaluation.search import Prefetched
-from earprint.index import ExactIndex, IndexName
-from earprint.library.compatibility import storage_of
-from earprint.library.identify import threshold_of
-from earprint.library.view import build_view
-from earprint.matching import AGREEMENT, Method, leads, search
+from earprint.evaluation.rendering import RenderedQuery
+from earprint.evaluation.search import BatchSearch
+from earprint.library import Identification, Library
+from earprint.matching import Method
 from earprint.matching.candidates import HITS_PER_ROW
 from earprint.matching.paper import HITS_PER_SEGMENT
 from earprint.quantization.storage import StorageName
-from earprint.store.catalogue import Catalogue
-
-Question = tuple[Query, NDArray[np.float32]]
-"""A query and its audio, shape (n,)."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +37,9 @@ class System:
     Attributes
     ----------
     name : str
-        For tables: the model's, with its digest if another model of the run has the same name.
+        For tables: the model's name, or its id if another model of the evaluation has the same name.
     model : str
-        As it was given: a name or the path of an ONNX file.
+        Name of a model or path of an ONNX file, as given.
     model_id : str
     library : Path
     storage : {"half", "compact"} or None
@@ -57,33 +53,33 @@ class System:
     model_id: str
     library: Path
     storage: StorageName | None = None
-    index: IndexName = "auto"
+    index: str = "auto"
 
 
-def systems_of(
+def make_systems(
     models: Sequence[str],
     folder: Path,
     storages: Sequence[StorageName] = (),
     indexes: Sequence[str] = ("auto",),
 ) -> list[System]:
-    """Name the models of a run and give each a library folder, leaving out those given twice.
+    """Make a system of each model, storage and index; models given twice count once.
 
-    A folder that is a library already is used as it is if there is one model and storage; otherwise each
-    model has the sub-folder of its id, and of its id and storage if storages are named. A model is as many
-    systems as there are storages and indexes.
+    If the folder is a library and there is one model and storage, that library is used. Otherwise each
+    model's library is a sub-folder with the model's id as its name, followed by the storage if storages are
+    given.
 
     Parameters
     ----------
     models : sequence of str
     folder : Path
     storages : sequence of {"half", "compact"}
-        None for the models' default.
+        By default that of each model.
     indexes : sequence of {"auto", "exact", "lsh", "inverted"}
 
     Raises
     ------
     ModelError
-        If one cannot be loaded.
+        If a model cannot be loaded.
     """
     found: dict[str, tuple[str, str]] = {}
     for model in models:
@@ -91,29 +87,29 @@ def systems_of(
         found.setdefault(encoder.model_id, (encoder.name, model))
     names = [name for name, _ in found.values()]
     is_library = (folder / "catalogue.sqlite").is_file() and len(found) == 1 and len(storages) <= 1
-    out = []
+    systems = []
     for model_id, (name, model) in found.items():
-        plain = name if names.count(name) == 1 else model_id
+        unique_name = name if names.count(name) == 1 else model_id
         for storage in dict.fromkeys(storages) or (None,):
-            place = model_id if storage is None else f"{model_id}-{storage}"
+            sub_folder = model_id if storage is None else f"{model_id}-{storage}"
             for index in dict.fromkeys(indexes):
                 if (storage, index) == ("half", "inverted") and len(storages) > 1:
-                    continue  # there is no such thing, and the other storage has it
-                words = [storage or "", index if len(set(indexes)) > 1 else ""]
-                label = " ".join([plain, *filter(None, words)])
-                library = folder if is_library else folder / place
-                out.append(System(label, model, model_id, library, storage, index))
-    return out
+                    continue  # half storage has no inverted index, and the other storage has one
+                words = [unique_name, storage, index if len(set(indexes)) > 1 else None]
+                label = " ".join(word for word in words if word)
+                library = folder if is_library else folder / sub_folder
+                systems.append(System(label, model, model_id, library, storage, index))
+    return systems
 
 
-class Reader:
-    """Answers questions from a library, as it is when the reader is made.
+class LibraryReader:
+    """Identifies batches of queries with a system's library; a context manager that closes the library.
 
     Parameters
     ----------
     system : System
-    expected : mapping of Path to int
-        The track of each recording that is asked about; absent recordings have none.
+    track_ids : mapping of Path to int
+        The track of each recording that queries are cut from. Absent recordings have none.
     method : {"aligned", "paper"}
     threads : int
         Threads of the network; 0 for one per core.
@@ -125,69 +121,74 @@ class Reader:
     """
 
     def __init__(
-        self, system: System, expected: Mapping[Path, int], method: Method = "aligned", threads: int = 0
+        self, system: System, track_ids: Mapping[Path, int], method: Method = "aligned", threads: int = 0
     ) -> None:
         self.system = system
-        self._expected = expected
+        self._track_ids = track_ids
         self._method = method
         self._encoder = encoders.load_encoder(system.model, threads)
-        catalogue = Catalogue(system.library, create=False)
-        try:
-            snapshot = catalogue.snapshot()
-            self._view = build_view(snapshot, system.library / "segments")
-        finally:
-            catalogue.close()
-        self._storage = storage_of(self._encoder, snapshot.meta, system.library)
-        if self._view.damaged:
-            raise LibraryError(
-                f"{system.library}: {len(self._view.damaged)} recordings are damaged; run `earprint repair`"
-            )
+        self._library = Library(system.library, encoder=self._encoder, index=system.index, create=False)
+        damaged = self._library.info().damaged
+        if damaged:
+            self.close()
+            raise LibraryError(f"{system.library}: {damaged} recordings are damaged; run `earprint repair`")
 
-    def _encode(self, audio: Sequence[NDArray[np.float32]]) -> list[Fingerprints]:
-        if compute.here().in_torch and isinstance(self._encoder, WindowedEncoder):
-            return self._encoder.encode_many([[one] for one in audio], query=True)  # few calls of a GPU
-        return [self._encoder.encode([one], query=True) for one in audio]
+    def close(self) -> None:
+        """Close the library."""
+        self._library.close()
 
-    def answer(self, questions: Sequence[Question]) -> list[Outcome]:
-        """Answer questions, in order."""
-        if not questions:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def identify(self, queries: Sequence[RenderedQuery]) -> list[Outcome]:
+        """Identify a batch of queries; outcomes come in their order."""
+        if not queries:
             return []
         began = time.perf_counter()
-        asked = self._encode([audio for _, audio in questions])
-        index = self._view.index(self._storage, self.system.index)
-        ratio = round(self._encoder.reference_hop_s / self._encoder.query_hop_s)
-        sounds = cohort_of(self._encoder)
-        paper = self._method == "paper"
-        if index is not None:
-            on_grid = [one.vectors[one.margin_rows if paper else 0 :: ratio if paper else 1] for one in asked]
-            rows = np.concatenate([one[one.any(axis=1)] for one in on_grid])
-            if isinstance(index, ExactIndex):
-                k = HITS_PER_SEGMENT if paper else HITS_PER_ROW
-                index = Prefetched(index, rows, k, compute.here().nearest)
+        fingerprints = self._encode([audio for _, audio in queries])
+        batch_search = self._batch_search(fingerprints)
         outcomes = []
-        for (query, _), one in zip(questions, asked, strict=True):
-            if index is None:
-                alignments = []
-            else:
-                alignments = search(
-                    one, index, self._view.table, ratio=ratio, method=self._method, sounds=sounds
-                )
-            threshold = AGREEMENT if paper else threshold_of(self._encoder, self._storage, one.duration_s)
-            tracks = [self._view.tracks[alignment.track].id for alignment in alignments[:TOP]]
-            right = bool(tracks) and tracks[0] == self._expected.get(query.path)
-            score = alignments[0].score if alignments else 0.0
-            outcomes.append(
-                Outcome(
-                    query,
-                    right_track=right,
-                    score=score,
-                    lead=leads(alignments)[0] if alignments else 0.0,
-                    accepted=bool(alignments) and score >= threshold,
-                    error_s=alignments[0].start_s - query.start_s if right else None,
-                    seconds=0.0,
-                    system=self.system.name,
-                    top_5=self._expected.get(query.path) in tracks,
-                )
+        for (query, _), query_fingerprints in zip(queries, fingerprints, strict=True):
+            identification = self._library.identify(
+                query_fingerprints, top=TOP, method=self._method, wrap_index=batch_search
             )
-        seconds = (time.perf_counter() - began) / len(questions)
+            outcomes.append(self._outcome(query, identification))
+        seconds = (time.perf_counter() - began) / len(queries)
         return [replace(outcome, seconds=seconds) for outcome in outcomes]
+
+    def _encode(self, audio: Sequence[NDArray[np.float32]]) -> list[Fingerprints]:
+        if current_backend().uses_torch and isinstance(self._encoder, WindowedEncoder):
+            return self._encoder.encode_many([[samples] for samples in audio], query=True)
+        return [self._encoder.encode([samples], query=True) for samples in audio]
+
+    def _batch_search(self, fingerprints: Sequence[Fingerprints]) -> BatchSearch:
+        """Prepare the search of the rows that the matching will ask for."""
+        search = current_backend().search
+        if self._method == "aligned":
+            rows, hits = [one.vectors for one in fingerprints], HITS_PER_ROW
+        else:
+            ratio = round(self._encoder.reference_hop_s / self._encoder.query_hop_s)
+            rows, hits = [one.vectors[one.margin_rows :: ratio] for one in fingerprints], HITS_PER_SEGMENT
+        return BatchSearch(np.concatenate([one[one.any(axis=1)] for one in rows]), hits, search)
+
+    def _outcome(self, query: Query, identification: Identification) -> Outcome:
+        track_id = self._track_ids.get(query.path)
+        candidates = identification.candidates
+        best = candidates[0] if candidates else None
+        is_right = best is not None and best.track.id == track_id
+        return Outcome(
+            query,
+            right_track=is_right,
+            score=best.score if best else 0.0,
+            lead=best.lead if best else 0.0,
+            accepted=identification.match is not None,
+            error_s=best.start_s - query.start_s if best is not None and is_right else None,
+            seconds=0.0,
+            system=self.system.name,
+            top_5=any(candidate.track.id == track_id for candidate in candidates),
+        )

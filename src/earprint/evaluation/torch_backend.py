@@ -1,9 +1,9 @@
-"""The network and the exact search of an evaluation in torch, on a GPU or, to try it, on the CPU.
+"""The torch backend: network and exact search on a GPU or, for tests, on the CPU.
 
-A model's torch weights lie beside its ONNX file, as ``NAME.pt``: the ``weights.pt`` that a run leaves. On a
-GPU the network computes in half precision, where the front end, the matching and everything else stay on the
-CPU; before it is used, its fingerprints are compared with those of the ONNX file. The search multiplies in
-single precision. Only this module and `earprint.training` need torch.
+A model's torch weights lie beside its ONNX file, as ``NAME.pt``: the ``weights.pt`` of its training run. The
+front end, the matching and everything else stay on the CPU. On a GPU the network computes in half precision
+and the search in single precision. Before a network is used, its fingerprints are compared with those of
+the ONNX file. Only this module and `earprint.training` need torch.
 """
 
 import threading
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from earprint.constants import SAMPLE_RATE
 from earprint.encoders.model_file import BATCH, ModelFile
 from earprint.encoders.registry import SessionFactory
 from earprint.encoders.windowed import WindowedEncoder
@@ -22,33 +23,32 @@ from earprint.errors import EvaluationError
 from earprint.evaluation.search import GROUP
 from earprint.index import ExactIndex
 from earprint.index.base import Index
-from earprint.synth.composer import compose
 from earprint.training.checkpoint import SAME_COSINE, load_weights
 from earprint.training.networks import build_network, network_spec
 
 GPU_BATCH: Final = 256
-"""Windows given to the network at once on a GPU: at most 2 GB of it for each process."""
+"""Windows in one call of the network on a GPU: at most 2 GB of its memory for each process."""
 
-CHECKED_S: Final = 5.0
-"""Music that this is tried on, in seconds."""
+CHECK_S: Final = 5.0
+"""Length of the signal that the weights are checked with, in seconds."""
 
 BLOCK_ROWS: Final = 65_536
 """Stored rows multiplied at a time, a multiple of `GROUP`."""
 
 QUERY_ROWS: Final = 1_024
-"""Query rows that go through the index together: with a block of stored rows 256 MB of products."""
+"""Query rows that are searched together: with a block of stored rows 256 MB of products."""
 
-TAKEN_VALUES: Final = 2**26
-"""Values of stored rows that are taken at a time to be compared again: 256 MB."""
+GATHERED_VALUES: Final = 2**26
+"""Values of stored rows that are gathered at a time to be compared: 256 MB."""
 
 
 def find_device(name: str) -> torch.device:
-    """Give the torch device of a name: ``torch`` is the CPU, ``cuda`` the first GPU, ``cuda:1`` the second.
+    """Return the torch device of a name: ``torch`` is the CPU, ``cuda`` the first GPU, ``cuda:1`` the second.
 
     Raises
     ------
     EvaluationError
-        If it is no such name, or torch sees no such device.
+        If the name is unknown, or torch sees no such device.
     """
     if name == "torch":
         return torch.device("cpu")
@@ -65,13 +65,13 @@ def find_device(name: str) -> torch.device:
 
 
 def describe(device: torch.device) -> str:
-    """Say what computes, for reports."""
+    """Return torch's version and the device, for reports."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
     return f"torch {torch.__version__} on {name}"
 
 
 def use_one_thread() -> None:
-    """Leave the other cores to other processes."""
+    """Use one thread, because other processes use the other cores."""
     torch.set_num_threads(1)
 
 
@@ -81,7 +81,7 @@ class TorchSession:
     Parameters
     ----------
     model : ModelFile
-        One that sees windows, with its torch weights beside it.
+        A model of windows, with its torch weights beside it.
     device : torch.device
 
     Raises
@@ -89,7 +89,7 @@ class TorchSession:
     EvaluationError
         If the torch weights are missing.
     TrainingError
-        If they are of another network.
+        If the weights are those of another network.
     """
 
     def __init__(self, model: ModelFile, device: torch.device) -> None:
@@ -108,19 +108,19 @@ class TorchSession:
         self.batch = GPU_BATCH if device.type == "cuda" else BATCH
 
     def run(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Evaluate the network: windows (n, 96, 64) to fingerprints (n, dim).
+        """Run the network: windows (n, 96, 64) to fingerprints (n, dim).
 
         Raises
         ------
         EvaluationError
-            If torch cannot, such as for want of memory.
+            If torch fails, for instance because memory runs out.
         """
         gpu = self._device.type == "cuda"
-        given = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
-        half = torch.autocast("cuda", torch.float16) if gpu else nullcontext()
+        windows = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
+        precision = torch.autocast("cuda", torch.float16) if gpu else nullcontext()
         try:
-            with torch.inference_mode(), half:
-                vectors = self._network(given.to(self._device))
+            with torch.inference_mode(), precision:
+                vectors = self._network(windows.to(self._device))
                 out: NDArray[np.float32] = vectors.float().cpu().numpy()
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
@@ -130,8 +130,8 @@ class TorchSession:
         return out
 
 
-def session_maker(device: torch.device, *, check: bool) -> SessionFactory:
-    """Make what `earprint.encoders.registry.use_sessions` takes.
+def make_session_factory(device: torch.device, *, check: bool) -> SessionFactory:
+    """Return a function for `earprint.encoders.registry.use_sessions`.
 
     Parameters
     ----------
@@ -143,25 +143,33 @@ def session_maker(device: torch.device, *, check: bool) -> SessionFactory:
     def make(model: ModelFile) -> TorchSession:
         session = TorchSession(model, device)
         if check:
-            _check(model, session)
+            _check_weights(model, session)
         return session
 
     return make
 
 
-def _check(model: ModelFile, session: TorchSession) -> None:
-    """See that torch makes the fingerprints that onnxruntime makes.
+def _check_signal() -> NDArray[np.float32]:
+    """Return a tone that rises from 200 Hz to 4 kHz in white noise, always the same, shape (n,)."""
+    t = np.arange(round(CHECK_S * SAMPLE_RATE)) / SAMPLE_RATE
+    sweep = np.sin(2 * np.pi * 200 * CHECK_S / np.log(20) * (20 ** (t / CHECK_S) - 1))
+    noise = np.random.default_rng(0).standard_normal(len(t))
+    return np.asarray(0.3 * sweep + 0.02 * noise, dtype=np.float32)
+
+
+def _check_weights(model: ModelFile, session: TorchSession) -> None:
+    """Check that torch makes the same fingerprints as onnxruntime.
 
     Raises
     ------
     EvaluationError
         If it does not.
     """
-    music = [compose(1, CHECKED_S)]
-    torch_rows = WindowedEncoder(model, session=session).encode(music).vectors
-    onnx_rows = WindowedEncoder(model).encode(music).vectors
-    heard = onnx_rows.any(axis=1)
-    cosine = float((torch_rows * onnx_rows).sum(axis=1)[heard].mean())
+    blocks = [_check_signal()]
+    torch_rows = WindowedEncoder(model, session=session).encode(blocks).vectors
+    onnx_rows = WindowedEncoder(model).encode(blocks).vectors
+    audible = onnx_rows.any(axis=1)
+    cosine = float((torch_rows * onnx_rows).sum(axis=1)[audible].mean())
     if not cosine >= SAME_COSINE:
         raise EvaluationError(
             f"{model.path.with_suffix('.pt')}: gives other fingerprints than {model.path.name} (mean cosine "
@@ -170,9 +178,9 @@ def _check(model: ModelFile, session: TorchSession) -> None:
 
 
 class DeviceSearch:
-    """Exact search with the stored rows on a device, where they are put when an index is first asked.
+    """Exact search on a device. The stored rows are copied there when an index is first searched.
 
-    It goes the way of `earprint.evaluation.search`: the largest product of each group of rows, then all
+    The method is that of `earprint.evaluation.search`: the largest product of each group of rows, then all
     products of the best groups. Safe to use from several threads.
 
     Parameters
@@ -182,42 +190,42 @@ class DeviceSearch:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._held: WeakKeyDictionary[Index, torch.Tensor] = WeakKeyDictionary()
+        self._stored: WeakKeyDictionary[Index, torch.Tensor] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     @torch.inference_mode()
-    def nearest(
+    def search(
         self, index: Index, queries: NDArray[np.float32], k: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Find the k stored rows with the largest inner products, see `earprint.evaluation.search.nearest`.
+        """Find the nearest rows, see `earprint.evaluation.search.search_exactly`.
 
-        Of equal products the lower row is named first.
+        Of equal products the lower row comes first.
         """
         scores = np.zeros((len(queries), k), np.float32)
         rows = np.full((len(queries), k), -1, np.int64)
         if not len(index):
             return scores, rows
         with self._lock:
-            if index not in self._held:
-                self._held[index] = self._put(index)
-            stored = self._held[index]
+            if index not in self._stored:
+                self._stored[index] = self._upload(index)
+            stored = self._stored[index]
         for begin in range(0, len(queries), QUERY_ROWS):
-            some = np.array(queries[begin : begin + QUERY_ROWS], dtype=np.float32)
-            found = self._among(stored, torch.from_numpy(some).to(self._device), k)
-            end, hits = begin + len(some), found[0].shape[1]
+            batch = np.array(queries[begin : begin + QUERY_ROWS], dtype=np.float32)
+            found = self._search_batch(stored, torch.from_numpy(batch).to(self._device), k)
+            end, hits = begin + len(batch), found[0].shape[1]
             scores[begin:end, :hits] = found[0].cpu().numpy()
             rows[begin:end, :hits] = found[1].cpu().numpy()
         return scores, rows
 
-    def _put(self, index: Index) -> torch.Tensor:
-        """Put the stored rows on the device, shape (groups, `GROUP`, dim), zeros after the last.
+    def _upload(self, index: Index) -> torch.Tensor:
+        """Copy the stored rows to the device, shape (groups, `GROUP`, dim), with zeros after the last.
 
-        In half precision if they are stored so and the device is a GPU. Damaged rows become zeros.
+        They keep half precision on a GPU if they are stored so. Damaged rows become zeros.
         """
         n = len(index)
         dim = index.vectors(0, 1).shape[1]
-        halved = self._device.type == "cuda" and isinstance(index, ExactIndex) and index.half
-        dtype = torch.float16 if halved else torch.float32
+        keep_half = self._device.type == "cuda" and isinstance(index, ExactIndex) and index.half
+        dtype = torch.float16 if keep_half else torch.float32
         stored = torch.zeros((-(-n // GROUP) * GROUP, dim), dtype=dtype, device=self._device)
         for start in range(0, n, BLOCK_ROWS):
             stop = min(start + BLOCK_ROWS, n)
@@ -226,20 +234,20 @@ class DeviceSearch:
             stored[start:stop] = torch.from_numpy(block).to(self._device).to(dtype)
         return stored.reshape(-1, GROUP, dim)
 
-    def _among(
+    def _search_batch(
         self, stored: torch.Tensor, queries: torch.Tensor, k: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scores and rows of the nearest of some query rows, shape (n, at most k) each, on the device."""
+        """Return scores and rows of the nearest rows, shape (n, at most k) each, on the device."""
         groups = self._best_groups(stored, queries, k)
         n, m = groups.shape
-        at_a_time = max(1, TAKEN_VALUES // (m * stored[0].numel()))
+        at_a_time = max(1, GATHERED_VALUES // (m * stored[0].numel()))
         scores, rows = [], []
         for begin in range(0, n, at_a_time):
-            mine = groups[begin : begin + at_a_time]
-            taken = stored[mine].reshape(len(mine), m * GROUP, -1).float()
-            products = torch.bmm(taken, queries[begin : begin + at_a_time, :, None])[:, :, 0]
-            numbers = (mine[:, :, None] * GROUP + torch.arange(GROUP, device=self._device)).flatten(1)
-            # The groups are in their order, so a stable sort leaves equal products in that of their rows.
+            part = groups[begin : begin + at_a_time]
+            gathered = stored[part].reshape(len(part), m * GROUP, -1).float()
+            products = torch.bmm(gathered, queries[begin : begin + at_a_time, :, None])[:, :, 0]
+            numbers = (part[:, :, None] * GROUP + torch.arange(GROUP, device=self._device)).flatten(1)
+            # Groups are ascending, so a stable sort keeps equal products in the order of their rows.
             best, places = torch.sort(products, dim=1, descending=True, stable=True)
             best, hit = best[:, :k], best[:, :k] > 0
             scores.append(torch.where(hit, best, torch.zeros_like(best)))
@@ -248,7 +256,7 @@ class DeviceSearch:
         return torch.cat(scores), torch.cat(rows)
 
     def _best_groups(self, stored: torch.Tensor, queries: torch.Tensor, k: int) -> torch.Tensor:
-        """Groups with the largest products of each query row, ascending, shape (n, at most k)."""
+        """Return the groups with the largest products of each query row, ascending, (n, at most k)."""
         per_block = BLOCK_ROWS // GROUP
         parts = []
         for begin in range(0, len(stored), per_block):

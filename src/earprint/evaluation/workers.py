@@ -1,6 +1,7 @@
-"""The worker processes of an evaluation: begun when they are first needed, and kept for all that follows.
+"""The worker processes of an evaluation.
 
-Each begins with what computes in this process (`earprint.evaluation.backends`).
+They start when they are first needed and stay until the end. Each uses this process's backend, see
+`earprint.evaluation.backends`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +11,7 @@ from typing import TypeVar
 
 from earprint.encoders.base import Fingerprints
 from earprint.errors import EvaluationError
-from earprint.evaluation import backends as compute
+from earprint.evaluation.backends import CPU, set_backend
 from earprint.library.encoding_pool import encode_file
 from earprint.parallel.process_pool import ProcessPool
 
@@ -18,28 +19,32 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Workers(ProcessPool):
-    """Some processes; a context manager that ends them.
+class WorkerPool(ProcessPool):
+    """A process pool for an evaluation; a context manager that ends its processes.
 
     Parameters
     ----------
     jobs : int
-        How many, at least 1.
-    computing : str
-        What computes in them, see `earprint.evaluation.backends`.
+        Number of processes, at least 1.
+    backend : str
+        Name of their backend.
     """
 
-    def __init__(self, jobs: int, computing: str = compute.CPU) -> None:
-        super().__init__(jobs, _begin, (computing,))
+    def __init__(self, jobs: int, backend: str = CPU) -> None:
+        super().__init__(jobs, _set_worker_backend, (backend,))
 
 
-def finished(future: Future[Result]) -> Result:
+def _set_worker_backend(name: str) -> None:
+    set_backend(name, is_worker=True)
+
+
+def wait_for(future: Future[Result]) -> Result:
     """Wait for a result.
 
     Raises
     ------
     EvaluationError
-        If the worker is gone.
+        If the worker process has ended.
     """
     try:
         return future.result()
@@ -49,47 +54,43 @@ def finished(future: Future[Result]) -> Result:
         ) from error
 
 
-def each(
-    workers: Workers | None, function: Callable[[Item], Result], items: Iterable[Item]
+def map_in_order(
+    pool: WorkerPool | None, function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
-    """Call a function of a module with each item, by workers or else here; results in the items' order."""
-    if workers is None:
+    """Call a function with each item, in a pool or in this process; results come in the items' order."""
+    if pool is None:
         yield from map(function, items)
         return
-    futures = [workers.submit(function, item) for item in items]
+    futures = [pool.submit(function, item) for item in items]
     try:
         for future in futures:
-            yield finished(future)
+            yield wait_for(future)
     finally:
         for future in futures:
             future.cancel()
 
 
-class FilesByWorkers:
-    """Has workers fingerprint files; see `earprint.library.encoding_pool.FileEncoder`.
+class PoolFileEncoder:
+    """Fingerprints files in a worker pool; see `earprint.library.encoding_pool.FileEncoder`.
 
     Parameters
     ----------
-    workers : Workers
+    pool : WorkerPool
     model : str
         A name or the path of an ONNX file.
     """
 
     start_after_s = 0.0
-    """They are there anyway."""
+    """`Library.add` uses the pool at once, because its processes run anyway."""
 
-    def __init__(self, workers: Workers, model: str) -> None:
-        self._workers, self._model = workers, model
-        self.jobs = workers.jobs
+    def __init__(self, pool: WorkerPool, model: str) -> None:
+        self._pool, self._model = pool, model
+        self.jobs = pool.jobs
 
     def encode_file(self, path: Path, model_id: str) -> tuple[Fingerprints, list[str]]:
         """Fingerprint a file."""
-        return finished(self._workers.submit(encode_file, self._model, path, model_id))
+        return wait_for(self._pool.submit(encode_file, self._model, path, model_id))
 
     def cancel(self) -> None:
-        """Have calls of `encode_file` end soon; the evaluation ends."""
-        self._workers.cancel()
-
-
-def _begin(computing: str) -> None:
-    compute.begin(computing, worker=True)
+        """Make calls of `encode_file` end soon."""
+        self._pool.cancel()

@@ -2,7 +2,7 @@
 
 from earprint.index.base import BaseIndex, Index, IndexFactory, best_hits
 from earprint.index.exact import ExactIndex
-from earprint.index.factory import IndexChoice, IndexName, index_names, make_index
+from earprint.index.factory import IndexChoice, index_names, make_index
 from earprint.index.inverted import InvertedIndex, Span
 from earprint.index.ivf_scan import SegmentLists
 from earprint.index.rows import Rows
@@ -13,7 +13,6 @@ __all__ = [
     "Index",
     "IndexChoice",
     "IndexFactory",
-    "IndexName",
     "InvertedIndex",
     "Rows",
     "SegmentLists",

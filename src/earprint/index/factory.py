@@ -26,8 +26,6 @@ NAMES: Final = ("auto", "exact", "inverted", "lsh")
 IndexChoice = str | IndexFactory
 """One of `NAMES`, the name of another package's index, or a callable that makes an index of `Rows`."""
 
-IndexName = IndexChoice
-"""`IndexChoice` where a name is usual."""
 
 EXACT_ROWS: Final = 20_000
 """Most rows of a compact library that "auto" searches exactly: nearly two hours at three rows a second."""

@@ -3,6 +3,7 @@
 import math
 import os
 import time
+from collections.abc import Callable
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -12,11 +13,11 @@ from earprint.audio import array_to_mono, stream_audio
 from earprint.audio.sources import AudioSource, name_of
 from earprint.encoders.base import Encoder, Fingerprints, cohort_of
 from earprint.encoders.model_file import threshold_at
-from earprint.index import IndexName
+from earprint.index import Index, IndexChoice
 from earprint.library.compatibility import LibraryModel
 from earprint.library.results import Identification, Match
 from earprint.library.view import ViewCache
-from earprint.matching import AGREEMENT, Method, leads, search
+from earprint.matching import MIN_VOTE_SHARE, Method, leads, search
 from earprint.parallel.blas_threads import one_thread_for_products
 from earprint.quantization.storage import CompactStorage, Storage
 
@@ -29,11 +30,12 @@ def identify(
     *,
     model: LibraryModel,
     views: ViewCache,
-    index: IndexName,
+    index: IndexChoice,
     sample_rate: int | None,
     top: int,
     threshold: float | None,
     method: Method,
+    wrap_index: Callable[[Index], Index] | None = None,
 ) -> Identification:
     """Answer one query; see `earprint.Library.identify`.
 
@@ -48,6 +50,8 @@ def identify(
     top : int
     threshold : float or None
     method : {"aligned", "paper"}
+    wrap_index : callable, optional
+        Takes the library's index and returns one over the same rows, which is searched instead.
 
     Returns
     -------
@@ -79,14 +83,16 @@ def identify(
         count, noun = len(view.damaged), "recording is" if len(view.damaged) == 1 else "recordings are"
         warnings.append(f"the library: {count} {noun} damaged and not searched; run `earprint repair`")
     searched = view.index(storage, index)
+    if searched is not None and wrap_index is not None:
+        searched = wrap_index(searched)
     alignments = []
     if searched is not None:
         ratio = round(encoder.reference_hop_s / encoder.query_hop_s)
-        sounds = cohort_of(encoder)
-        alignments = search(query, searched, view.table, ratio=ratio, method=method, sounds=sounds)
+        cohort = cohort_of(encoder)
+        alignments = search(query, searched, view.table, ratio=ratio, method=method, cohort=cohort)
     if threshold is None:
         paper = method == "paper"
-        threshold = AGREEMENT if paper else threshold_of(encoder, storage, query.duration_s)
+        threshold = MIN_VOTE_SHARE if paper else threshold_of(encoder, storage, query.duration_s)
     candidates = [
         Match(
             track=view.tracks[alignment.track],

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from earprint.encoders.base import Encoder
 from earprint.errors import LibraryError
-from earprint.index import IndexName
+from earprint.index import Index, IndexChoice
 from earprint.library import add, identify, info, rebuild, repair, transfer
 from earprint.library.compatibility import LibraryModel
 from earprint.library.encoding_pool import FileEncoder
@@ -67,9 +67,12 @@ class Library:
 
     Examples
     --------
-    >>> with Library("my-library") as library:  # doctest: +SKIP
-    ...     library.add("music/")
-    ...     library.identify("noisy-clip.wav").match.track.title
+    >>> import earprint
+    >>> with earprint.Library("my-library") as library:
+    ...     report = library.add("music/")
+    ...     answer = library.identify("noisy-clip.wav")
+    >>> len(report.added), answer.match.track.title, round(answer.match.start_s, 1)
+    (2, 'song 1', 4.0)
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class Library:
         model: str = "dense",
         encoder: Encoder | None = None,
         storage: StorageName | None = None,
-        index: IndexName = "auto",
+        index: IndexChoice = "auto",
         on_wait: Callable[[str], None] | None = None,
         settings: Settings | None = None,
     ) -> None:
@@ -99,7 +102,14 @@ class Library:
             raise
 
     def close(self) -> None:
-        """Close the library's files."""
+        """Close the library's files.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> library = earprint.Library("my-library")
+        >>> library.close()
+        """
         self._store.close()
         self._views.release()
 
@@ -142,6 +152,14 @@ class Library:
             If another model made the library.
         LibraryError
             If the library cannot be written; a `LibraryLockedError` if another process is changing it.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> library = earprint.Library("my-library")
+        >>> report = library.add("music/", "noisy-clip.wav")
+        >>> len(report.added), report.failed
+        (3, [])
         """
         return add.add_files(self._store, self._model, paths, on_event, pool)
 
@@ -171,6 +189,15 @@ class Library:
             If there are no samples, or only silence.
         LibraryLockedError, ModelError, LibraryError
             See `add`.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> import numpy as np
+        >>> library = earprint.Library("my-library")
+        >>> noise = np.random.default_rng(0).standard_normal((2, 3 * 44_100))
+        >>> library.add_audio(noise, 44_100, title="white noise").duration_s
+        3.0
         """
         return add.add_samples(self._store, self._model, samples, sample_rate, title, artist)
 
@@ -192,16 +219,43 @@ class Library:
         ------
         LibraryError
             If a selector names no track, or as for `add`.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> library = earprint.Library("my-library")
+        >>> report = library.add("music/")
+        >>> [track.title for track in library.remove("song 0")]
+        ['song 0']
         """
         return add.remove_tracks(self._store, selectors)
 
     def tracks(self) -> list[Track]:
-        """Return all tracks, including damaged ones, in the order of their numbers."""
+        """Return all tracks, including damaged ones, in the order of their numbers.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> library = earprint.Library("my-library")
+        >>> report = library.add("music/")
+        >>> [track.title for track in library.tracks()]
+        ['song 0', 'song 1']
+        """
         view = self._views.current()
         return sorted([*view.tracks, *view.damaged], key=lambda track: track.id)
 
     def info(self) -> LibraryInfo:
-        """Return the size, model and state of the library."""
+        """Return the size, model and state of the library.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> library = earprint.Library("my-library")
+        >>> report = library.add("music/")
+        >>> info = library.info()
+        >>> info.tracks, info.duration_s
+        (2, 24.0)
+        """
         return info.describe(self._store, self._views.current())
 
     # Queries
@@ -214,6 +268,7 @@ class Library:
         top: int = 5,
         threshold: float | None = None,
         method: Method = "aligned",
+        wrap_index: Callable[[Index], Index] | None = None,
     ) -> Identification:
         """Find the recording that a query comes from, and the position in it.
 
@@ -229,6 +284,9 @@ class Library:
             Lowest score of a match; by default the model's for the query's length, for "paper" one half.
         method : {"aligned", "paper"}
             See `earprint.matching`.
+        wrap_index : callable, optional
+            Takes the library's index and returns one over the same rows, which is searched instead. It lets
+            the searches of many queries be done together.
 
         Returns
         -------
@@ -245,6 +303,15 @@ class Library:
             If another model made the library.
         LibraryError
             If the catalogue is damaged.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> library = earprint.Library("my-library")
+        >>> report = library.add("music/")
+        >>> match = library.identify("noisy-clip.wav").match
+        >>> match.track.title, round(match.start_s, 1)
+        ('song 1', 4.0)
         """
         return identify.identify(
             source,
@@ -255,6 +322,7 @@ class Library:
             top=top,
             threshold=threshold,
             method=method,
+            wrap_index=wrap_index,
         )
 
     # Maintenance
@@ -266,6 +334,14 @@ class Library:
         ------
         LibraryError
             If there is no room for a merged segment (nothing is lost), or as for `add`.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> library = earprint.Library("my-library")
+        >>> report = library.add("music/")
+        >>> library.compact().segments_after
+        1
         """
         with self._store.writing():
             return compaction.compact(self._store)
@@ -279,6 +355,14 @@ class Library:
         ------
         LibraryError
             If the catalogue itself is damaged.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> library = earprint.Library("my-library")
+        >>> report = library.add("music/")
+        >>> library.verify().sound
+        True
         """
         return verify.verify_and_mark(self._store)
 
@@ -364,6 +448,14 @@ class Library:
         ------
         LibraryError
             If the library is empty or damaged, or the file cannot be written.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> library = earprint.Library("my-library")
+        >>> report = library.add("music/")
+        >>> library.export("music.npz").tracks
+        2
         """
         return transfer.export(self._store, Path(file), with_paths=with_paths)
 
@@ -394,5 +486,14 @@ class Library:
             If another model or codebook made them, or they are compact and this library is not.
         LibraryError
             If the other library is this one, or is empty or damaged, or as for `add`.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> library = earprint.Library("my-library")
+        >>> report = library.add("music/")
+        >>> library.close()
+        >>> len(earprint.Library("all-music").merge("my-library").added)
+        2
         """
         return transfer.merge(self._store, self._model, Path(other))

@@ -31,6 +31,15 @@ class Match(Result):
         ``score`` minus the score of the next candidate; minus 0 if there is none.
     speed : float
         Speed of the query: at 1.03 it runs 3 % faster than the track.
+
+    Examples
+    --------
+    >>> import earprint
+    >>> with earprint.Library("my-library") as library:
+    ...     report = library.add("music/")
+    ...     match = library.identify("noisy-clip.wav").match
+    >>> match.score > 0.3, round(match.end_s - match.start_s, 2), match.speed
+    (True, 5.0, 1.0)
     """
 
     track: Track
@@ -59,6 +68,17 @@ class Identification(Result):
         Time that the answer took, in seconds.
     warnings : list of str
         One line each: damage of the query, a silent query, damaged recordings in the library.
+
+    Examples
+    --------
+    >>> import earprint
+    >>> with earprint.Library("my-library") as library:
+    ...     report = library.add("music/")
+    ...     answer = library.identify("noisy-clip.wav")
+    >>> answer.query_duration_s, len(answer.matches), answer.match == answer.matches[0]
+    (5.0, 1, True)
+    >>> answer.to_dict()["matches"][0]["track"]["title"]
+    'song 1'
     """
 
     query_duration_s: float

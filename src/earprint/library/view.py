@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from earprint.errors import LibraryError
-from earprint.index import Index, IndexName, Rows, SegmentLists, Span, make_index
+from earprint.index import Index, IndexChoice, Rows, SegmentLists, Span, make_index
 from earprint.matching import TrackTable
 from earprint.quantization.storage import Storage, Stored
 from earprint.store.catalogue import Snapshot, StoredTrack
@@ -92,7 +92,7 @@ class View:
         track = self._stored[entry]
         return track.rows_in(self._segments[track.segment_id].rows)
 
-    def index(self, storage: Storage, name: IndexName = "auto") -> Index | None:
+    def index(self, storage: Storage, name: IndexChoice = "auto") -> Index | None:
         """Return an index of the row space, made on the first call; None if there are no rows.
 
         Parameters
@@ -115,7 +115,7 @@ class View:
                     self._indexes[name] = self._make_index(storage, name)
         return self._indexes[name]
 
-    def _make_index(self, storage: Storage, name: IndexName) -> Index:
+    def _make_index(self, storage: Storage, name: IndexChoice) -> Index:
         opened = {number: segment.rows for number, segment in self._segments.items()}
         lists = {n: segment.lists for n, segment in self._segments.items() if segment.lists is not None}
         parts = [opened[span.segment][span.first : span.stop] for span in self._spans]

@@ -1,71 +1,85 @@
-"""The default method: lay the whole query over the track and measure how well they agree.
+"""The default method: compare the whole query with tracks at candidate alignments.
 
-1. Propose. The nearest stored rows of each query row each propose an alignment (track, offset), see
-   `earprint.matching.candidates`. A few rows of the query do so first; where they lead to an answer beyond
-   doubt, the others need not search. Offsets count query hops: at offset o, query row i falls on time
-   ``(o + i) * query_hop_s`` of the track, and the stored rows are the times with ``o + i`` divisible by
-   ``ratio``. The alignments with most votes (sums of similarities, neighbouring offsets counted
-   together) stay.
-2. Compare. Each of them and its neighbours get the mean cosine over the query rows that are not
-   silent, have a stored row, and fall inside the track; at least half of the query must fall
-   inside. This is where a query of several seconds beats its rows one by one: chance
-   agreements average out. They average out less over fewer rows, as one over the square root of
-   their number, so the mean counts times the square root of the share that falls inside: without
-   that, the ends of tracks answer for queries that nothing resembles. Rows whose windows reach
-   beyond the query's ends heard only a part of what the stored row heard, and count for less.
-3. Refine. Per track the best alignment stays, and climbs to the best mean cosine nearby; the parabola
-   through it and its two neighbours' puts the start between grid points. Of the best track all other places
-   are compared too, since what it repeats is nearly as near to the query everywhere. Of the few best tracks
-   it is then asked whether the query fits better at another speed, see `earprint.matching.tempo`.
-4. Set against what any music would reach. Some queries resemble much, some little: a score is what
-   agrees beyond the query's level, see `earprint.matching.score_normalisation`.
+An alignment is a track and an offset. Offsets count query hops: at offset o, query row i lies at time
+``(o + i) * query_hop_s`` of the track. The reference hop is ``ratio`` query hops, so row i meets a stored row
+where ``o + i`` is divisible by ``ratio``.
 
-A score of 1 means identical fingerprints throughout, 0 or less that the query resembles the track no more
-than it resembles sounds that the model knows anyway. An excerpt may begin before the track or run past its
-end, and scores less for what lies outside.
+1. Weight the query rows. A silent row has weight 0, and a row whose window lies within the query has weight
+   1. A row whose window extends past an end of the query has a weight between 0 and 1. See
+   `earprint.matching.query_rows`.
+2. Collect hits and vote. The index returns the nearest stored rows (hits) of query rows. Each hit votes for
+   the alignment at which the two rows meet, and the alignments with most votes become candidates. See
+   `earprint.matching.candidates`.
+3. Compute the similarity of each candidate. It is ``s = mean cosine * sqrt(share)``. The mean cosine is taken
+   over the pairs of a query row and a stored row, weighted by the query rows' weights. ``share`` is the share
+   of the query inside the track, and must be at least one half. The factor is there because a mean over fewer
+   rows varies more by chance. See `earprint.matching.scoring`.
+4. Refine the offset. The best candidate of each track moves by single hops while its mean cosine grows. A
+   parabola through the mean cosines at the offset and at its two neighbours gives the fraction of a hop.
+5. Stop early if possible. An index may limit the number of query rows to search. If so, a third of them is
+   searched first, and the others only if steps 2 to 4 give no confident alignment. Their votes are added, and
+   steps 2 to 4 are repeated.
+6. Compare all offsets of the best track. A track that repeats itself has many similar offsets, and the votes
+   may miss the right one. So the best offsets of the whole track become candidates too, and steps 3 and 4 are
+   repeated with them.
+7. Try other playback speeds. This is done for the few best tracks. See `earprint.matching.tempo`.
+8. Normalise the score. ``score = (s - cohort level) / (1 - cohort level)``. The cohort level is the query's
+   mean cosine with the most similar vectors of a fixed set, the cohort. See
+   `earprint.matching.score_normalisation`.
+
+A score of 1 means that all fingerprints are identical. A score of 0 means that the query is as similar to the
+cohort as to the track. A query may begin before the track or end after it.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earprint.index.base import Index
-from earprint.matching.candidates import Votes, everywhere, rounds
+from earprint.matching.candidates import Votes, best_offsets_of_track, search_rounds
 from earprint.matching.query_rows import WINDOW_S, QueryRows, peak_of_parabola, row_weights
-from earprint.matching.score_normalisation import above, level_of
-from earprint.matching.scoring import Stretches, agreements, cosines_around, rows_under
-from earprint.matching.tempo import LONGEST_S, SHORTEST_S, find_speeds
+from earprint.matching.score_normalisation import cohort_level, normalise_scores
+from earprint.matching.scoring import TrackSpans, alignment_similarities, mean_cosines_around, rows_needed
+from earprint.matching.tempo import MAX_QUERY_S, MIN_QUERY_S, find_playback_speeds
 from earprint.matching.tracks import Alignment, TrackTable
 
 MAX_CANDIDATES = 256
-"""Alignments that are scored, besides their neighbours."""
+"""Number of candidates after the last search round, without their neighbours."""
 
-FIRST_CANDIDATES = 32
-"""The same after the first round of search."""
+MAX_CANDIDATES_FIRST_ROUND = 32
+"""Number of candidates after the first of two search rounds, without their neighbours."""
 
-SETTLED = 0.5
-"""Score from which the best alignment settles the question after the first round."""
+CONFIDENT_SCORE = 0.5
+"""Lowest score at which the first search round is enough."""
 
-SETTLED_COSINE = 0.7
-"""Mean cosine that it must reach besides: where no sounds are known, a score says less."""
+CONFIDENT_SIMILARITY = 0.7
+"""Lowest similarity at which the first search round is enough. It matters if there is no cohort."""
 
-MOST_PRODUCTS = 10_000_000
-"""Products of query rows and stored rows up to which all places of the best track are compared: 40 MB. A
-question of 5 s asks up to seven hours, and one of a minute, which says well where it is, half an hour."""
+MAX_FULL_TRACK_PRODUCTS = 10_000_000
+"""All offsets of the best track are compared if this takes at most so many inner products (40 MB)."""
 
-PLACES = 32
-"""Of these, alignments that are scored, besides their neighbours."""
+MAX_CANDIDATES_FULL_TRACK = 32
+"""Number of candidates among all offsets of the best track, without their neighbours."""
 
-MAX_SPEEDS_FOUND = 3
-"""Best tracks for which other speeds are tried."""
+MAX_SPEED_TRACKS = 3
+"""Number of best tracks for which other playback speeds are tried."""
 
 CHUNK_ROWS = 16_384
-"""Stored rows read at a time, besides those of the last track: 8 MB of 128-d float32."""
+"""Number of stored rows read at a time, in addition to those of one track (8 MB of 128-d float32)."""
 
-MAX_STEPS = 8
-"""Offsets that the refinement may climb beyond those scored, in query hops."""
+MAX_REFINEMENT_HOPS = 8
+"""Largest change of an offset by refinement, in query hops."""
 
-_Found = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
-"""Tracks, best first, their best offsets with fractions of a hop, and the agreement there, (m,) each."""
+
+class _BestAlignments(NamedTuple):
+    """The best alignment with each track, best first, shape (m,) each."""
+
+    tracks: NDArray[np.int64]
+    offsets: NDArray[np.float64]
+    """In query hops, with fractions."""
+    similarities: NDArray[np.float64]
+    """At the whole offsets."""
 
 
 def search_aligned(
@@ -75,117 +89,125 @@ def search_aligned(
     *,
     query_hop_s: float,
     ratio: int = 1,
-    beyond: int = 0,
-    sounds: NDArray[np.float32] | None = None,
+    margin_rows: int = 0,
+    cohort: NDArray[np.float32] | None = None,
 ) -> list[Alignment]:
-    """Find the best alignment of the query with every track that any of its rows resembles.
+    """Find the best alignment of a query with each track that has a candidate.
 
     Parameters
     ----------
     queries : ndarray of float32, shape (n, dim)
-        The query's fingerprints, unit vectors; rows of zeros are silent.
+        The query's fingerprints: unit vectors, or zeros for silent rows.
     index : Index
     table : TrackTable
     query_hop_s : float
-        Distance of two query rows, in seconds.
+        Hop of the query, in seconds.
     ratio : int
         Reference hop divided by query hop.
-    beyond : int
-        So many first and last rows reach beyond the query, see `earprint.encoders.Fingerprints`.
-    sounds : ndarray of float32, shape (m, dim), optional
-        Fingerprints that the query's level is taken from, see `earprint.matching.score_normalisation`; by default it is 0.
+    margin_rows : int
+        Number of rows at either end whose windows extend past the query, see
+        `earprint.encoders.Fingerprints`.
+    cohort : ndarray of float32, shape (m, dim), optional
+        Unit vectors, see `earprint.matching.score_normalisation`. Without them the cohort level is 0.
 
     Returns
     -------
     list of Alignment
-        At most one per track, best first; the score is that of the best whole offset.
-        Empty if the query is silent or nothing resembles it.
+        At most one per track, best first. Empty if all rows are silent or no row has a hit.
     """
-    query = QueryRows.split(queries, ratio, row_weights(queries, query_hop_s, beyond))
-    level = level_of(queries, query.weights, sounds)
-    tracks, starts, agreed = _in_rounds(queries, query, index, table, level)
-    if len(tracks) and len(queries) * table.n_rows[tracks[0]] <= MOST_PRODUCTS:
-        offsets = everywhere(query, index, table, int(tracks[0]), PLACES)
-        _, start, best = _best_of_tracks(query, index, table, np.full(len(offsets), tracks[0]), offsets)
-        if len(best) and best[0] > agreed[0]:
-            starts[0], agreed[0] = start[0], best[0]
+    query = QueryRows.from_fingerprints(queries, ratio, row_weights(queries, query_hop_s, margin_rows))
+    level = cohort_level(queries, query.weights, cohort)
+    tracks, offsets, similarities = _search_in_rounds(queries, query, index, table, level)
+    if len(tracks) and len(queries) * table.n_rows[tracks[0]] <= MAX_FULL_TRACK_PRODUCTS:
+        candidates = best_offsets_of_track(query, index, table, int(tracks[0]), MAX_CANDIDATES_FULL_TRACK)
+        best = _best_per_track(query, index, table, np.full(len(candidates), tracks[0]), candidates)
+        if len(best.tracks) and best.similarities[0] > similarities[0]:
+            offsets[0], similarities[0] = best.offsets[0], best.similarities[0]
     speeds = np.ones(len(tracks))
-    duration_s = (len(queries) - 2 * beyond) * query_hop_s + WINDOW_S
-    if len(tracks) and SHORTEST_S <= duration_s <= LONGEST_S:
-        found = find_speeds(query, index, table, tracks[:MAX_SPEEDS_FOUND], starts[:MAX_SPEEDS_FOUND])
-        for number, better in enumerate(found):
+    duration_s = (len(queries) - 2 * margin_rows) * query_hop_s + WINDOW_S
+    if len(tracks) and MIN_QUERY_S <= duration_s <= MAX_QUERY_S:
+        found = find_playback_speeds(
+            query, index, table, tracks[:MAX_SPEED_TRACKS], offsets[:MAX_SPEED_TRACKS]
+        )
+        for i, better in enumerate(found):
             if better is not None:
-                starts[number], speeds[number], agreed[number] = better.offset, better.speed, better.agreement
-    # At another speed it is the middles of windows that fall together, not where they begin.
-    begins_s = (starts + speeds * beyond) * query_hop_s + (1 - speeds) * WINDOW_S / 2
-    scores = above(agreed, level)
-    fields = zip(tracks.tolist(), begins_s.tolist(), scores.tolist(), speeds.tolist(), strict=True)
+                offsets[i], speeds[i], similarities[i] = better.offset, better.speed, better.similarity
+    # At another speed the centres of two windows coincide, not their starts.
+    starts_s = (offsets + speeds * margin_rows) * query_hop_s + (1 - speeds) * WINDOW_S / 2
+    scores = normalise_scores(similarities, level)
+    fields = zip(tracks.tolist(), starts_s.tolist(), scores.tolist(), speeds.tolist(), strict=True)
     return sorted((Alignment(*each) for each in fields), key=lambda alignment: -alignment.score)
 
 
-def _in_rounds(
+def _search_in_rounds(
     queries: NDArray[np.float32], query: QueryRows, index: Index, table: TrackTable, level: float
-) -> _Found:
-    """Propose and score, with a few rows of the query first; with the others if that settles nothing."""
-    votes = Votes.none()
-    found: _Found = np.empty(0, np.int64), np.empty(0), np.empty(0)
-    searching = rounds(query.weights, index.max_query_rows)
-    for places in searching:
-        votes = votes.cast(queries, places, query.weights, index, table, query.ratio)
-        tracks, offsets = votes.best(MAX_CANDIDATES if places is searching[-1] else FIRST_CANDIDATES)
+) -> _BestAlignments:
+    """Search, vote and score in one or two rounds. A confident alignment ends the search."""
+    votes = Votes.empty()
+    found = _BestAlignments(np.empty(0, np.int64), np.empty(0), np.empty(0))
+    rounds = search_rounds(query.weights, index.max_query_rows)
+    for positions in rounds:
+        votes = votes.with_hits(queries, positions, query.weights, index, table, query.ratio)
+        last = positions is rounds[-1]
+        tracks, offsets = votes.candidates(MAX_CANDIDATES if last else MAX_CANDIDATES_FIRST_ROUND)
         if len(tracks):
-            found = _best_of_tracks(query, index, table, tracks, offsets)
-        best = found[2].max(initial=0.0)
-        if best >= SETTLED_COSINE and above(best, level) >= SETTLED:
+            found = _best_per_track(query, index, table, tracks, offsets)
+        best = found.similarities.max(initial=0.0)
+        if best >= CONFIDENT_SIMILARITY and normalise_scores(best, level) >= CONFIDENT_SCORE:
             break
     return found
 
 
-def _best_of_tracks(
+def _best_per_track(
     query: QueryRows, index: Index, table: TrackTable, tracks: NDArray[np.int64], offsets: NDArray[np.int64]
-) -> _Found:
-    """Compare what was proposed; tracks, best first, each with its refined offset and the agreement there."""
-    low, high = rows_under(query, table, tracks, offsets - MAX_STEPS, offsets + MAX_STEPS)
-    # Tracks are taken some at a time, by the stored rows that each alignment needs besides those before it.
-    needed = np.cumsum(np.minimum(high - low, np.diff(table.first_row[tracks] + high, prepend=0)))
-    begins = np.flatnonzero(np.diff(tracks, prepend=-1))
-    cuts = begins[1:][np.diff(needed[begins] // CHUNK_ROWS) > 0]
+) -> _BestAlignments:
+    """Score candidates, sorted by track and offset, and refine the best one of each track."""
+    low, high = rows_needed(
+        query, table, tracks, offsets - MAX_REFINEMENT_HOPS, offsets + MAX_REFINEMENT_HOPS
+    )
+    # Chunks end between tracks. Each candidate counts for the stored rows that no candidate before it reads.
+    new_rows = np.cumsum(np.minimum(high - low, np.diff(table.first_row[tracks] + high, prepend=0)))
+    track_starts = np.flatnonzero(np.diff(tracks, prepend=-1))
+    chunk_starts = track_starts[1:][np.diff(new_rows[track_starts] // CHUNK_ROWS) > 0]
     parts = []
-    for some in np.split(np.arange(len(tracks)), cuts):
-        stretches = Stretches.read(index, table, tracks[some], low[some], high[some])
-        agreed = agreements(query, stretches, np.arange(len(some)), offsets[some])
-        inside = np.flatnonzero(~np.isnan(agreed))
-        inside = inside[np.lexsort((-agreed[inside], tracks[some][inside]))]
-        found, first = np.unique(tracks[some][inside], return_index=True)
-        best = inside[first]
-        parts.append((found, *_refine(query, stretches, best, offsets[some][best], agreed[best])))
-    found = np.concatenate([part[0] for part in parts])
-    starts, agreed = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
-    order = np.argsort(-agreed, kind="stable")
-    return found[order], starts[order], agreed[order]
+    for chunk in np.split(np.arange(len(tracks)), chunk_starts):
+        spans = TrackSpans.read(index, table, tracks[chunk], low[chunk], high[chunk])
+        similarities = alignment_similarities(query, spans, np.arange(len(chunk)), offsets[chunk])
+        scored = np.flatnonzero(~np.isnan(similarities))
+        scored = scored[np.lexsort((-similarities[scored], tracks[chunk][scored]))]
+        found, first = np.unique(tracks[chunk][scored], return_index=True)
+        best = scored[first]
+        parts.append((found, *_refine(query, spans, best, offsets[chunk][best], similarities[best])))
+    all_tracks = np.concatenate([part[0] for part in parts])
+    refined, similarities = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
+    order = np.argsort(-similarities, kind="stable")
+    return _BestAlignments(all_tracks[order], refined[order], similarities[order])
 
 
 def _refine(
     query: QueryRows,
-    stretches: Stretches,
+    spans: TrackSpans,
     which: NDArray[np.int64],
     offsets: NDArray[np.int64],
-    agreed: NDArray[np.float64],
+    similarities: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Climb from offsets to the best nearby; these, with fractions of a hop, and how well they agree."""
-    offsets, agreed = offsets.copy(), agreed.copy()
+    """Move offsets to the nearest maximum of the mean cosine.
+
+    Returns the new offsets, with fractions of a hop, and the similarities at the whole offsets.
+    """
+    offsets, similarities = offsets.copy(), similarities.copy()
     around = np.empty((len(which), 3))
-    climbing = np.arange(len(which))
-    for _ in range(MAX_STEPS):
-        around[climbing] = cosines_around(query, stretches, which[climbing], offsets[climbing])
-        step = np.argmax(np.nan_to_num(around[climbing], nan=-1.0), axis=1) - 1
-        higher = around[climbing, step + 1] > around[climbing, 1]
-        climbing, step = climbing[higher], step[higher]
-        there = agreements(query, stretches, which[climbing], offsets[climbing] + step)
-        inside = ~np.isnan(there)
-        climbing = climbing[inside]
-        if not len(climbing):
+    moving = np.arange(len(which))
+    for _ in range(MAX_REFINEMENT_HOPS):
+        around[moving] = mean_cosines_around(query, spans, which[moving], offsets[moving])
+        step = np.argmax(np.nan_to_num(around[moving], nan=-1.0), axis=1) - 1
+        higher = around[moving, step + 1] > around[moving, 1]
+        moving, step = moving[higher], step[higher]
+        moved = alignment_similarities(query, spans, which[moving], offsets[moving] + step)
+        scored = ~np.isnan(moved)
+        moving = moving[scored]
+        if not len(moving):
             break
-        offsets[climbing] += step[inside]
-        agreed[climbing] = there[inside]
-    return offsets + np.array([peak_of_parabola(*values) for values in around.tolist()]), agreed
+        offsets[moving] += step[scored]
+        similarities[moving] = moved[scored]
+    return offsets + np.array([peak_of_parabola(*values) for values in around.tolist()]), similarities

@@ -1,14 +1,17 @@
-"""The paper's sequence search (section 2.6).
+"""The sequence search of the paper (section 2.6).
 
-Every query segment brings its five nearest fingerprints. The track that occurs most often among
-all of them wins. Each segment's nearest fingerprint, if it lies in that track, proposes a start:
-its place in the track minus the segment's place in the query. The start most of them propose
-wins, provided that at least half of all the query's nearest fingerprints agree on it. The paper
-gives no score; the share that agrees serves as one. It is a share of segments, not comparable
-with the cosines of `search_aligned`.
+1. The index returns the five nearest fingerprints (hits) of each query segment.
+2. The track with most hits wins.
+3. Each segment whose nearest fingerprint belongs to that track votes for a start: the position in the track
+   minus the segment's position in the query.
+4. The start with most votes wins. It is an answer if it has at least half of the votes; segments whose
+   nearest fingerprint belongs to another track count as votes for none.
 
-The paper has one grid for queries and references. Where the query's grid is finer, only the query
-rows on the reference grid are used, and starts are whole reference hops.
+The paper defines no score. Here the share of votes is the score. It cannot be compared with the scores of
+`earprint.matching.search_aligned`, which are normalised similarities.
+
+In the paper queries and references have the same hop. If the query hop is shorter, only the query rows at
+multiples of the reference hop are used, and starts are multiples of the reference hop.
 """
 
 import numpy as np
@@ -18,10 +21,10 @@ from earprint.index.base import Index
 from earprint.matching.tracks import Alignment, TrackTable
 
 HITS_PER_SEGMENT = 5
-"""Nearest fingerprints per query segment (paper, section 2.6)."""
+"""Number of nearest fingerprints of each query segment (paper, section 2.6)."""
 
-AGREEMENT = 0.5
-"""Share of the nearest fingerprints that must agree on the start (paper, section 2.6)."""
+MIN_VOTE_SHARE = 0.5
+"""Smallest share of votes for the start of an answer (paper, section 2.6)."""
 
 
 def search_paper(
@@ -31,48 +34,47 @@ def search_paper(
     *,
     query_hop_s: float,
     ratio: int = 1,
-    agreement: float = AGREEMENT,
+    min_vote_share: float = MIN_VOTE_SHARE,
 ) -> list[Alignment]:
-    """Find the one track, and start in it, that the paper's sequence search gives.
+    """Find a track and a start in it by the paper's sequence search.
 
     Parameters
     ----------
     queries : ndarray of float32, shape (n, dim)
-        The query's fingerprints; rows of zeros are silent and have no say.
+        The query's fingerprints. Rows of zeros are silent and do not vote.
     index : Index
     table : TrackTable
     query_hop_s : float
-        Distance of two query rows, in seconds.
+        Hop of the query, in seconds.
     ratio : int
         Reference hop divided by query hop.
-    agreement : float
-        Least share of the segments that must agree on the start.
+    min_vote_share : float
+        Smallest share of votes for the start.
 
     Returns
     -------
     list of Alignment
-        One, whose score is the share that agrees, or none. Of tracks hit equally often the one
-        with the larger sum of similarities wins, then the earlier; of equally frequent starts the
-        earlier.
+        One or none. Its score is the share of votes. Of tracks with equally many hits, the one with the
+        larger sum of similarities wins, then the earlier one. Of starts with equally many votes, the earlier
+        one wins.
     """
     on_grid = queries[::ratio]
-    places = np.flatnonzero(on_grid.any(axis=1))
-    scores, rows = index.search(on_grid[places], HITS_PER_SEGMENT)
-    track, place = table.locate(rows)
-    hit = track >= 0
-    if not hit.any():
+    positions = np.flatnonzero(on_grid.any(axis=1))
+    similarities, rows = index.search(on_grid[positions], HITS_PER_SEGMENT)
+    tracks, track_rows = table.locate(rows)
+    located = tracks >= 0
+    if not located.any():
         return []
-    frequency = np.bincount(track[hit], minlength=len(table))
-    similarity = np.bincount(track[hit], weights=scores[hit], minlength=len(table))
-    winner = int(np.lexsort((-similarity, -frequency))[0])
+    n_hits = np.bincount(tracks[located], minlength=len(table))
+    total_similarity = np.bincount(tracks[located], weights=similarities[located], minlength=len(table))
+    winner = int(np.lexsort((-total_similarity, -n_hits))[0])
 
-    nearest = hit[:, 0]
-    in_winner = track[:, 0] == winner
-    starts, counts = np.unique((place[:, 0] - places)[in_winner], return_counts=True)
+    in_winner = tracks[:, 0] == winner
+    starts, votes = np.unique((track_rows[:, 0] - positions)[in_winner], return_counts=True)
     if not len(starts):
         return []
-    most = int(np.argmax(counts))
-    share = float(counts[most] / np.count_nonzero(nearest))
-    if share < agreement:
+    best = int(np.argmax(votes))
+    share = float(votes[best] / np.count_nonzero(located[:, 0]))
+    if share < min_vote_share:
         return []
-    return [Alignment(winner, float(starts[most]) * ratio * query_hop_s, share)]
+    return [Alignment(winner, float(starts[best]) * ratio * query_hop_s, share)]

@@ -1,13 +1,16 @@
-"""How much of a query's agreement with a recording any other music would reach too.
+"""Normalise similarities by a cohort.
 
-Fingerprints of clean music lie near to many others; those of music under noise lie far from all, the right
-ones too. So whether a mean cosine of 0.5 means much depends on the query. Its level is how near its rows come
-to sounds that the model knows anyway: the vectors of the lists in the model's codebook, which stand for
-the music that it learned from (`earprint.quantization.codebook`). For each row that is the mean cosine with the
-few nearest of them; the level is the rows' weighted mean. What agrees beyond it is the score. In the
-verification of speakers this is known as normalising by a cohort (Auckenthaler et al. 2000, "Score
-normalization for text-independent speaker verification systems"); this cohort belongs to the model, so that
-scores do not depend on what else a library holds.
+The same similarity means different things for different queries. Fingerprints of clean music are similar to
+many others, and those of noisy music are similar to few, the right ones included. Speaker verification has
+the same problem and compares each query with a fixed set of other speakers, the cohort (score normalisation:
+Auckenthaler et al. 2000, "Score normalization for text-independent speaker verification systems").
+
+Here the cohort is a set of unit vectors that stand for the music that the model was trained on: the centroids
+of the inverted lists in the model's codebook (`earprint.quantization.codebook`). It belongs to the model, so
+a score does not depend on the other tracks of the library.
+
+The cohort level of a query row is its mean cosine with the few most similar vectors of the cohort. The cohort
+level of a query is the weighted mean over its rows. The score is ``(similarity - level) / (1 - level)``.
 """
 
 from typing import Final, overload
@@ -15,58 +18,75 @@ from typing import Final, overload
 import numpy as np
 from numpy.typing import NDArray
 
-NEAREST: Final = 8
-"""Sounds that tell a row's level: the nearest ones; chosen on held-out training sources."""
+NEAREST_COHORT_VECTORS: Final = 8
+"""Number of cohort vectors that give the level of a row: the most similar ones. Chosen on validation data."""
 
-LEVEL_ROWS: Final = 24
-"""Rows that tell a query's level, evenly spread: more say the same."""
+MAX_LEVEL_ROWS: Final = 24
+"""Number of query rows, evenly spaced, that give the level of a query."""
 
-HIGHEST: Final = 0.95
-"""Level at most: beyond it, hardly anything would be left to score."""
+MAX_COHORT_LEVEL: Final = 0.95
+"""Highest cohort level, a cosine. It keeps the divisor of `normalise_scores` away from 0."""
 
 
-def level_of(
-    queries: NDArray[np.float32], weights: NDArray[np.float64], sounds: NDArray[np.float32] | None
+def cohort_level(
+    queries: NDArray[np.float32], weights: NDArray[np.float64], cohort: NDArray[np.float32] | None
 ) -> float:
-    """Tell the level of a query.
+    """Return the cohort level of a query.
 
     Parameters
     ----------
     queries : ndarray of float32, shape (n, dim)
         Unit vectors.
     weights : ndarray of float64, shape (n,)
-        How much each row counts; silent ones count nothing.
-    sounds : ndarray of float32, shape (m, dim), or None
+        Row weights; 0 for silent rows.
+    cohort : ndarray of float32, shape (m, dim), or None
         Unit vectors.
 
     Returns
     -------
     float
-        A mean cosine, 0 to `HIGHEST`; 0 if there are no sounds or no rows that count.
+        A mean cosine, from 0 to `MAX_COHORT_LEVEL`. It is 0 without a cohort or without rows of positive
+        weight.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from earprint.matching.score_normalisation import cohort_level
+    >>> queries = np.array([[0.6, 0.8]], dtype=np.float32)
+    >>> cohort = np.array([[1.0, 0.0]], dtype=np.float32)
+    >>> round(cohort_level(queries, np.ones(1), cohort), 3)
+    0.6
     """
-    places = np.flatnonzero(weights)
-    if sounds is None or not len(sounds) or not len(places):
+    positions = np.flatnonzero(weights)
+    if cohort is None or not len(cohort) or not len(positions):
         return 0.0
-    some = np.unique(np.linspace(0, len(places) - 1, LEVEL_ROWS).round().astype(np.int64))
-    places = places[some]
-    cosines = queries[places] @ sounds.T
-    nearest = np.partition(cosines, -min(NEAREST, len(sounds)), axis=1)[:, -NEAREST:]
-    level = np.average(nearest.mean(axis=1), weights=weights[places])
-    return float(np.clip(level, 0.0, HIGHEST))
+    spaced = np.unique(np.linspace(0, len(positions) - 1, MAX_LEVEL_ROWS).round().astype(np.int64))
+    positions = positions[spaced]
+    cosines = queries[positions] @ cohort.T
+    n_nearest = min(NEAREST_COHORT_VECTORS, len(cohort))
+    nearest = np.partition(cosines, -n_nearest, axis=1)[:, -NEAREST_COHORT_VECTORS:]
+    level = np.average(nearest.mean(axis=1), weights=weights[positions])
+    return float(np.clip(level, 0.0, MAX_COHORT_LEVEL))
 
 
 @overload
-def above(agreement: float, level: float) -> float: ...
+def normalise_scores(similarities: float, level: float) -> float: ...
 @overload
-def above(agreement: NDArray[np.float64], level: float) -> NDArray[np.float64]: ...
-def above(agreement: float | NDArray[np.float64], level: float) -> float | NDArray[np.float64]:
-    """Turn agreement into a score: 1 stays 1, the level becomes 0.
+def normalise_scores(similarities: NDArray[np.float64], level: float) -> NDArray[np.float64]: ...
+def normalise_scores(similarities: float | NDArray[np.float64], level: float) -> float | NDArray[np.float64]:
+    """Turn similarities into scores: 1 stays 1, and the cohort level becomes 0.
 
     Parameters
     ----------
-    agreement : float or ndarray of float64
-        Mean cosine of query rows and the stored rows under them.
+    similarities : float or ndarray of float64
+        See `earprint.matching.scoring.alignment_similarities`.
     level : float
-        See `level_of`.
+        See `cohort_level`.
+
+    Examples
+    --------
+    >>> from earprint.matching.score_normalisation import normalise_scores
+    >>> normalise_scores(0.75, 0.5)
+    0.5
     """
-    return (agreement - level) / (1.0 - level)
+    return (similarities - level) / (1.0 - level)

@@ -1,9 +1,14 @@
-"""How well many alignments agree, all at once; what that is, is told in `earprint.matching.aligned`.
+"""Compute the similarity of many alignments at once.
 
-An alignment pairs a part of the query, every ``ratio``-th row of it, with consecutive stored rows. Both lie
-one after another in memory, so the sum of their cosines is one inner product of two long vectors; where these
-begin and end is reckoned for all alignments together. Stored rows are read for many alignments at a time, and
-once where they overlap, because an index may have to unpack them.
+The similarity of an alignment is ``mean cosine * sqrt(share inside the track)``; `earprint.matching.aligned`
+explains it. The work takes two steps.
+
+1. Read the stored rows (`TrackSpans`). An index may have to decode rows, so the rows of all alignments are
+   read in one call, and a row that several alignments need is read once.
+2. Sum the cosines (`alignment_similarities`). An alignment pairs the query rows of one phase with consecutive
+   stored rows: a diagonal of the matrix of all cosines. Both sides are contiguous in memory, so the sum of
+   their cosines is a single inner product of two long vectors. The limits of all diagonals are computed
+   together.
 """
 
 from dataclasses import dataclass
@@ -17,17 +22,17 @@ from earprint.matching.tracks import TrackTable
 
 
 @dataclass(frozen=True)
-class Stretches:
-    """Stretches of tracks, read together.
+class TrackSpans:
+    """Stored rows of spans of tracks.
 
     Attributes
     ----------
     rows : ndarray of float32, shape (r, dim)
-        Stored rows; stretches that overlap share them.
+        Stored rows. Overlapping spans share them.
     n_rows : ndarray of int64, shape (m,)
-        Rows of the whole track that each stretch is of.
+        Number of rows of the whole track of each span.
     shift : ndarray of int64, shape (m,)
-        Row j of its track is row ``j + shift`` of ``rows``.
+        Row j of the span's track is row ``j + shift`` of ``rows``.
     """
 
     rows: NDArray[np.float32]
@@ -42,31 +47,38 @@ class Stretches:
         tracks: NDArray[np.int64],
         low: NDArray[np.int64],
         high: NDArray[np.int64],
-    ) -> "Stretches":
-        """Read rows ``low`` to ``high`` (exclusive) of some tracks, at least one, all of shape (m,).
+    ) -> "TrackSpans":
+        """Read rows ``low`` to ``high`` (exclusive) of tracks.
 
-        Where tracks, starts and ends ascend, no row is read twice.
+        If tracks, ``low`` and ``high`` ascend, no row is read twice.
+
+        Parameters
+        ----------
+        index : Index
+        table : TrackTable
+        tracks, low, high : ndarray of int64, shape (m,)
+            At least one.
         """
         start, stop = table.first_row[tracks] + low, table.first_row[tracks] + high
-        # A stretch that begins within the one before it goes on with its rows, else it opens a block.
-        opens = np.ones(len(start), dtype=bool)
-        opens[1:] = (start[1:] > stop[:-1]) | (start[1:] < start[:-1])
-        opening, block = np.flatnonzero(opens), np.cumsum(opens) - 1
-        first = start[opening]
-        size = np.maximum.reduceat(stop, opening) - first
-        moved = np.cumsum(size) - size - first
-        rows = index.take(np.arange(size.sum()) - np.repeat(moved, size))
-        return cls(rows, table.n_rows[tracks], moved[block] + table.first_row[tracks])
+        # A span that begins within the previous one extends its block of rows. Else it begins a new block.
+        begins_block = np.ones(len(start), dtype=bool)
+        begins_block[1:] = (start[1:] > stop[:-1]) | (start[1:] < start[:-1])
+        first_span, block = np.flatnonzero(begins_block), np.cumsum(begins_block) - 1
+        block_start = start[first_span]
+        size = np.maximum.reduceat(stop, first_span) - block_start
+        block_shift = np.cumsum(size) - size - block_start
+        rows = index.take(np.arange(size.sum()) - np.repeat(block_shift, size))
+        return cls(rows, table.n_rows[tracks], block_shift[block] + table.first_row[tracks])
 
 
-def rows_under(
+def rows_needed(
     query: QueryRows,
     table: TrackTable,
     tracks: NDArray[np.int64],
     lowest: NDArray[np.int64],
     highest: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Say which rows of tracks scoring needs: those under the query.
+    """Return the rows of tracks that are needed to score alignments.
 
     Parameters
     ----------
@@ -74,69 +86,72 @@ def rows_under(
     table : TrackTable
     tracks : ndarray of int64, shape (m,)
     lowest, highest : ndarray of int64, shape (m,)
-        First and last offset that is to be scored, in query hops.
+        Lowest and highest offset to score, in query hops.
 
     Returns
     -------
     low, high : ndarray of int64, shape (m,)
-        For `Stretches.read`; a little more than is needed at the end.
+        For `TrackSpans.read`. There may be a few rows too many at the end.
     """
     n_rows = table.n_rows[tracks]
     low = np.clip(lowest // query.ratio, 0, n_rows)
-    # No part of a query has more rows than part 0.
-    high = highest // query.ratio + 1 + query.first[1]
+    # Phase 0 has at least as many rows as any other phase.
+    high = highest // query.ratio + 1 + query.phase_start[1]
     return low, np.clip(high, low, n_rows)
 
 
-def agreements(
-    query: QueryRows, stretches: Stretches, which: NDArray[np.int64], offsets: NDArray[np.int64]
+def alignment_similarities(
+    query: QueryRows, spans: TrackSpans, which: NDArray[np.int64], offsets: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Say how well alignments agree, with stretches that hold their `rows_under`.
+    """Return the similarity of alignments: the mean cosine times the root of the share inside the track.
 
     Parameters
     ----------
     query : QueryRows
-    stretches : Stretches
+    spans : TrackSpans
+        They hold the `rows_needed` of the alignments.
     which : ndarray of int64, shape (m,)
-        Stretch of each alignment.
+        Span of each alignment.
     offsets : ndarray of int64, shape (m,)
+        In query hops.
 
     Returns
     -------
     ndarray of float64, shape (m,)
-        NaN where too little of the query is inside the track.
+        NaN if less than half of the query's interior rows is inside the track, or no row meets a stored row.
     """
-    n_query, n_rows = len(query.weights), stretches.n_rows[which]
+    n_query, n_rows = len(query.weights), spans.n_rows[which]
     enters = np.clip(-offsets, 0, n_query)
     leaves = np.clip(n_rows * query.ratio - offsets, enters, n_query)
-    inside, whole = query.whole[leaves] - query.whole[enters], query.whole[-1]
-    runs = _Runs.of(query, stretches, which, offsets, offsets, offsets)
-    scored = (runs.weight > 0) & (inside > 0) & (2 * inside >= whole)
+    share = query.share_inside(enters, leaves)
+    diagonals = _Diagonals.at(query, spans, which, offsets, offsets, offsets)
+    scored = (diagonals.weight > 0) & (share > 0)
     out = np.full(len(offsets), np.nan)
     if not scored.any():
         return out
-    runs = runs.only(scored)
-    mean_cosine = runs.products(query, stretches) / runs.weight
-    out[scored] = mean_cosine * np.sqrt(inside[scored] / whole)
+    diagonals = diagonals.select(scored)
+    mean_cosine = diagonals.inner_products(query, spans) / diagonals.weight
+    out[scored] = mean_cosine * np.sqrt(share[scored])
     return out
 
 
-def cosines_around(
-    query: QueryRows, stretches: Stretches, which: NDArray[np.int64], offsets: NDArray[np.int64]
+def mean_cosines_around(
+    query: QueryRows, spans: TrackSpans, which: NDArray[np.int64], offsets: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Mean cosine one hop before each offset, there, and one hop after.
+    """Return the mean cosine one hop before each offset, at it, and one hop after it.
 
-    They are taken over the query rows that are inside the track at all three, however few: at the ends of a
-    track, a row that is inside at one of them only would tip the balance.
+    All three are taken over the query rows that are inside the track at all three offsets. So a row that
+    enters or leaves the track does not change the comparison.
 
     Parameters
     ----------
     query : QueryRows
-    stretches : Stretches
-        They hold the rows under all three.
+    spans : TrackSpans
+        They hold the `rows_needed` of all three offsets.
     which : ndarray of int64, shape (m,)
-        Stretch of each offset.
+        Span of each offset.
     offsets : ndarray of int64, shape (m,)
+        In query hops.
 
     Returns
     -------
@@ -145,55 +160,69 @@ def cosines_around(
     """
     which, centre = np.repeat(which, 3), np.repeat(offsets, 3)
     offset = (offsets[:, None] + np.arange(-1, 2)).ravel()
-    runs = _Runs.of(query, stretches, which, offset, centre - 1, centre + 1)
-    there = runs.weight > 0
-    runs = runs.only(there)
+    diagonals = _Diagonals.at(query, spans, which, offset, centre - 1, centre + 1)
+    scored = diagonals.weight > 0
+    diagonals = diagonals.select(scored)
     out = np.full(len(offset), np.nan)
-    out[there] = runs.products(query, stretches) / runs.weight
+    out[scored] = diagonals.inner_products(query, spans) / diagonals.weight
     return out.reshape(-1, 3)
 
 
 @dataclass(frozen=True)
-class _Runs:
-    """The query rows of alignments and the stored rows under them: a run of either each, all of shape (m,).
+class _Diagonals:
+    """The pairs of query rows and stored rows of alignments, shape (m,) each.
 
-    ``parted`` and ``stored`` say where they begin in `QueryRows.parted` and in `Stretches.rows`, ``count``
-    how many rows either has, and ``weight`` what those of the query weigh, 0 if there are none.
+    Attributes
+    ----------
+    query_start : ndarray of int64, shape (m,)
+        First row of the diagonal in `QueryRows.by_phase`.
+    stored_start : ndarray of int64, shape (m,)
+        First row of the diagonal in `TrackSpans.rows`.
+    length : ndarray of int64, shape (m,)
+        Number of pairs.
+    weight : ndarray of float64, shape (m,)
+        Sum of the weights of the query rows; 0 if there are none.
     """
 
-    parted: NDArray[np.int64]
-    stored: NDArray[np.int64]
-    count: NDArray[np.int64]
+    query_start: NDArray[np.int64]
+    stored_start: NDArray[np.int64]
+    length: NDArray[np.int64]
     weight: NDArray[np.float64]
 
     @classmethod
-    def of(
+    def at(
         cls,
         query: QueryRows,
-        stretches: Stretches,
+        spans: TrackSpans,
         which: NDArray[np.int64],
         offsets: NDArray[np.int64],
         lowest: NDArray[np.int64],
         highest: NDArray[np.int64],
-    ) -> "_Runs":
-        """Lay the query at some offsets; of its rows, those inside at the lowest and highest too count."""
-        part = -offsets % query.ratio
-        first, size = query.first[part], query.first[part + 1] - query.first[part]
-        # Row m of the part is inside if 0 <= offset + part + m * ratio < n_rows * ratio.
-        begin = np.clip(-((lowest + part) // query.ratio), 0, size)
-        end = np.clip(stretches.n_rows[which] - (highest + part) // query.ratio, begin, size)
-        stored = (offsets + part) // query.ratio + begin + stretches.shift[which]
-        return cls(
-            first + begin, stored, end - begin, query.weighs[first + end] - query.weighs[first + begin]
+    ) -> "_Diagonals":
+        """Return the diagonals at offsets.
+
+        They hold only the query rows that are inside the track at the offsets ``lowest`` and ``highest`` too.
+        """
+        phase = -offsets % query.ratio
+        first = query.phase_start[phase]
+        size = query.phase_start[phase + 1] - first
+        # Row m of the phase is inside if 0 <= offset + phase + m * ratio < n_rows * ratio.
+        begin = np.clip(-((lowest + phase) // query.ratio), 0, size)
+        end = np.clip(spans.n_rows[which] - (highest + phase) // query.ratio, begin, size)
+        stored_start = (offsets + phase) // query.ratio + begin + spans.shift[which]
+        weight = query.cumulative_weight[first + end] - query.cumulative_weight[first + begin]
+        return cls(first + begin, stored_start, end - begin, weight)
+
+    def select(self, kept: NDArray[np.bool_]) -> "_Diagonals":
+        """Return some of the diagonals."""
+        return _Diagonals(
+            self.query_start[kept], self.stored_start[kept], self.length[kept], self.weight[kept]
         )
 
-    def only(self, kept: NDArray[np.bool_]) -> "_Runs":
-        """Those of some alignments."""
-        return _Runs(self.parted[kept], self.stored[kept], self.count[kept], self.weight[kept])
-
-    def products(self, query: QueryRows, stretches: Stretches) -> NDArray[np.float64]:
-        """Sum up the inner products of query rows and the stored rows under them."""
-        dim = stretches.rows.shape[1]
-        asked, stored = query.parted.ravel(), stretches.rows.ravel()
-        ends = np.stack((self.parted, self.parted + self.count, self.stored, self.stored + self.count)) * dim
-        return np.array([asked[a:b].dot(stored[c:d]) for a, b, c, d in ends.T.tolist()], dtype=np.float64)
+    def inner_products(self, query: QueryRows, spans: TrackSpans) -> NDArray[np.float64]:
+        """Return the sum of the inner products of each diagonal's pairs, shape (m,)."""
+        dim = spans.rows.shape[1]
+        queries, stored = query.by_phase.ravel(), spans.rows.ravel()
+        query_stop, stored_stop = self.query_start + self.length, self.stored_start + self.length
+        limits = np.stack((self.query_start, query_stop, self.stored_start, stored_stop)) * dim
+        return np.array([queries[a:b].dot(stored[c:d]) for a, b, c, d in limits.T.tolist()], dtype=np.float64)

@@ -1,4 +1,9 @@
-"""A recording's fingerprints in, alignments out, by either method."""
+"""Compare a query with the tracks of an index, by either method.
+
+`search` is what `earprint.library` and `earprint.evaluation` call. It takes the fingerprints of a recording
+and passes them to `search_aligned` or to `search_paper`. The BLAS library uses one thread meanwhile, because
+the matrices are small.
+"""
 
 from typing import Literal
 
@@ -13,7 +18,7 @@ from earprint.matching.tracks import Alignment, TrackTable
 from earprint.parallel.blas_threads import one_thread_for_products
 
 Method = Literal["aligned", "paper"]
-"""Every alignment re-scored, or as in the paper."""
+"""Name of a method: `search_aligned` or `search_paper`."""
 
 
 def search(
@@ -23,38 +28,40 @@ def search(
     *,
     ratio: int,
     method: Method = "aligned",
-    sounds: NDArray[np.float32] | None = None,
+    cohort: NDArray[np.float32] | None = None,
 ) -> list[Alignment]:
-    """Find the alignments of a query with the tracks of an index, best first, at most one per track.
+    """Find the alignments of a query with the tracks of an index.
 
     Parameters
     ----------
     query : Fingerprints
-        On the query grid.
+        At the query hop.
     index : Index
     table : TrackTable
     ratio : int
         Reference hop divided by query hop.
     method : {"aligned", "paper"}
-        For "paper" any agreement counts: its rule that half must agree is left to the caller.
-    sounds : ndarray of float32, shape (m, dim), optional
-        What scores are set against, see `earprint.matching.score_normalisation`: those of the model's codebook.
-        The paper's method does not use them.
+        "paper" returns an alignment for any share of votes. The caller compares its score with
+        `earprint.matching.MIN_VOTE_SHARE`.
+    cohort : ndarray of float32, shape (m, dim), optional
+        Unit vectors that normalise scores, see `earprint.matching.score_normalisation`. "paper" does not use
+        them.
 
     Returns
     -------
     list of Alignment
+        Best first, at most one per track.
     """
     with one_thread_for_products():
         if method == "paper":
             rows = query.vectors[query.margin_rows : len(query.vectors) - query.margin_rows]
-            return search_paper(rows, index, table, query_hop_s=query.hop_s, ratio=ratio, agreement=0.0)
+            return search_paper(rows, index, table, query_hop_s=query.hop_s, ratio=ratio, min_vote_share=0.0)
         return search_aligned(
             query.vectors,
             index,
             table,
             query_hop_s=query.hop_s,
             ratio=ratio,
-            beyond=query.margin_rows,
-            sounds=sounds,
+            margin_rows=query.margin_rows,
+            cohort=cohort,
         )

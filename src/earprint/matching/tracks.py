@@ -1,8 +1,11 @@
-"""Whose row is it: the table from rows of an index to tracks, and the shape of an answer.
+"""The tracks of an index, and the alignments of a query with them.
 
-Times are in seconds from the beginning of a track. A query row ``i`` speaks for the window that
-begins ``i * query_hop_s`` into the query, so a query that begins at time s of a track has its row
-i at ``s + i * query_hop_s``.
+An index numbers the rows of all tracks consecutively. `TrackTable` maps such a row to its track and to its
+position in that track. `Alignment` is a result of either method. `leads` compares each score with the next
+one.
+
+Times are in seconds from the beginning of a track. If a query begins at time s of a track, the window of its
+row i begins at ``s + i * query_hop_s``; rows before the query (margin rows) have negative i.
 """
 
 from collections.abc import Sequence
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Alignment:
-    """One way of laying the query over a track.
+    """A position of the query in a track.
 
     Attributes
     ----------
@@ -22,12 +25,11 @@ class Alignment:
         Position of the track in the `TrackTable`.
     start_s : float
         Time in the track at which the query begins, in seconds; negative if the query begins
-        earlier.
+        before the track.
     score : float
-        How well they agree, 1 at best; its meaning is the method's, see `search_aligned` and
-        `search_paper`.
+        At most 1. `search_aligned` returns a normalised similarity, `search_paper` a share of votes.
     speed : float
-        Of the query: at 1.03 it runs 3 % faster than the recording.
+        Playback speed of the query. At 1.03 it is played 3 % faster than the recording.
     """
 
     track: int
@@ -37,19 +39,28 @@ class Alignment:
 
 
 class TrackTable:
-    """Which rows of an index belong to which track.
+    """The rows of an index that belong to each track.
 
     Parameters
     ----------
     first_row : array_like of int, shape (tracks,)
         First row of each track, ascending.
     n_rows : array_like of int, shape (tracks,)
-        Rows of each track. Tracks must not overlap; rows between them belong to none.
+        Number of rows of each track. Tracks must not overlap; rows between them belong to none.
 
     Raises
     ------
     ValueError
         If the tracks are not in order or overlap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from earprint.matching import TrackTable
+    >>> table = TrackTable(first_row=[0, 100], n_rows=[100, 50])
+    >>> tracks, track_rows = table.locate(np.array([7, 120, 150]))
+    >>> tracks.tolist(), track_rows.tolist()
+    ([0, 1, -1], [7, 20, -1])
     """
 
     def __init__(self, first_row: Sequence[int], n_rows: Sequence[int]) -> None:
@@ -61,32 +72,32 @@ class TrackTable:
             raise ValueError("tracks overlap or are not in the order of their rows")
 
     def __len__(self) -> int:
-        """Tracks in the table."""
+        """Return the number of tracks."""
         return len(self.first_row)
 
     def locate(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Find the track of each row, and the row's place in it.
+        """Return the track of each row, and the row's position in it.
 
         Parameters
         ----------
         rows : ndarray of int64, any shape
-            Rows of the index; -1 for none.
+            Rows of the index, or -1 for none.
 
         Returns
         -------
-        track, place : ndarray of int64, same shape
+        tracks, track_rows : ndarray of int64, same shape
             Both -1 where the row belongs to no track.
         """
         if not len(self):
             return np.full_like(rows, -1), np.full_like(rows, -1)
-        track = np.searchsorted(self.first_row, rows, side="right") - 1
-        place = rows - self.first_row[track]
-        owned = (track >= 0) & (rows >= 0) & (place < self.n_rows[track])
-        return np.where(owned, track, -1), np.where(owned, place, -1)
+        tracks = np.searchsorted(self.first_row, rows, side="right") - 1
+        track_rows = rows - self.first_row[tracks]
+        located = (tracks >= 0) & (rows >= 0) & (track_rows < self.n_rows[tracks])
+        return np.where(located, tracks, -1), np.where(located, track_rows, -1)
 
 
 def leads(alignments: Sequence[Alignment]) -> list[float]:
-    """Lead of each alignment's score over that of the next track; of the last one, over 0.
+    """Return the lead of each alignment: its score minus that of the next one, or minus 0 for the last one.
 
     Parameters
     ----------
@@ -96,6 +107,12 @@ def leads(alignments: Sequence[Alignment]) -> list[float]:
     Returns
     -------
     list of float
+
+    Examples
+    --------
+    >>> from earprint.matching import Alignment, leads
+    >>> leads([Alignment(0, 0.0, score=0.75), Alignment(1, 0.0, score=0.5)])
+    [0.25, 0.5]
     """
     scores = [alignment.score for alignment in alignments]
     return [score - following for score, following in zip(scores, [*scores[1:], 0.0], strict=False)]

@@ -174,11 +174,6 @@ class Catalogue(Database):
         gone = dict(removed)
         return segments, {s.id: s.rows - gone.get(s.id, 0) for s in segments.values()}
 
-    def live(self) -> tuple[list[StoredTrack], dict[int, Segment]]:
-        """Return the live tracks in the order of their rows, and all segments, of one moment."""
-        snapshot = self.snapshot()
-        return snapshot.tracks, snapshot.segments
-
     def live_hashes(self) -> set[str]:
         """Return the content hashes of the live tracks."""
         with self._reporting():

@@ -48,6 +48,16 @@ class Track(Result):
         Digest of the file's bytes. The library holds each content once.
     added_at : str
         Date and time of adding, ISO 8601, UTC.
+
+    Examples
+    --------
+    >>> import earprint
+    >>> with earprint.Library("my-library") as library:
+    ...     track = library.add("music/song 0.wav").added[0]
+    >>> track.id, track.title, track.duration_s
+    (1, 'song 0', 12.0)
+    >>> sorted(track.to_dict())[:3]
+    ['added_at', 'album', 'artist']
     """
 
     id: int

@@ -1,1 +1,1 @@
-"""Training: networks, data, augmentation, loss and loop in torch (the ``train`` extra); export to ONNX."""
+"""Training in torch (the ``train`` extra): networks, data, augmentation, losses, training loop, export."""

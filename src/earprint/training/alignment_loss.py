@@ -1,10 +1,10 @@
 """A loss over whole queries: the right alignment should score best.
 
-A recording is identified by a sequence of rows, not by one. References are stored each 320 ms. The score of a query
-at a position of a recording is the weighted mean of the inner products of the rows that meet there. Here each query
-of a batch is scored in this way at every position of all clean clips of the batch. The softmax over these positions
-should choose the right one (NT-Xent over sequences). So the loss trains on what is hard to identify, and the rows
-of a query learn to complement each other.
+A recording is identified by a sequence of rows, not by one. References are stored each 320 ms. The score of a
+query at a position of a recording is the weighted mean of the inner products of the rows that meet there.
+Here each query of a batch is scored in this way at every position of all clean clips of the batch. The
+softmax over these positions should choose the right one (NT-Xent over sequences). So the loss trains on what
+is hard to identify, and the rows of a query learn to complement each other.
 """
 
 from typing import Final
@@ -19,7 +19,7 @@ REFERENCE_STEPS: Final = 8
 """Steps of 40 ms between stored references: 320 ms."""
 
 TEMPERATURE: Final = 0.03
-"""Of the softmax over positions. It is lower than for rows: a mean of products varies less than one product."""
+"""Of the softmax over positions; lower than for rows, for a mean of products varies less than one."""
 
 
 def alignment_nt_xent(

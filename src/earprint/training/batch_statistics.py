@@ -1,9 +1,10 @@
 """Statistics of batch norms: estimated through averaged weights, and frozen at the end of a run.
 
-Averaging weights changes the activations, so the raw network's running statistics do not fit the averaged network
-(Izmailov et al. 2018, "Averaging weights leads to wider optima and better generalization", section 3.2).
-`torch.optim.swa_utils.update_bn` estimates new ones, but resets every norm of a network, also those of a frozen
-part. Here each part estimates its statistics from the side that it sees in training, and a frozen part keeps its own.
+Averaging weights changes the activations, so the raw network's running statistics do not fit the averaged
+network (Izmailov et al. 2018, "Averaging weights leads to wider optima and better generalization", section
+3.2). `torch.optim.swa_utils.update_bn` estimates new ones, but resets every norm of a network, also those of
+a frozen part. Here each part estimates its statistics from the side that it sees in training, and a frozen
+part keeps its own.
 """
 
 from collections.abc import Iterable

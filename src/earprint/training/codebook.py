@@ -28,7 +28,7 @@ ROTATION_ROWS: Final = 65_536
 """Fingerprints that the rotation is learned from: 256 for each of the 256 centroids of a subquantizer."""
 
 ROTATION_ROUNDS: Final = 12
-"""Iterations of optimised product quantisation."""
+"""Default for the iterations of optimised product quantisation."""
 
 LIST_ROUNDS: Final = 10
 """Iterations of k-means for the coarse centroids."""
@@ -108,6 +108,7 @@ def learn_codebook(
     n_subquantizers: int,
     *,
     n_lists: int = N_LISTS,
+    rotation_rounds: int = ROTATION_ROUNDS,
     seed: int = 1,
 ) -> Codebook:
     """Learn a codebook.
@@ -122,6 +123,8 @@ def learn_codebook(
         Bytes of a code, besides the list number.
     n_lists : int
         Number of inverted lists.
+    rotation_rounds : int
+        Iterations of optimised product quantisation.
     seed : int
         Seed of the sample of rows and of the initial centroids.
 
@@ -147,7 +150,7 @@ def learn_codebook(
     sample = sample[rng.permutation(len(sample))]
     rotated_dim = dim // n_subquantizers * n_subquantizers
     opq = faiss.OPQMatrix(dim, n_subquantizers, rotated_dim)
-    opq.niter = ROTATION_ROUNDS
+    opq.niter = rotation_rounds
     opq.train(sample[:ROTATION_ROWS])
     rotated = opq.apply(sample)
     kmeans = faiss.Kmeans(rotated_dim, n_lists, niter=LIST_ROUNDS, spherical=True, seed=seed, verbose=False)

@@ -1,4 +1,4 @@
-"""Rendering a store's calls in several processes, and writing them into it as they come, in order."""
+"""Renders the codec queries of a store in several processes and writes them into it, in order."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,23 +11,23 @@ from earprint.constants import SAMPLE_RATE
 from earprint.errors import TrainingError
 from earprint.parallel.cores import process_count
 from earprint.parallel.ordered_map import ordered_map
-from earprint.training.codec_queries import Call, Caller
+from earprint.training.codec_queries import CodecQuery, CodecQueryRenderer
 from earprint.training.packing import Recording, write_pack
-from earprint.training.store import Pack, has_pack, open_pack
+from earprint.training.store import CODEC_QUERIES, Pack, has_pack, open_pack
 
 PER_TASK = 32
-"""Calls that a process renders at a time."""
+"""Codec queries that a process renders at a time."""
 
 
 @dataclass(frozen=True)
-class Written:
-    """Calls as they were written: their pack, and how many there are by codec (None: uncoded)."""
+class RenderedQueries:
+    """The pack of codec queries, and the number of them by codec (None: uncoded)."""
 
     pack: Pack
     codecs: Counter[str | None]
 
 
-def make_calls(
+def render_codec_queries(
     store: Path,
     count: int,
     length_s: float,
@@ -35,61 +35,61 @@ def make_calls(
     *,
     seed: int = 1,
     jobs: int = 1,
-    on_calls: Callable[[int], None] = lambda _count: None,
-) -> Written:
-    """Render calls of the training part of a store into its pack ``calls``.
+    on_queries: Callable[[int], None] = lambda _count: None,
+    per_task: int = PER_TASK,
+) -> RenderedQueries:
+    """Render codec queries of the training part of a store into its pack `CODEC_QUERIES`.
 
     Parameters
     ----------
     store : Path
     count : int
     length_s : float
-        Of a call, in seconds.
+        Length of a codec query in seconds.
     validation_percent : int
-        Share of sources that training holds out; nothing of them is used.
+        Percentage of sources that training holds out; nothing of them is used.
     seed : int
     jobs : int
-        Processes, 0 for one per core; the calls are the same.
-    on_calls : callable
-        Told of so many more calls that are written.
+        Processes; 0 is one for each core. The codec queries do not depend on it.
+    on_queries : callable
+        Called with the number of codec queries that were written since the last time.
 
     Raises
     ------
     TrainingError
-        If the store has no music or noise to train with, or a process died again and again.
+        If the store has no music or noise to train with, or a process died twice at the same task.
     """
-    prepare = partial(_caller, store, round(length_s * SAMPLE_RATE), validation_percent, seed)
-    prepare()  # so that what is wrong with the store is told here, not by a process
-    tasks = [range(begin, min(count, begin + PER_TASK)) for begin in range(0, count, PER_TASK)]
+    prepare = partial(_renderer, store, round(length_s * SAMPLE_RATE), validation_percent, seed)
+    prepare()  # so that an error in the store is raised here, not in a process
+    tasks = [range(begin, min(count, begin + per_task)) for begin in range(0, count, per_task)]
     codecs: Counter[str | None] = Counter()
 
     def recordings() -> Iterator[Recording]:
         with closing(ordered_map(prepare, tasks, min(process_count(jobs), len(tasks)), _died)) as results:
-            for calls in results:
-                for call in calls:
-                    codecs[call.codec] += 1
-                    yield Recording(call.recording.name, call.recording.group, call.samples, at=call.at)
-                on_calls(len(calls))
+            for queries in results:
+                for query in queries:
+                    codecs[query.codec] += 1
+                    yield Recording(query.recording.name, query.recording.group, query.samples, at=query.at)
+                on_queries(len(queries))
 
-    return Written(write_pack(recordings(), store, "calls", "int16"), codecs)
+    return RenderedQueries(write_pack(recordings(), store, CODEC_QUERIES, "int16"), codecs)
 
 
-def _caller(store: Path, length: int, percent: int, seed: int) -> Callable[[range], list[Call]]:
-    """Open the training part of a store; in the process that is to render."""
+def _renderer(store: Path, length: int, percent: int, seed: int) -> Callable[[range], list[CodecQuery]]:
+    """Open the training part of a store, in the process that renders."""
     music, noise = (open_pack(store, kind).split(percent)[0] for kind in ("music", "noise"))
     rooms = (
         open_pack(store, "rooms").split(percent)[0] if has_pack(store, "rooms") else Pack(noise.samples, [])
     )
-    caller = Caller(music, noise, rooms, length, seed)
-    return partial(_render, caller)
+    return partial(_render, CodecQueryRenderer(music, noise, rooms, length, seed))
 
 
-def _render(caller: Caller, numbers: range) -> list[Call]:
-    return [caller.call(number) for number in numbers]
+def _render(renderer: CodecQueryRenderer, numbers: range) -> list[CodecQuery]:
+    return [renderer.render(number) for number in numbers]
 
 
-def _died(numbers: range) -> list[Call]:
+def _died(numbers: range) -> list[CodecQuery]:
     raise TrainingError(
-        f"calls: the process that rendered calls {numbers[0]} to {numbers[-1]} died twice, maybe for lack of "
-        "memory; use fewer --jobs"
+        f"codec queries: the process that rendered {numbers[0]} to {numbers[-1]} died twice, maybe for lack "
+        "of memory; use fewer --jobs"
     )

@@ -1,7 +1,7 @@
-"""Pictures of how runs went: loss, validation and learning rate, several runs over each other.
+"""Training curves: loss, validation and learning rate of one or several runs in one figure.
 
-What is drawn is what stands in the runs' folders (see `earprint.training.log`), so that runs can be compared
-while they are going on and long after. Needs matplotlib.
+The data come from the logs in the runs' folders (see `earprint.training.log`), so running and finished runs
+can be compared. Needs matplotlib.
 """
 
 import csv
@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 from earprint.errors import TrainingError
 
 LOG: Final = "log.csv"
-"""Losses in a run's folder."""
+"""File of the losses in a run's folder."""
 
 VALIDATION: Final = "validation.jsonl"
-"""Validations in a run's folder."""
+"""File of the validations in a run's folder."""
 
 AXES: Final = {"step": "step", "minutes": "training time, min"}
-"""What curves can be drawn over, and its label."""
+"""Choices for the horizontal axis, and their labels."""
 
 MARKERS: Final = ("o", "s", "^", "d", "v", "p")
-"""Tell the conditions of validation apart."""
+"""Markers of the validation conditions."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """What a run has recorded.
+    """The log of a run.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Curves:
     log : dict of str to ndarray of float64, shape (n,)
         ``step``, ``minutes``, ``loss`` and ``learning_rate``.
     validation : dict of str to ndarray of float64, shape (m,)
-        ``step``, ``minutes`` and a share of hits by the name of each condition.
+        ``step``, ``minutes`` and the hit rate of each condition.
     """
 
     name: str
@@ -48,12 +48,12 @@ class Curves:
 
 
 def read_curves(run: Path) -> Curves:
-    """Read a run's record.
+    """Read the log of a run.
 
     Raises
     ------
     TrainingError
-        If the folder holds none.
+        If the folder holds no valid log.
     """
     file = run / LOG
     try:
@@ -79,21 +79,21 @@ def read_curves(run: Path) -> Curves:
 
 
 def draw_curves(runs: Sequence[Path], out: Path, over: str = "step") -> None:
-    """Draw runs over each other.
+    """Plot the curves of several runs in one figure.
 
     Parameters
     ----------
     runs : sequence of Path
         Folders of runs.
     out : Path
-        The picture; its ending tells the format, such as ``.png``.
+        The image file; its suffix sets the format, such as ``.png``.
     over : str
         A key of `AXES`.
 
     Raises
     ------
     TrainingError
-        If matplotlib is missing, a folder holds no run, or the picture cannot be written.
+        If matplotlib is missing, a folder holds no log, or the file cannot be written.
     """
     try:
         from matplotlib.figure import Figure

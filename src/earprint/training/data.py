@@ -1,4 +1,4 @@
-"""What a run draws from and what it is validated with: the parts of a store."""
+"""The data of a run: what it draws from and what it is validated with."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from earprint.errors import TrainingError
 from earprint.training.config import TrainConfig
 from earprint.training.sampler import Sampler
-from earprint.training.store import Pack, has_pack, open_pack
+from earprint.training.store import CODEC_QUERIES, Pack, has_pack, open_pack
 from earprint.training.validate import Validation
 
 
@@ -21,9 +21,9 @@ class TrainingData:
     sampler : Sampler
         Draws from the training part.
     validation : Validation or None
-        Asks the part that is held out; None if music, noise or rooms have none.
+        Measures hits on the held-out part; None if music, noise or rooms have none.
     described : dict
-        By kind, how many items each part has.
+        How many items each part has, by kind.
     """
 
     sampler: Sampler
@@ -37,37 +37,40 @@ def training_data(store: Path, config: TrainConfig, device: torch.device) -> Tra
     Raises
     ------
     TrainingError
-        If a pack is missing or damaged, or the calls are of what the run holds out.
+        If a pack is missing or damaged, or the codec queries are of recordings that the run holds out.
     """
     splits = {
         kind: open_pack(store, kind).split(config.validation_percent) for kind in ("music", "noise", "rooms")
     }
     described = {kind: {"items": len(a.items), "held_out": len(b.items)} for kind, (a, b) in splits.items()}
     (music, music_held), (noise, noise_held), (rooms, rooms_held) = splits.values()
-    calls = _calls(store, music_held, config)
-    if calls is not None:
-        described["calls"] = {"items": len(calls.items), "held_out": 0}
+    codec_queries = _codec_queries(store, music_held, config)
+    if codec_queries is not None:
+        described[CODEC_QUERIES] = {"items": len(codec_queries.items), "held_out": 0}
     validation = None
     if music_held.items and noise_held.items and rooms_held.items:
         validation = Validation(music_held, noise_held, rooms_held, config.validation_queries)
-    sampler = Sampler(music, noise, rooms, config.distortions, device, config.seed, calls)
+    sampler = Sampler(
+        music, noise, rooms, config.augmentation, device, config.seed, codec_queries,
+        min_power=config.min_clip_power,
+    )  # fmt: skip
     return TrainingData(sampler, validation, described)
 
 
-def _calls(store: Path, held_out: Pack, config: TrainConfig) -> Pack | None:
-    """The calls of a store, if it has any and the run wants them.
+def _codec_queries(store: Path, held_out: Pack, config: TrainConfig) -> Pack | None:
+    """The codec queries of a store, if it has any and the run uses them.
 
     Raises
     ------
     TrainingError
-        If they are of recordings that this run holds out, and so with noises and rooms that it does.
+        If they are of recordings that this run holds out, and so with noises and rooms that it holds out.
     """
-    if not config.distortions.call or not has_pack(store, "calls"):
+    if not config.augmentation["codec_query"].probability or not has_pack(store, CODEC_QUERIES):
         return None
-    calls, names = open_pack(store, "calls"), {item.name for item in held_out.items}
-    if any(call.name in names for call in calls.items):
+    queries, names = open_pack(store, CODEC_QUERIES), {item.name for item in held_out.items}
+    if any(query.name in names for query in queries.items):
         raise TrainingError(
-            f"{store}: its calls are of recordings that this run holds out; make them again with "
+            f"{store}: its codec queries are of recordings that this run holds out; make them again with "
             f"`earprint train calls --validation-percent {config.validation_percent}`"
         )
-    return calls
+    return queries

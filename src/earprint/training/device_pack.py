@@ -1,4 +1,4 @@
-"""A pack of the store on the device that trains, read at any positions of many items at once."""
+"""A pack of the store on the training device: many items are read at once, at any positions."""
 
 import warnings
 
@@ -10,21 +10,43 @@ from torch import Tensor
 from earprint.training.store import Pack
 
 POWER_BLOCK = 1_600
-"""Samples over which a recording's power is known beforehand, 100 ms."""
+"""Resolution of precomputed power in samples, 100 ms."""
+
+NONE = -1
+"""Stands for a missing position."""
 
 BLOCKS_AT_ONCE = 4_096
 """Blocks whose power is computed at a time: 26 MB of float32."""
 
 
 class DevicePack:
-    """A pack whose samples lie on the training device."""
+    """A pack whose samples lie on the training device.
+
+    Parameters
+    ----------
+    pack : Pack
+    device : torch.device
+
+    Attributes
+    ----------
+    samples : Tensor
+        Of all items, in the pack's type.
+    items : list of Item
+    starts, lengths : ndarray of int64, shape (items,)
+        Where each item lies in ``samples``.
+    twins, at : ndarray of int64, shape (items,)
+        Where its coded copy begins, and where in its recording a codec query begins; `NONE` if there is none.
+    """
 
     def __init__(self, pack: Pack, device: torch.device) -> None:
+        self.device = device
         self.samples = _as_tensor(pack.samples).to(device)
         self.scale = 1 / 32_768 if pack.samples.dtype == np.int16 else 1.0
         self.items = pack.items
         self.starts = np.array([item.start for item in pack.items], np.int64)
         self.lengths = np.array([item.length for item in pack.items], np.int64)
+        self.twins = np.array([NONE if item.twin is None else item.twin for item in pack.items], np.int64)
+        self.at = np.array([NONE if item.at is None else item.at for item in pack.items], np.int64)
         self._energy: NDArray[np.float64] | None = None
 
     def gather(self, starts: Tensor, lengths: Tensor, at: Tensor, *, loop: bool = False) -> Tensor:
@@ -50,10 +72,10 @@ class DevicePack:
         return self.samples[index].float().mul_(self.scale).mul_((at >= 0) & (at < limit))
 
     def interpolate(self, starts: Tensor, lengths: Tensor, at: Tensor, *, loop: bool = False) -> Tensor:
-        """Samples at fractional positions (float64); outside is silence, or what `gather` takes there.
+        """Samples at fractional positions (float64). Outside an item as in `gather`.
 
-        Between two samples runs the cubic through them whose slope at each is that of the chord between its
-        neighbours (Catmull and Rom 1974).
+        Cubic interpolation (Catmull and Rom 1974): the slope at each sample is that of the chord between its
+        neighbours.
         """
         whole = at.floor()
         index, t = whole.long(), (at - whole).float()
@@ -63,40 +85,47 @@ class DevicePack:
         bend = (p3 - p0) / 2 + 1.5 * (p1 - p2)
         return ((bend * t + curve) * t + rising) * t + p1
 
-    def played(
+    def play(
         self,
         starts: Tensor,
         lengths: Tensor,
         first: Tensor,
         n: int,
-        pace: NDArray[np.float64],
+        rate_rows: Tensor,
+        rate: Tensor,
         *,
         loop: bool = False,
     ) -> Tensor:
-        """Samples of items from ``first`` (batch,) on, each at its pace, shape (batch, n).
+        """Read items from ``first`` on, some of them at another playback rate.
 
         Parameters
         ----------
         starts, lengths, loop
             See `gather`.
         first : Tensor of int64, shape (batch,)
+            Positions in the items, in samples.
         n : int
-        pace : ndarray of float64, shape (batch,)
-            1 for unchanged: those are not interpolated.
+            Samples to return.
+        rate_rows : Tensor of int64, shape (k,)
+            Rows that are played at another rate.
+        rate : Tensor, shape (k,)
+            Their rates; 2 is twice as fast.
+
+        Returns
+        -------
+        Tensor of float32, shape (batch, n)
         """
-        steps = torch.arange(n, device=self.samples.device)
+        steps = torch.arange(n, device=self.device)
         out = self.gather(starts, lengths, first[:, None] + steps, loop=loop)
-        rows = np.flatnonzero(pace != 1)
-        if len(rows):
-            chosen = on_device(rows, self.samples.device)
-            at = first[chosen][:, None] + on_device(pace[rows], self.samples.device)[:, None] * steps.double()
-            out[chosen] = self.interpolate(starts[chosen], lengths[chosen], at, loop=loop)
+        if len(rate_rows):
+            at = first[rate_rows][:, None] + rate.double()[:, None] * steps
+            out[rate_rows] = self.interpolate(starts[rate_rows], lengths[rate_rows], at, loop=loop)
         return out
 
     def power(self, numbers: NDArray[np.int64], first: NDArray[np.int64], n: int) -> NDArray[np.float64]:
         """Mean square, of full scale, of ``n`` samples from ``first`` on of some items, shape (batch,).
 
-        Known to `POWER_BLOCK` samples on either end; beyond the end of an item there is silence.
+        Exact to `POWER_BLOCK` samples at either end. After the end of an item is silence.
         """
         if self._energy is None:
             self._energy = self._energy_before_each_block()
@@ -120,8 +149,8 @@ class DevicePack:
         return np.concatenate([[0.0], np.cumsum(np.concatenate(parts))])
 
 
-def on_device(values: NDArray[np.generic], device: torch.device) -> Tensor:
-    """An array on the device; to CUDA without waiting for what it was told before."""
+def to_device(values: NDArray[np.generic], device: torch.device) -> Tensor:
+    """Copy an array to the device; to CUDA without waiting for earlier work."""
     tensor = torch.from_numpy(np.ascontiguousarray(values))
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
@@ -129,7 +158,7 @@ def on_device(values: NDArray[np.generic], device: torch.device) -> Tensor:
 
 
 def _as_tensor(samples: NDArray[np.generic]) -> Tensor:
-    """The memory-mapped samples as a tensor, without a copy; nothing ever writes to it."""
+    """The memory-mapped samples as a tensor, without a copy. Nothing writes to it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(np.asarray(samples))

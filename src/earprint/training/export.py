@@ -1,12 +1,13 @@
 """Export of a trained network: an ONNX file, and the model card that says how to run it.
 
-onnxruntime folds batch norms into convolutions. Weights are stored as float16 and cast to float32 at run time, which
-halves the file; `earprint train export` prints how much the rounding changes fingerprints. With calibration inputs,
-convolutions become 8-bit integers, see `earprint.training.quantize`.
+onnxruntime folds batch norms into convolutions. Weights are stored as float16 and cast to float32 at run
+time, which halves the file; `earprint train export` prints how much the rounding changes fingerprints. With
+calibration inputs, convolutions become 8-bit integers, see `earprint.training.quantize`.
 """
 
 import json
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from earprint.constants import N_MELS, SEGMENT_FRAMES
 from earprint.encoders.dense import EVERY_NTH
 from earprint.encoders.dense_geometry import RECEPTIVE_FIELD
 from earprint.training.networks import network_spec
-from earprint.training.quantize import quantise
+from earprint.training.quantize import quantise, without_log
 from earprint.training.strided_head import BothGrids, HasStridedHead, make_switch
 
 SMALLEST_HALVED = 256
@@ -71,9 +72,9 @@ def export_network(
     path : Path
         Ends in ``.onnx``.
     card : dict
-        Must hold ``name``, ``network``, ``dim`` and ``threshold`` (score by query length in seconds). The written
-        card also holds ``encoder``, ``dense`` or ``windowed``: how to run the model. With ``reference_steps``, a
-        dense model can compute those rows alone, see `earprint.training.strided_head`.
+        Must hold ``name``, ``network``, ``dim`` and ``threshold`` (score by query length in seconds). The
+        written card also holds ``encoder``, ``dense`` or ``windowed``: how to run the model. With
+        ``reference_steps``, a dense model can compute those rows alone, see `earprint.training.strided_head`.
     calibration : sequence of ndarray, optional
         Inputs of the network. If given, convolutions become 8-bit; the last input is for the comparison only.
 
@@ -96,10 +97,12 @@ def export_network(
         whole, outputs = BothGrids(network, every).eval(), ["fingerprints", "fewer"]
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.onnx"
-        program = torch.onnx.export(
-            whole, (example,), dynamo=True, dynamic_shapes=(dynamic,), verbose=False,
-            input_names=["features"], output_names=outputs,
-        )  # fmt: skip
+        # The exporter warns of packages that it does not need, and of its own use of torch.
+        with without_log("torch.onnx"), warnings.catch_warnings(action="ignore"):
+            program = torch.onnx.export(
+                whole, (example,), dynamo=True, dynamic_shapes=(dynamic,), verbose=False,
+                input_names=["features"], output_names=outputs,
+            )  # fmt: skip
         assert program is not None
         program.save(str(plain))
         exported = run_onnx(plain, example.numpy())

@@ -1,7 +1,7 @@
-"""From a run's checkpoint to a model with its description: what it learned from, how long, how well.
+"""Exports a run as a model with its description: configuration, data, duration and validation.
 
-A run for queries becomes two more files beside the model whose fingerprints it finds; see
-`earprint.encoders.model_file`. A run in which both learned becomes the model and those.
+A run of a query network becomes files beside the model whose fingerprints its queries find, see
+`earprint.encoders.model_file`. A run that trained both becomes both models.
 """
 
 import datetime
@@ -19,8 +19,10 @@ from earprint.constants import FINGERPRINT_DIM, N_MELS
 from earprint.encoders.model_file import FINDS, ModelFile, open_model
 from earprint.errors import TrainingError
 from earprint.training.checkpoint import CHECKPOINT, SAME_COSINE, SUMMARY, load_weights
-from earprint.training.distortions import Distortions
+from earprint.training.config import augmentations_of
 from earprint.training.export import ExportReport, export_network, run_onnx
+from earprint.training.legacy_settings import current_settings
+from earprint.training.model_card import write_model_card
 from earprint.training.networks import build_network, network_spec
 from earprint.training.quantize import calibration_features
 from earprint.training.sampler import Sampler
@@ -31,13 +33,13 @@ from earprint.training.thresholds import parse_thresholds
 __all__ = ["DEFAULT_THRESHOLD", "export_run", "parse_thresholds"]
 
 DEFAULT_THRESHOLD = {"5": 0.5}
-"""Used until thresholds have been chosen on held-out audio."""
+"""Threshold of a model for which none was chosen on held-out audio."""
 
 DEFAULT_NAME = "dense"
-"""Name of an exported model that is given none."""
+"""Default name of a model."""
 
 COMPARED_FRAMES = 600
-"""Random frames on which the network that a run was trained for is compared with a model."""
+"""Random frames on which a run's reference network is compared with a model."""
 
 
 def export_run(
@@ -56,33 +58,33 @@ def export_run(
     run : Path
         With a checkpoint.
     out : Path
-        The ``.onnx`` file; of a run for queries, the model that it was trained to find.
+        The ``.onnx`` file; of a run of a query network, the model whose fingerprints its queries find.
     name : str or None
-        The model's name; None for ``dense``, or for what a run for queries finds.
+        The model's name; None for ``dense``, and for a query network the name of ``out``.
     thresholds : list of str
         ``SECONDS=SCORE`` pairs.
     int8_store : Path, optional
-        Store of the run; given, the convolutions are quantised to 8 bits, calibrated on its training part.
+        Store of the run. Quantises convolutions to 8 bits, calibrated on its training part.
     reference_steps : int, optional
-        For ``dense``: every so manieth row is kept of a reference; the encoder's default otherwise.
+        For ``dense``: references keep every Nth row; the encoder's default otherwise.
 
     Returns
     -------
     list of ExportReport
-        Of each network that was written: two if references and queries learned together.
+        One for each network that was written.
 
     Raises
     ------
     TrainingError
-        If the run has no checkpoint, a pair cannot be read, the run is for queries to another model, or
-        something is asked for that such a network does not have.
+        If the run has no checkpoint, a threshold cannot be parsed, a query network was trained for another
+        model, or the network does not have ``reference_steps``.
     ModelError
-        If the run is for queries and ``out`` is no model.
+        If the run is of a query network and ``out`` is no model.
     """
     network, state = averaged_weights(run)
-    config = json.loads(state["config"])
+    config = current_settings(json.loads(state["config"]))
     dim = config.get("dim", FINGERPRINT_DIM)
-    _check_asked(config["network"], reference_steps)
+    _check_reference_steps(config["network"], reference_steps)
     card = {
         "name": name or DEFAULT_NAME,
         "network": network_spec(config["network"]).card_name,
@@ -109,7 +111,10 @@ def export_run(
 
     def export(exported: nn.Module, path: Path, **changes: Any) -> ExportReport:
         count = sum(p.numel() for p in exported.parameters())
-        return export_network(exported, path, {**card, "parameters": count, **changes}, calibration)
+        described = {**card, "parameters": count, **changes}
+        report = export_network(exported, path, described, calibration)
+        write_model_card(path.with_suffix(".md"), described)
+        return report
 
     sparse = {}
     if reference_steps is not None:
@@ -125,7 +130,7 @@ def export_run(
         _check_finds(reference, finds)
         if name not in (None, finds.name):
             raise TrainingError(
-                f"{out}: its name is {finds.name}, and a network for queries has no other; leave out --name"
+                f"{out}: its name is {finds.name}, and its query network has the same name; leave out --name"
             )
     known: dict[str, Any] = {"name": finds.name, "network": finds.network, FINDS: finds.model_id}
     if not thresholds:
@@ -133,13 +138,13 @@ def export_run(
     return [*reports, export(query, finds.query_path, **known)]
 
 
-def _check_asked(network: str, reference_steps: int | None) -> None:
-    """Raise a TrainingError if references' rows are asked for that the network does not make."""
+def _check_reference_steps(network: str, reference_steps: int | None) -> None:
+    """Raise a TrainingError if the network does not have reference steps."""
     spec = network_spec(network)
     if reference_steps is None or (spec.encoder == "dense" and spec.role != "query"):
         return
     reason = (
-        "what references keep is settled by the model that the run finds"
+        "the model that the queries find determines what references keep"
         if spec.role == "query"
         else f"{network} has one row for each segment"
     )
@@ -147,12 +152,12 @@ def _check_asked(network: str, reference_steps: int | None) -> None:
 
 
 def _check_finds(reference: nn.Module, model: ModelFile) -> None:
-    """See that a run for queries was trained to find what a model stores.
+    """Check that a query network was trained for the fingerprints of a model.
 
     Raises
     ------
     TrainingError
-        If it was not.
+        If it was trained for another one.
     """
     torch.manual_seed(0)
     frames = torch.randn(1, COMPARED_FRAMES, N_MELS)
@@ -161,16 +166,16 @@ def _check_finds(reference: nn.Module, model: ModelFile) -> None:
     cosine = float((trained_for * run_onnx(model.path, frames.numpy())).sum(axis=-1).mean())
     if not cosine >= SAME_COSINE:
         raise TrainingError(
-            f"{model.path}: is not what the run learned to find (mean cosine of fingerprints {cosine:.3f}); "
+            f"{model.path}: the run was trained for another model (mean cosine {cosine:.3f}); "
             "name the model that was exported from the weights of its --start-from"
         )
 
 
 def averaged_weights(run: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The averaged network of a run and how it was trained.
+    """The averaged network of a run, and the summary of the run.
 
-    From its checkpoint, or else from what a finished run also leaves: ``weights.pt`` (half precision) and
-    ``run.json``, which are small enough to be kept and sent.
+    They come from the checkpoint, or from the small files of a finished run: ``weights.pt`` (half precision)
+    and ``run.json``.
 
     Raises
     ------
@@ -196,18 +201,15 @@ def averaged_weights(run: Path) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def _calibration(store: Path, config: dict[str, Any], dim: int) -> list[NDArray[np.float32]]:
-    """Inputs of the network, drawn as in training from what it was trained on."""
+    """Inputs of the network, drawn as in training from the training part of a store."""
 
     def training_part(kind: str) -> Pack:
         return open_pack(store, kind).split(config["validation_percent"])[0]
 
-    distortions: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in config["distortions"].items()
-    }
+    augmentations, min_power = augmentations_of(config)
     sampler = Sampler(
         training_part("music"), training_part("noise"), training_part("rooms"),
-        Distortions(**distortions), torch.device("cpu"), config["seed"],
+        augmentations, torch.device("cpu"), config["seed"], min_power=min_power,
     )  # fmt: skip
     task = task_for(config["network"], dim, config.get("query_beyond_steps", 0))
     return calibration_features(task, sampler, max(config["lengths_s"]))

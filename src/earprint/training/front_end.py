@@ -1,6 +1,6 @@
-"""The front ends of `earprint.features` in torch, for batches of equally long clips.
+"""The front ends of `earprint.features` in torch, for batches of clips of one length.
 
-The same windows, filterbanks and constants; a test holds the two to 1e-4 of each other.
+They use the same windows, filterbanks and constants; results agree to 1e-4.
 """
 
 import torch

@@ -1,13 +1,14 @@
 """The gradient of one batch, at once or in chunks that fit the memory (gradient caching).
 
-A contrastive loss needs the whole batch: the sum of the gradients of small batches has a small batch's negatives.
-The cached two-pass step (Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup",
-section 3) holds the activations of one chunk at a time. Pass 1 embeds every chunk without a graph. The loss over all
-embeddings gives the gradient of each embedding. Pass 2 embeds every chunk again, and propagates these gradients into
-the weights. Both passes see the same inputs.
+A contrastive loss needs the whole batch: the sum of the gradients of small batches has a small batch's
+negatives. The cached two-pass step (Gao et al. 2021, "Scaling deep contrastive learning batch size under
+memory limited setup", section 3) holds the activations of one chunk at a time. Pass 1 embeds every chunk
+without a graph. The loss over all embeddings gives the gradient of each embedding. Pass 2 embeds every chunk
+again, and propagates these gradients into the weights. Both passes see the same inputs.
 
-Batch norms use the statistics of a chunk, the same in both passes. So with chunks a network with batch norms gives
-slightly other values, until the norms are frozen. Only pass 2 updates their running statistics, once per chunk.
+Batch norms use the statistics of a chunk, the same in both passes. So with chunks a network with batch norms
+gives slightly other values, until the norms are frozen. Only pass 2 updates their running statistics, once
+per chunk.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,8 +1,8 @@
-"""The record of a run: a CSV of the losses, the validations, a picture of both, and TensorBoard if wanted.
+"""The log of a run: losses, validations, a plot of both, and TensorBoard events if asked for.
 
-In the run's folder: ``log.csv``, one line every `REPORT_EVERY_S` seconds; ``validation.jsonl``, one line per
-validation; ``curves.png``; and ``tensorboard/``. A run that goes on from a checkpoint first drops what an
-interrupted one wrote after it, so that no step stands there twice.
+A run's folder holds ``log.csv``, one line every `REPORT_EVERY_S` seconds; ``validation.jsonl``, one line per
+validation; ``curves.png``; and ``tensorboard/``. A resumed run first deletes the lines that were written
+after its checkpoint, so that no step appears twice.
 """
 
 import csv
@@ -26,24 +26,24 @@ REPORT_EVERY_S: Final = 20.0
 COLUMNS: Final = (
     "step", "minutes", "loss", "learning_rate", "steps_per_s", "segments_per_s", "data_share",
 )  # fmt: skip
-"""Of ``log.csv``; ``data_share`` is the share of the time of the steps in which batches were made."""
+"""Columns of ``log.csv``; ``data_share`` is the share of the step time spent on making batches."""
 
 
 @dataclass
 class Meter:
-    """What happened since the last line: steps only, validation and checkpoints take time outside it.
+    """Statistics of the steps since the last line of the log, without validation and checkpoints.
 
     Attributes
     ----------
     losses : list of float
         One per step.
     segments : int
-        Pairs of positions that the losses compared.
+        Pairs of rows that the losses compared.
     total_s : float
-        Time of the whole steps, in seconds.
+        Time of the steps, in seconds.
     data_s, measured_s : float
-        Time until the batches were there, and the whole time, of the steps in which the former was measured,
-        in seconds. All are measured when the device has finished what it was given.
+        Time for making batches, and whole time, of the steps that measured both, in seconds. Times end when
+        the device is idle.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Meter:
     measured_s: float = 0.0
 
     def add(self, loss: float, segments: int, data_s: float | None, total_s: float) -> None:
-        """Count one step, of which it was measured or not how long its data took."""
+        """Add one step; ``data_s`` is None if the time for its batch was not measured."""
         self.losses.append(loss)
         self.segments += segments
         self.total_s += total_s
@@ -63,44 +63,44 @@ class Meter:
 
     @property
     def loss(self) -> float:
-        """Mean of the losses that are numbers."""
+        """Mean of the finite losses."""
         finite = [loss for loss in self.losses if np.isfinite(loss)]
         return float(np.mean(finite)) if finite else float("nan")
 
     @property
     def steps_per_s(self) -> float:
-        """Steps in a second of training."""
+        """Steps per second of training."""
         return len(self.losses) / max(self.total_s, 1e-9)
 
     @property
     def segments_per_s(self) -> float:
-        """Pairs of positions compared in a second of training."""
+        """Pairs of rows compared per second of training."""
         return self.segments / max(self.total_s, 1e-9)
 
     @property
     def data_share(self) -> float:
-        """Share of the time that went into making batches."""
+        """Share of the step time spent on making batches."""
         return self.data_s / max(self.measured_s, 1e-9)
 
 
 class RunLog:
-    """Writes a run's record.
+    """Writes the log of a run.
 
     Parameters
     ----------
     run : Path
         An existing folder.
     step : int
-        Where the run goes on; what lies beyond is dropped.
+        The step from which the run continues; lines of later steps are deleted.
     report : callable
-        Told one line when something is left out.
+        Receives a line if no plot can be drawn.
     tensorboard : bool
         Write for TensorBoard too.
 
     Raises
     ------
     TrainingError
-        If TensorBoard is wanted and not installed.
+        If ``tensorboard`` is set and TensorBoard is not installed.
     """
 
     def __init__(
@@ -108,11 +108,11 @@ class RunLog:
     ) -> None:
         self.run, self.report = run, report
         self._board = _board(run / "tensorboard", step) if tensorboard else None
-        self._no_pictures = False
-        self._go_on_from(step)
+        self._cannot_plot = False
+        self._resume_at(step)
 
-    def _go_on_from(self, step: int) -> None:
-        """Drop what an interrupted run wrote after its checkpoint; bring the columns up to date."""
+    def _resume_at(self, step: int) -> None:
+        """Delete the lines after the checkpoint, and update the columns of older logs."""
         log, validation = self.run / LOG, self.run / VALIDATION
         if log.exists():
             with log.open(encoding="utf-8", newline="") as source:
@@ -152,17 +152,17 @@ class RunLog:
         self._to_board({f"validation/{name}": score for name, score in scores.items()}, step)
 
     def draw(self) -> None:
-        """Draw ``curves.png`` anew; without matplotlib say so, once."""
-        if self._no_pictures or not (self.run / LOG).exists():
+        """Draw ``curves.png``; without matplotlib, report that once."""
+        if self._cannot_plot or not (self.run / LOG).exists():
             return
         try:
             draw_curves([self.run], self.run / "curves.png")
         except TrainingError as error:
-            self._no_pictures = True
+            self._cannot_plot = True
             self.report(f"no curves are drawn: {error}")
 
     def close(self) -> None:
-        """Finish what is written in the background."""
+        """Flush TensorBoard's events."""
         if self._board is not None:
             self._board.close()
 

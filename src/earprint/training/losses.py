@@ -1,14 +1,14 @@
 """Contrastive losses over all rows of all clips of a batch, by name in `LOSSES`.
 
-A batch holds sequences: the fingerprints of distorted clips, and those of the longer clean clips they were made
-from. Every distorted row must find its clean row among all other rows of the batch, also those of the same track.
-Rows of the same clip within `NEAR_STEPS` of the positive are neither positives nor negatives: they cover mostly the
-same audio. A batch has at least two clips.
+A batch holds sequences: the fingerprints of distorted clips, and those of the longer clean clips they were
+made from. Every distorted row must find its clean row among all other rows of the batch, also those of the
+same track. Rows of the same clip within `NEAR_STEPS` of the positive are neither positives nor negatives:
+they cover mostly the same audio. A batch has at least two clips.
 
 `sequence_nt_xent` is NT-Xent (Chen et al. 2020; paper, section 2.4, equation 5) with cosine similarity and a
-temperature. The mean over the distorted anchors and the mean over the clean anchors are averaged. A distorted anchor
-has as negatives every other clean row, the context around each clip included, and every other distorted row. For a
-clean anchor there are two ways, see `NEGATIVES`.
+temperature. The mean over the distorted anchors and the mean over the clean anchors are averaged. A distorted
+anchor has as negatives every other clean row, the context around each clip included, and every other
+distorted row. For a clean anchor there are two ways, see `NEGATIVES`.
 
 `sequence_triplet` is the triplet loss of the authors' later work, on squared Euclidean distances.
 """
@@ -27,14 +27,14 @@ NEAR_STEPS: Final = 2
 """Steps of 40 ms around the positive within which rows are no negatives."""
 
 SAME_AUDIO_COSINE: Final = 0.8
-"""Rows of the memory bank whose cosine with the positive exceeds this are no negatives: same audio, probably."""
+"""Rows of the memory bank with a larger cosine to the positive are probably the same audio: no negatives."""
 
 NEGATIVES: Final = ("all", "cross")
 """Negatives of a clean anchor in NT-Xent.
 
-``all``: every other distorted row and every other clean row that is a positive, as in SimCLR and the paper. With one
-row a clip, N pairs give every anchor 2N - 2 negatives. ``cross``: the distorted rows alone. Then rows of the clean
-side, which undistorted audio makes easy to tell apart, do not take part.
+``all``: every other distorted row and every other clean row that is a positive, as in SimCLR and the paper.
+With one row a clip, N pairs give every anchor 2N - 2 negatives. ``cross``: the distorted rows alone. Then
+rows of the clean side, which undistorted audio makes easy to tell apart, do not take part.
 """
 
 
@@ -58,10 +58,10 @@ class SequenceLoss(Protocol):
 class _Rows:
     """The rows of a batch that a loss compares, flattened to (rows, dim).
 
-    ``target[i]`` is the row of ``clean`` that is the positive of row ``i`` of ``distorted``. ``near_clean`` and
-    ``near_distorted`` mark rows that are no negatives: those of the same clip within `NEAR_STEPS`. The positive
-    itself is not marked in ``near_clean``. ``share[i]`` is the weight of row ``i`` of ``distorted``; the weights
-    sum to 1.
+    ``target[i]`` is the row of ``clean`` that is the positive of row ``i`` of ``distorted``. ``near_clean``
+    and ``near_distorted`` mark rows that are no negatives: those of the same clip within `NEAR_STEPS`. The
+    positive itself is not marked in ``near_clean``. ``share[i]`` is the weight of row ``i`` of ``distorted``;
+    the weights sum to 1.
     """
 
     distorted: Tensor
@@ -123,7 +123,8 @@ def sequence_nt_xent(
     negatives : str
         Of clean anchors; one of `NEGATIVES`.
     extra_negatives : Tensor, shape (m, dim), optional
-        Clean rows of earlier steps, negatives of every distorted anchor unless `SAME_AUDIO_COSINE` excludes them.
+        Clean rows of earlier steps, negatives of every distorted anchor unless `SAME_AUDIO_COSINE` excludes
+        them.
 
     Returns
     -------
@@ -165,11 +166,11 @@ def sequence_triplet(
 ) -> Tensor:
     """Pull every anchor towards its positive and push it from a semi-hard negative.
 
-    Every distorted row is an anchor, and every clean row that has a distorted one. An anchor has one positive.
-    Its negative is one of its negatives in `sequence_nt_xent` with ``cross``: the semi-hard one, which is the
-    nearest that is farther than the positive (Schroff et al. 2015, section 3.2). Beyond the margin it costs
-    nothing. If none is farther, the farthest is taken: with the hardest, an untrained network would map everything
-    to one point.
+    Every distorted row is an anchor, and every clean row that has a distorted one. An anchor has one
+    positive. Its negative is one of its negatives in `sequence_nt_xent` with ``cross``: the semi-hard one,
+    which is the nearest that is farther than the positive (Schroff et al. 2015, section 3.2). Beyond the
+    margin it costs nothing. If none is farther, the farthest is taken: with the hardest, an untrained network
+    would map everything to one point.
 
     Parameters
     ----------

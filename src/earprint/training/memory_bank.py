@@ -1,9 +1,9 @@
 """Cross-batch memory: reference rows of earlier steps as extra negatives of queries.
 
-A library holds millions of fingerprints, a batch about ten thousand. Rows of earlier steps are free to use again, and
-they stay close to what the reference network gives as long as it is frozen or changes slowly (Wang et al. 2020,
-"Cross-batch memory for embedding learning"). Some of them are of the same audio as a query's positive;
-`earprint.training.losses` excludes those that nearly equal it.
+A library holds millions of fingerprints, a batch about ten thousand. Rows of earlier steps are free to use
+again, and they stay close to what the reference network gives as long as it is frozen or changes slowly (Wang
+et al. 2020, "Cross-batch memory for embedding learning"). Some of them are of the same audio as a query's
+positive; `earprint.training.losses` excludes those that nearly equal it.
 """
 
 from typing import Any, Final

@@ -1,14 +1,14 @@
-"""Making a store: every file decoded once, checked, and written where training can map it into memory.
+"""Makes a store: decodes every file once, checks it, and writes samples that training maps into memory.
 
-Music and noise become int16 with their peak at `PEAK`; room responses float32 with a peak of 1 and the direct
-sound at sample 0. A share of the music may get a coded twin: the same recording after a round trip through a
-low-rate codec, as it sounds in a call, a voice message or a weak broadcast. Encoders work on files, not in
-batches on a GPU, so this is done here and once. (In the world the codec comes last, after room and noise;
-here it is the music alone that it wears down.)
+Music and noise become int16 with their peak at `PEAK`. Impulse responses become float32 with a peak of 1 and
+the direct sound at sample 0. A share of the music may get a coded twin: the same recording after a round trip
+through a low-rate codec, as in a phone call, a voice message or a weak broadcast. Codecs work on files, not
+in batches on a GPU, so this is done once. (In reality the codec comes last, after room and noise. Here it
+codes the clean music.)
 
-Files are decoded in several processes if asked to; the store is the same whatever their number.
+Files may be decoded in several processes; the store does not depend on their number.
 
-A pack is written beside the old one and then takes its place, so that what breaks off leaves the old one.
+A pack is written beside the old one and then replaces it. An interruption leaves the old one.
 """
 
 import json
@@ -31,24 +31,24 @@ from earprint.parallel.ordered_map import ordered_map
 from earprint.training.store import Item, Pack, open_pack
 
 PEAK = 32_000
-"""What the loudest sample of a packed recording becomes, of int16's 32,767."""
+"""Largest absolute sample of a packed recording; int16 ends at 32,767."""
 
 GROUP_MARK = "__"
 """``source__name.ext`` belongs to the group ``source``."""
 
 BIT_RATES = {"opus": (6_000, 8_000, 12_000, 16_000), "amr": (4_750, 7_950, 12_200), "mp3": (8_000, 16_000)}
-"""Bit rates that twins are coded at, in bit/s, by codec."""
+"""Bit rates of coded twins in bit/s, by codec."""
 
 FILES_PER_PROCESS = 8
-"""No process is started for fewer files than this: it takes as long to start as to decode them."""
+"""Files for each process, at least. Starting a process takes as long as decoding so many."""
 
 OnFile = Callable[[Path, str | None], None]
-"""Told of every file when it is done, with the reason if it was left out."""
+"""Called with every file that is done, and the reason if it was left out."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What is to be packed: samples of the store's dtype, its coded twin if it has one, and see `Item`."""
+    """One recording to pack: samples of the store's dtype, and its coded twin if it has one; see `Item`."""
 
     name: str
     group: str
@@ -57,17 +57,17 @@ class Recording:
     at: int | None = None
 
 
-def _tell_nobody(path: Path, problem: str | None) -> None:
+def _ignore(path: Path, problem: str | None) -> None:
     pass
 
 
 def count_files(folders: Iterable[Path], kind: str) -> int:
-    """How many files `pack_audio` or `pack_rooms` will look at.
+    """Number of files that `pack_audio` or `pack_rooms` will read.
 
     Raises
     ------
     TrainingError
-        If there are none: better known before hours of decoding than after.
+        If there are none. Checked before hours of decoding.
     """
     listed = list(folders)
     try:
@@ -94,10 +94,11 @@ def pack_audio(
     out: Path,
     kind: str,
     *,
-    on_file: OnFile = _tell_nobody,
+    on_file: OnFile = _ignore,
     coded_share: float = 0.0,
     seed: int = 1,
     jobs: int = 1,
+    files_per_process: int = FILES_PER_PROCESS,
 ) -> Pack:
     """Decode every audio file under some folders into the store.
 
@@ -105,16 +106,18 @@ def pack_audio(
     ----------
     folders : iterable of Path
     out : Path
-        The store's folder; created if need be.
+        The store's folder; created if it does not exist.
     kind : str
         Name of the pack in the store, ``music`` or ``noise``.
     on_file : callable
     coded_share : float
-        Share of the recordings that get a coded twin.
+        Share of the recordings that get a coded twin, 0 to 1.
     seed : int
-        Picks them, their codecs and bit rates.
+        Seed of their choice, their codecs and bit rates.
     jobs : int
-        Processes that decode, 0 for one per core; 1 for this one. Twins are made in this one.
+        Processes that decode; 0 is one for each core, 1 is this process. Twins are made in this process.
+    files_per_process : int
+        Files for each process, at least.
 
     Returns
     -------
@@ -123,7 +126,7 @@ def pack_audio(
     Raises
     ------
     TrainingError
-        If no file could be decoded, or twins are wanted and no codec can be encoded here.
+        If no file can be decoded, or ``coded_share`` is above 0 and FFmpeg cannot encode any codec here.
     """
     rng = np.random.default_rng(seed)
     codecs = [name for name in CODECS if can_encode(name)] if coded_share > 0 else []
@@ -131,16 +134,16 @@ def pack_audio(
         raise TrainingError("coded twins: FFmpeg has no encoder for them here; leave out --codecs")
 
     def recordings() -> Iterator[Recording]:
-        for path, name, group, audio in _decode_all(folders, on_file, jobs):
-            levelled = audio * np.float32(PEAK / 32_768 / np.abs(audio).max())
+        for path, name, group, audio in _decode_all(folders, on_file, jobs, files_per_process):
+            scaled = audio * np.float32(PEAK / 32_768 / np.abs(audio).max())
             twin = None
             if rng.random() < coded_share:
                 codec = codecs[rng.integers(len(codecs))]
                 try:
-                    twin = _int16(round_trip(levelled, codec, int(rng.choice(BIT_RATES[codec]))))
+                    twin = _int16(round_trip(scaled, codec, int(rng.choice(BIT_RATES[codec]))))
                 except AudioError as error:
                     on_file(path, f"{path}: packed without a coded twin ({error})")
-            yield Recording(name, group, _int16(levelled), twin)
+            yield Recording(name, group, _int16(scaled), twin)
 
     return write_pack(recordings(), out, kind, "int16")
 
@@ -150,8 +153,9 @@ def pack_rooms(
     simulated: Iterable[NDArray[np.float32]],
     out: Path,
     *,
-    on_file: OnFile = _tell_nobody,
+    on_file: OnFile = _ignore,
     jobs: int = 1,
+    files_per_process: int = FILES_PER_PROCESS,
 ) -> Pack:
     """Pack measured and simulated responses as the store's ``rooms``, peak 1, direct sound at 0.
 
@@ -160,11 +164,13 @@ def pack_rooms(
     folders : iterable of Path
         With subfolders ``room`` and ``device``.
     simulated : iterable of ndarray
-        Become the category ``simulated``, each a group of its own.
+        They become the category ``simulated``, each in a group of its own.
     out : Path
     on_file : callable
     jobs : int
-        Processes that decode, 0 for one per core; 1 for this one.
+        Processes that decode; 0 is one for each core, 1 is this process.
+    files_per_process : int
+        Files for each process, at least.
 
     Raises
     ------
@@ -173,7 +179,7 @@ def pack_rooms(
     """
 
     def responses() -> Iterator[Recording]:
-        for _, name, group, audio in _decode_all(folders, on_file, jobs):
+        for _, name, group, audio in _decode_all(folders, on_file, jobs, files_per_process):
             yield Recording(name, group, align_direct_sound(audio / np.abs(audio).max()))
         for number, response in enumerate(simulated):
             yield Recording(f"simulated/{number:05d}", f"simulated-{number:05d}", response)
@@ -186,12 +192,12 @@ def _int16(audio: NDArray[np.float32]) -> NDArray[np.int16]:
 
 
 def _decode_all(
-    folders: Iterable[Path], on_file: OnFile, jobs: int
+    folders: Iterable[Path], on_file: OnFile, jobs: int, files_per_process: int
 ) -> Iterator[tuple[Path, str, str, NDArray[np.float32]]]:
     found = [(folder, path, problem) for folder in folders for path, problem in survey([folder])]
     files = [path for _, path, problem in found if problem is None]
-    jobs = max(1, min(process_count(jobs), len(files) // FILES_PER_PROCESS))
-    with closing(ordered_map(_decoder, files, jobs, _deadly)) as results:
+    jobs = max(1, min(process_count(jobs), len(files) // files_per_process))
+    with closing(ordered_map(_decoder, files, jobs, _process_died)) as results:
         for folder, path, problem in found:
             if problem is not None:
                 on_file(path, str(problem))
@@ -210,7 +216,7 @@ def _decoder() -> Callable[[Path], NDArray[np.float32] | str]:
 
 
 def _decode(path: Path) -> NDArray[np.float32] | str:
-    """Samples of a file, or why there are none."""
+    """Samples of a file, or the reason why there are none."""
     try:
         audio = load_audio(path)
     except AudioError as error:
@@ -218,12 +224,12 @@ def _decode(path: Path) -> NDArray[np.float32] | str:
     return audio if audio.any() else f"{path}: silent throughout; left out"
 
 
-def _deadly(path: Path) -> str:
+def _process_died(path: Path) -> str:
     return f"{path}: the process that decoded it died twice; left out"
 
 
 def write_pack(recordings: Iterable[Recording], out: Path, kind: str, dtype: str) -> Pack:
-    """Write recordings into a store, as they come, and open what was written.
+    """Write recordings into a store one by one, and open the new pack.
 
     Raises
     ------

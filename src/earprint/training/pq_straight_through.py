@@ -1,13 +1,13 @@
 """Product quantisation in training, with a straight-through gradient.
 
-A network that trains with exact references spreads its information evenly over all components, and codes of a few
-bytes then lose much of it. Here the loss sees each reference as decoded from its codes, and the gradient passes
-through as if nothing had been rounded (van den Oord et al. 2017, "Neural discrete representation learning", section
-3.2). So the network learns what survives the quantisation.
+A network that trains with exact references spreads its information evenly over all components, and codes of a
+few bytes then lose much of it. Here the loss sees each reference as decoded from its codes, and the gradient
+passes through as if nothing had been rounded (van den Oord et al. 2017, "Neural discrete representation
+learning", section 3.2). So the network learns what survives the quantisation.
 
-The codes are those of `earprint.quantization.codebook`: the nearest list, and the centroids of the residual. They
-follow the network: every `REFRESH_STEPS` steps k-means runs again on the rows of the latest steps. The codebook of
-a model is learned after training, by `earprint train codebook`.
+The codes are those of `earprint.quantization.codebook`: the nearest list, and the centroids of the residual.
+They follow the network: every `REFRESH_STEPS` steps k-means runs again on the rows of the latest steps. The
+codebook of a model is learned after training, by `earprint train codebook`.
 """
 
 from typing import Any, Final
@@ -126,7 +126,7 @@ class StraightThroughPQ:
     def _initialise(self) -> None:
         """Set the rotation to the principal components, and lists and centroids to random rows."""
         _, _, axes = torch.linalg.svd(self.rows, full_matrices=False)
-        # Round robin: the strongest component goes to the first subquantizer, the next to the second, and so on.
+        # Round robin: the strongest component goes to the first subquantizer, the next to the second.
         order = torch.arange(self.rotated).reshape(-1, self.n_subquantizers).T.flatten()
         self.rotation = axes[: self.rotated][order.to(axes.device)].T.contiguous()
         rotated = self.rows @ self.rotation

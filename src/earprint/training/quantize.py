@@ -1,18 +1,19 @@
 """Static quantisation of an ONNX model: convolutions compute in 8-bit integers.
 
-onnxruntime quantises weights per output channel, signed, and activations unsigned, in the range that they have on
-calibration inputs. Weights use seven of the eight bits: processors without VNNI add pairs of products in 16 bits, and
-full weights overflow there.
+onnxruntime quantises weights per output channel, signed, and activations unsigned, in the range that they
+have on calibration inputs. Weights use seven of the eight bits: processors without VNNI add pairs of products
+in 16 bits, and full weights overflow there.
 
-Only two-dimensional convolutions are quantised, which hold nearly all weights and work. Attention multiplies by masks
-of very different scales. The grouped one-dimensional convolutions of the heads are three times slower in 8 bits than in
-float32. The first convolution stays in float32 too: its single channel is slower in 8 bits, and rare loud frames
-would be clipped.
+Only two-dimensional convolutions are quantised, which hold nearly all weights and work. Attention multiplies
+by masks of very different scales. The grouped one-dimensional convolutions of the heads are three times
+slower in 8 bits than in float32. The first convolution stays in float32 too: its single channel is slower in
+8 bits, and rare loud frames would be clipped.
 """
 
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -81,10 +82,7 @@ def quantise(source: Path, target: Path, features: Sequence[NDArray[np.float32]]
         options.optimized_model_filepath = str(prepared)
         session = onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
-        quiet, root = logging.CRITICAL, logging.getLogger()
-        before = root.level
-        root.setLevel(quiet)  # quantize_static warns that it did not prepare the model itself
-        try:
+        with without_log(""):  # quantize_static warns that it did not prepare the model itself
             quantize_static(
                 prepared,
                 target,
@@ -98,8 +96,18 @@ def quantise(source: Path, target: Path, features: Sequence[NDArray[np.float32]]
                 nodes_to_exclude=_exact(onnx.load(str(prepared))),
                 calibrate_method=CalibrationMethod.MinMax,
             )
-        finally:
-            root.setLevel(before)
+
+
+@contextmanager
+def without_log(name: str) -> Iterator[None]:
+    """Suppress the messages of a logger, below critical ones; the name of the root logger is empty."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _exact(model: onnx.ModelProto) -> list[str]:

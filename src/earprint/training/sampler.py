@@ -1,15 +1,15 @@
-"""Batches of clean and distorted clips, distorted on whatever device holds the audio.
+"""Batches of clean and distorted clips, augmented on the training device.
 
-The distorted side is what a query is: a short crop with nothing beyond its edges, reverberated with one
-second of real past, mixed with noise, filtered, clipped. The clean side is what a reference is: the same
-music with `CONTEXT_S` more on either end. Their fingerprints line up `CONTEXT_STEPS` rows in.
+The distorted side is what a query is: a short excerpt with reverberation from one second of past music,
+noise, filters and clipping. The clean side is what a reference is: the same music with `CONTEXT_S` more at
+either end. Row 0 of the query's fingerprints belongs to row `CONTEXT_STEPS` of the reference's.
 
-Everything is distorted in batches on the device that trains. What is drawn at random is drawn on the CPU
-(`earprint.training.augment_sampler`). Only codecs cannot run in batches: their queries come ready made from the store
-(`earprint.training.codec_queries`).
+Random values are drawn on the CPU (`earprint.training.batch_sampler`), audio is augmented in batches on the
+device (`earprint.training.augmentation`).
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,41 +18,54 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from earprint.constants import SAMPLE_RATE
-from earprint.dsp.fft import fft_length
-from earprint.training import augment
-from earprint.training.augment_params import NONE, Drawn
-from earprint.training.augment_sampler import Drawing
-from earprint.training.device_pack import DevicePack, on_device
-from earprint.training.distortions import PAPER_DISTORTIONS, Distortions
+from earprint.training.augmentation import (
+    Augmentations,
+    LogMelAugmentation,
+    MusicAugmentation,
+    NoiseAugmentation,
+    QueryReplacement,
+    SpectrumAugmentation,
+    WaveformAugmentation,
+)
+from earprint.training.augmentation.base import DrawnAugmentation
+from earprint.training.augmentation.reading import CONTEXT_S, CONTEXT_STEPS, MusicReader
+from earprint.training.augmentation.sources import Int, Sources
+from earprint.training.augmentation.spectrum import Gains, Spectrum
+from earprint.training.batch_sampler import BatchParams, BatchSampler
+from earprint.training.device_pack import DevicePack, to_device
 from earprint.training.store import Pack
 
-__all__ = ["CONTEXT_S", "CONTEXT_STEPS", "PAPER_DISTORTIONS", "Batch", "Distortions", "Sampler"]
+__all__ = ["CONTEXT_S", "CONTEXT_STEPS", "Batch", "Sampler"]
 
-CONTEXT_S = 0.8
-"""Clean music around the query on the reference side, in seconds."""
+LONGEST_RESPONSE_S = 1.0
+"""Rows are padded by so much before filtering, in seconds. What is longer wraps into the past music."""
 
-CONTEXT_STEPS = 20
-"""The same in the dense encoder's steps of 40 ms."""
+MIN_CLIP_POWER = 1e-6
+"""Default for the mean square, of full scale, that a clip should have."""
 
-PAST_S = 1.0
-"""Past music whose reverberation reaches into the query, in seconds (paper notes)."""
 
-RESPONSE_S = 1.0
-"""Responses are cut here, in seconds."""
-
-DEVICE_RESPONSE_S = 0.25
-"""Devices' responses are cut here, in seconds."""
+def _unchanged(log_mel: Tensor) -> Tensor:
+    return log_mel
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Clean (batch, n + 2 context) and distorted (batch, n) audio, bands to mask, and the tracks' numbers."""
+    """One batch.
+
+    Attributes
+    ----------
+    clean : Tensor, shape (batch, n + 2 context)
+    distorted : Tensor, shape (batch, n)
+    tracks : ndarray of int64, shape (batch,)
+        Numbers of the recordings.
+    augment_log_mel : callable
+        Augments the log-mel spectrograms of the distorted side, shape (batch, frames, bands).
+    """
 
     clean: Tensor
     distorted: Tensor
-    mask_first: Tensor
-    mask_width: Tensor
     tracks: NDArray[np.int64]
+    augment_log_mel: Callable[[Tensor], Tensor] = _unchanged
 
 
 class Sampler:
@@ -61,13 +74,15 @@ class Sampler:
     Parameters
     ----------
     music, noise, rooms : Pack
-        ``rooms`` holds responses in the categories ``room``, ``simulated`` and ``device``; a
-        category may be missing, its share then goes to no response.
-    distortions : Distortions
+        ``rooms`` holds responses in the categories ``room``, ``simulated`` and ``device``. Without one of
+        them, its share of the clips gets no response.
+    augmentations : Augmentations
     device : torch.device
     seed : int
-    calls : Pack, optional
-        Queries ready made, of recordings of ``music``; those of others are not used.
+    codec_queries : Pack, optional
+        Queries rendered in advance; those of recordings that are not in ``music`` are ignored.
+    min_power : float
+        Mean square, of full scale, that the music of a clip should have.
     """
 
     def __init__(
@@ -75,209 +90,158 @@ class Sampler:
         music: Pack,
         noise: Pack,
         rooms: Pack,
-        distortions: Distortions,
+        augmentations: Augmentations,
         device: torch.device,
         seed: int,
-        calls: Pack | None = None,
+        codec_queries: Pack | None = None,
+        *,
+        min_power: float = MIN_CLIP_POWER,
     ) -> None:
-        self.music, self.noise = DevicePack(music, device), DevicePack(noise, device)
-        self.rooms = DevicePack(rooms, device)
-        self.calls = None if calls is None else DevicePack(calls, device)
-        self.distortions, self.device = distortions, device
-        self.drawing = Drawing(
-            self.music, self.noise, self.rooms, [] if calls is None else calls.items, distortions,
-            round(CONTEXT_S * SAMPLE_RATE), seed,
-        )  # fmt: skip
+        self.sources = Sources(
+            DevicePack(music, device),
+            DevicePack(noise, device),
+            DevicePack(rooms, device),
+            None if codec_queries is None else DevicePack(codec_queries, device),
+        )
+        self.device = device
+        self.batch_sampler = BatchSampler(self.sources, augmentations, seed, min_power)
+
+    @property
+    def music(self) -> DevicePack:
+        """The recordings."""
+        return self.sources.music
 
     @property
     def rng(self) -> np.random.Generator:
-        """Where everything random comes from."""
-        return self.drawing.rng
+        """The generator of everything random."""
+        return self.batch_sampler.rng
 
     def state(self) -> dict[str, Any]:
         """What the next batches depend on, for a checkpoint."""
-        return self.drawing.state()
+        return self.batch_sampler.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from where `state` was taken."""
-        self.drawing.restore(state)
+        """Continue from a `state`."""
+        self.batch_sampler.restore(state)
 
     def draw(self, batch: int, length_s: float, clips_per_track: int = 1) -> Batch:
-        """Draw clips, the distorted side ``length_s`` seconds long.
+        """Draw clips.
 
         Parameters
         ----------
         batch : int
             Clips. With one clip per track they come from distinct tracks as long as there are enough.
         length_s : float
+            Length of the distorted side in seconds.
         clips_per_track : int
-            So many clips of a track stand next to each other in the batch, fewer where the track has no room
-            for them: the music of one is nowhere in the clean side of another, context included, so that
-            they are true negatives of each other, and hard ones. The batch is smaller than asked if all
-            tracks together have no room for it.
+            Adjacent clips of the batch that come from the same track, fewer if it is too short. No music of
+            one is in the clean side of another, context included: they are hard negatives of each other.
+            The batch is smaller than ``batch`` if the tracks are too short for so many.
 
         Returns
         -------
         Batch
         """
         n = round(length_s * SAMPLE_RATE)
-        drawn = self.drawing.draw(batch, n, clips_per_track)
-        context, past = round(CONTEXT_S * SAMPLE_RATE), round(PAST_S * SAMPLE_RATE)
-        clean = self._music(
-            drawn, self.music.starts[drawn.tracks], drawn.first, drawn.pace, -context, n + context
-        )
-        signal = self._music(
-            drawn, drawn.starts, drawn.first + drawn.shift, drawn.pace * drawn.speed, -past, n, turn=n / 2
-        )
-        self._join(drawn, clean, signal, (-context, n + context), (-past, n))
-        distorted = self._distort(drawn, signal, n)
-        rows = np.flatnonzero(drawn.call != NONE)
-        if self.calls is not None and len(rows):
-            at = self._on_device(drawn.call_first[rows])[:, None] + torch.arange(n, device=self.device)
-            distorted[self._on_device(rows)] = self.calls.gather(
-                *self._places(self.calls, drawn.call[rows]), at
+        drawn = self.batch_sampler.draw(batch, n, clips_per_track)
+        clean, past_and_music = self._music(drawn)
+        distorted = self._distort(drawn, past_and_music, n)
+        return Batch(clean, distorted, drawn.clips.tracks, self._log_mel_augmentation(drawn))
+
+    def _music(self, drawn: BatchParams) -> tuple[Tensor, Tensor]:
+        """The clean side, and the distorted side before distortion with its past."""
+        clips, music = drawn.clips, self.sources.music
+        reader = MusicReader(music, clips, np.arange(len(clips)))
+        starts, query_starts, lengths, first = (
+            to_device(values, self.device)
+            for values in (
+                music.starts[clips.tracks],
+                clips.query_starts,
+                music.lengths[clips.tracks],
+                clips.first,
             )
-        gain = 10 ** (drawn.gain_db / 20)
-        distorted = distorted * self._reals(gain)[:, None]
-        first, width = self._on_device(drawn.mask_first), self._on_device(drawn.mask_width)
-        return Batch(clean, distorted, first, width, drawn.tracks)
-
-    def _music(
-        self,
-        drawn: Drawn,
-        starts: NDArray[np.int64],
-        first: NDArray[np.int64],
-        speed: NDArray[np.float64],
-        begin: int,
-        end: int,
-        turn: float = 0.0,
-    ) -> Tensor:
-        """Samples from ``begin`` to ``end`` about each clip's first, played at a speed, (batch, end - begin).
-
-        The query of another speed turns about its middle, ``turn`` samples in at the pace of both sides.
-        """
-        where = self._on_device(starts), self._on_device(self.music.lengths[drawn.tracks])
-        place = self._on_device(first)[:, None]
-        out = self.music.gather(*where, place + torch.arange(begin, end, device=self.device))
-        rows = np.flatnonzero(speed != 1)
-        if len(rows):
-            chosen = self._on_device(rows)
-            pace, whole = self._on_device(drawn.pace[rows])[:, None], self._on_device(speed[rows])[:, None]
-            from_middle = torch.arange(begin, end, device=self.device, dtype=torch.float64) - turn
-            at = place[chosen] + turn * pace + from_middle * whole
-            out[chosen] = self.music.interpolate(where[0][chosen], where[1][chosen], at)
-        return out
-
-    def _join(
-        self,
-        drawn: Drawn,
-        clean: Tensor,
-        signal: Tensor,
-        of_clean: tuple[int, int],
-        of_signal: tuple[int, int],
-    ) -> None:
-        """Let other music sound with some clips, the same on both sides, in place."""
-        rows = np.flatnonzero(drawn.others != NONE)
-        if not len(rows):
-            return
-        chosen = self._on_device(rows)
-        joined = replace(drawn, tracks=drawn.others[rows], pace=drawn.pace[rows])
-        starts, first, pace = (
-            self.music.starts[drawn.others[rows]],
-            drawn.others_first[rows],
-            drawn.pace[rows],
         )
-        other = self._music(joined, starts, first, pace, *of_clean)
-        gain = (augment.mean_square(clean[chosen]) / (augment.mean_square(other) + 1e-9)).sqrt()
-        gain *= self._reals(10 ** (drawn.others_gain_db[rows] / 20))[:, None]
-        clean[chosen] += gain * other
-        first, pace = first + drawn.shift[rows], pace * drawn.speed[rows]
-        signal[chosen] += gain * self._music(joined, starts, first, pace, *of_signal, turn=of_signal[1] / 2)
-
-    def _distort(self, drawn: Drawn, signal: Tensor, n: int) -> Tensor:
-        noise = self._noise(drawn, signal.shape[1])
-        responses = self._rooms(drawn)
-        length = fft_length(signal.shape[1] + responses.shape[1])
-        low, high, order = (self._reals(values) for values in (drawn.low_hz, drawn.high_hz, drawn.order))
-        curves = augment.band_limit_curve(low, high, order, length)
-        rows = np.flatnonzero(drawn.colour_db.any(axis=1))
-        if len(rows):
-            colours = augment.colour_curve(self._reals(drawn.colour_db[rows]), length)
-            curves[self._on_device(rows)] *= colours
-        rows = np.flatnonzero(drawn.devices != NONE)
-        if len(rows):
-            devices = torch.fft.rfft(self._responses(drawn.devices[rows], DEVICE_RESPONSE_S), length)
-            curves = curves.to(devices.dtype)
-            curves[self._on_device(rows)] *= devices
-        signal = augment.filter_spectra(signal, responses, curves, n)
-        curves = self._noise_curves(drawn, curves, length)
-        noise = augment.filter_spectra(noise, responses, curves, n)
-        noise = noise * self._on_device(drawn.noisy)[:, None]
-        mixed = augment.mix_at_snr(signal, noise, self._reals(drawn.snr_db))
-        return augment.clip_peaks(mixed, self._reals(drawn.clipped))
-
-    def _noise_curves(self, drawn: Drawn, curves: Tensor, length: int) -> Tensor:
-        """The curves of the signal, and the noises' own besides."""
-        rows = np.flatnonzero((drawn.noise_tilt_db != 0) | drawn.noise_colour_db.any(axis=1))
-        if not len(rows):
-            return curves
-        own = augment.tilt_curve(self._reals(drawn.noise_tilt_db[rows]), length)
-        own *= augment.colour_curve(self._reals(drawn.noise_colour_db[rows]), length)
-        curves = curves.clone()  # the signal keeps its own
-        curves[self._on_device(rows)] *= own
-        return curves
-
-    def _noise(self, drawn: Drawn, n: int) -> Tensor:
-        total = self._levelled_noise(drawn.noises[0], drawn.noise_first[0], drawn.noise_pace[0], n)
-        rows = np.flatnonzero(drawn.second_noise)
-        if len(rows):
-            places = drawn.noises[1, rows], drawn.noise_first[1, rows], drawn.noise_pace[1, rows]
-            second = self._levelled_noise(*places, n)
-            total[self._on_device(rows)] += second * self._reals(drawn.second_noise[rows])[:, None]
-        return total
-
-    def _levelled_noise(
-        self, numbers: NDArray[np.int64], first: NDArray[np.int64], pace: NDArray[np.float64], n: int
-    ) -> Tensor:
-        where = self._places(self.noise, numbers)
-        noise = self.noise.played(*where, self._on_device(first), n, pace, loop=True)
-        return noise / (augment.mean_square(noise).sqrt() + 1e-5)
-
-    def _rooms(self, drawn: Drawn) -> Tensor:
-        """Responses of rooms, (batch, n), in the shape that was drawn."""
-        responses = self._responses(drawn.rooms, RESPONSE_S, drawn.room_pace)
-        rows = np.flatnonzero(
-            (drawn.rooms != NONE) & ((drawn.room_decay_db != 0) | (drawn.room_tail_db != 0))
-        )
-        if len(rows):
-            chosen = self._on_device(rows)
-            responses[chosen] = augment.reshape_responses(
-                responses[chosen],
-                self._reals(drawn.room_decay_db[rows]),
-                self._reals(drawn.room_tail_db[rows]),
+        sides = reader.clean(starts, lengths, first), reader.distorted(query_starts, lengths, first)
+        for each in drawn.of(MusicAugmentation):
+            rows = self._rows(each)
+            changed = each.augmentation.apply(  # type: ignore[attr-defined]
+                *(side[rows] for side in sides),
+                each.tensors(self.device),
+                MusicReader(music, clips, each.rows),
             )
-        return responses
+            for side, new in zip(sides, changed, strict=True):
+                side[rows] = new
+        return sides
 
-    def _responses(
-        self, numbers: NDArray[np.int64], length_s: float, pace: NDArray[np.float64] | None = None
-    ) -> Tensor:
-        """Responses (batch, n) at some pace, an impulse where there is none."""
-        n = round(length_s * SAMPLE_RATE)
-        out = torch.zeros(len(numbers), n, device=self.device)
-        out[:, 0] = 1.0
-        rows = np.flatnonzero(numbers != NONE)
-        if len(rows):
-            first = torch.zeros(len(rows), dtype=torch.int64, device=self.device)
-            paces = np.ones(len(rows)) if pace is None else pace[rows]
-            where = self._places(self.rooms, numbers[rows])
-            out[self._on_device(rows)] = self.rooms.played(*where, first, n, paces)
-        return out
+    def _distort(self, drawn: BatchParams, past_and_music: Tensor, n: int) -> Tensor:
+        spectrum = Spectrum(past_and_music.shape[1], round(LONGEST_RESPONSE_S * SAMPLE_RATE), self.device)
+        music_gains, noise_gains = self._gains(drawn, spectrum)
+        audio = spectrum.filtered(past_and_music, music_gains.values, n)
+        for each in drawn.of(NoiseAugmentation):
+            augmentation, params = each.augmentation, each.tensors(self.device)
+            assert isinstance(augmentation, NoiseAugmentation)
+            noise = augmentation.read(spectrum.samples, params, self.sources)
+            gains = None if noise_gains.values is None else self._some(noise_gains.values, each.rows)
+            noise = spectrum.filtered(noise, gains, n)
+            audio = self._replaced(
+                audio, each.rows, augmentation.apply(self._some(audio, each.rows), noise, params)
+            )
+        for each in drawn.of(QueryReplacement):
+            augmentation = each.augmentation
+            assert isinstance(augmentation, QueryReplacement)
+            audio = self._replaced(
+                audio, each.rows, augmentation.read(n, each.tensors(self.device), self.sources)
+            )
+        for each in drawn.of(WaveformAugmentation):
+            audio = self._apply(each, audio)
+        return audio
 
-    def _places(self, pack: DevicePack, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        return self._on_device(pack.starts[numbers]), self._on_device(pack.lengths[numbers])
+    def _gains(self, drawn: BatchParams, spectrum: Spectrum) -> tuple[Gains, Gains]:
+        """The products of all gains, for music and for noise."""
+        by_target: dict[str, list[DrawnAugmentation]] = {"all": [], "music": [], "noise": []}
+        for each in drawn.of(SpectrumAugmentation):
+            by_target[each.augmentation.target].append(each)  # type: ignore[attr-defined]
+        music = Gains(len(drawn.clips), spectrum)
+        self._multiply(music, by_target["all"])
+        noise = music.copy() if by_target["music"] or by_target["noise"] else music
+        self._multiply(music, by_target["music"])
+        self._multiply(noise, by_target["noise"])
+        return music, noise
 
-    def _on_device(self, values: NDArray[np.generic]) -> Tensor:
-        return on_device(values, self.device)
+    def _multiply(self, gains: Gains, augmentations: list[DrawnAugmentation]) -> None:
+        for each in augmentations:
+            assert isinstance(each.augmentation, SpectrumAugmentation)
+            factors = each.augmentation.apply(gains.spectrum, each.tensors(self.device), self.sources)
+            gains.multiply(self._rows(each), factors)
 
-    def _reals(self, values: NDArray[np.float64]) -> Tensor:
-        return self._on_device(values.astype(np.float32))
+    def _log_mel_augmentation(self, drawn: BatchParams) -> Callable[[Tensor], Tensor]:
+        augmentations = drawn.of(LogMelAugmentation)
+
+        def augment(log_mel: Tensor) -> Tensor:
+            for each in augmentations:
+                log_mel = self._apply(each, log_mel)
+            return log_mel
+
+        return augment
+
+    def _apply(self, drawn: DrawnAugmentation, values: Tensor) -> Tensor:
+        """Apply an augmentation of waveforms or spectrograms to its rows."""
+        assert isinstance(drawn.augmentation, WaveformAugmentation | LogMelAugmentation)
+        chosen = self._some(values, drawn.rows)
+        return self._replaced(
+            values, drawn.rows, drawn.augmentation.apply(chosen, drawn.tensors(self.device))
+        )
+
+    def _rows(self, drawn: DrawnAugmentation) -> Tensor:
+        return to_device(drawn.rows, self.device)
+
+    def _some(self, values: Tensor, rows: Int) -> Tensor:
+        """Rows of a batch, without a copy if they are all."""
+        return values if len(rows) == len(values) else values[to_device(rows, self.device)]
+
+    def _replaced(self, values: Tensor, rows: Int, new: Tensor) -> Tensor:
+        """A batch with some rows replaced, in place unless they are all."""
+        if len(rows) == len(values):
+            return new
+        values[to_device(rows, self.device)] = new
+        return values

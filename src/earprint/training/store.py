@@ -1,11 +1,12 @@
-"""The packed store: audio decoded once, read as memory-mapped samples while training.
+"""The packed store: audio that was decoded once, read as memory-mapped samples.
 
-A store is a folder with one int16 file of samples and one JSON index for each of music, noise and rooms
-(room responses are float32: their tails lie far below their peak), and of calls if they were made. Every
-item carries its group, the source it comes from; training and validation are divided by group, never inside
-one, so that nothing of a validation track's album, noise's recordist or room was heard in training.
+A store is a folder with one file of int16 samples and one JSON index for each of music, noise and rooms, and
+for codec queries if they were rendered. Impulse responses are float32, because their tails lie far below
+their peak. Every item has a group, the source it comes from. Training and validation never share a group: no
+album, no recordist and no room is in both.
 
-`earprint.training.packing` makes a store, `earprint.training.codec_queries_packing` adds calls; this module reads it.
+`earprint.training.packing` makes a store, `earprint.training.codec_queries_packing` adds codec queries, this
+module reads it.
 """
 
 import hashlib
@@ -18,8 +19,11 @@ from numpy.typing import NDArray
 
 from earprint.errors import TrainingError
 
+CODEC_QUERIES = "calls"
+"""Name of the pack of codec queries (`earprint.training.codec_queries`) on disk."""
+
 SPLIT_SALT = 29
-"""Picks one of many possible divisions: here the one whose held-out part has several of every kind."""
+"""Selects one of many divisions. With this one, the held-out part has several items of every kind."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +35,14 @@ class Item:
     name : str
         Path under the folder it was packed from.
     group : str
-        What splits keep together.
+        Source of the recording; splits keep it together.
     start, length : int
         In samples.
     twin : int or None
-        Start of the same recording after a low-rate codec, as long and in step, if there is one.
+        Start of a coded copy of the same length and alignment (low-rate codec), if there is one.
     at : int or None
-        For a call: the sample of its recording at which it begins; its ``name`` and ``group`` are the
-        recording's.
+        Of a codec query: the sample of its recording at which it begins. Its ``name`` and ``group`` are
+        those of the recording.
     """
 
     name: str
@@ -61,7 +65,7 @@ class Pack:
     Attributes
     ----------
     samples : ndarray of int16 or float32, shape (n,)
-        Every recording's samples, one after the other; memory-mapped.
+        Samples of all recordings, concatenated; memory-mapped.
     items : list of Item
     """
 
@@ -84,18 +88,18 @@ class Pack:
 
 
 def in_validation(group: str, percent: int) -> bool:
-    """Whether a group is held out: a digest of its name decides, the same on every machine."""
+    """Whether a group is held out. Depends only on its name."""
     digest = hashlib.blake2b(f"{SPLIT_SALT}:{group}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") % 100 < percent
 
 
-def calls_by_recording(pack: Pack) -> dict[str, list[Item]]:
-    """The calls of a ``calls`` pack (`earprint.training.codec_queries`), by the name of the recording they are of."""
-    calls: dict[str, list[Item]] = {}
+def codec_queries_by_recording(pack: Pack) -> dict[str, list[Item]]:
+    """Codec queries of a pack, by the name of their recording."""
+    queries: dict[str, list[Item]] = {}
     for item in pack.items:
         if item.at is not None:
-            calls.setdefault(item.name, []).append(item)
-    return calls
+            queries.setdefault(item.name, []).append(item)
+    return queries
 
 
 def has_pack(store: Path, kind: str) -> bool:

@@ -1,9 +1,9 @@
 """A dense model that can compute its head at every Nth row alone, for references.
 
-The head is a fifth of the network's work, and a reference keeps every Nth row only. The model is exported with two
-outputs: the head at every row and at every Nth row. onnxruntime would always compute both, so each moves into a branch
-of an ``If`` node on an optional input. The input's default is false: a caller that does not set it gets all rows. Both
-branches share the weights.
+The head is a fifth of the network's work, and a reference keeps every Nth row only. The model is exported
+with two outputs: the head at every row and at every Nth row. onnxruntime would always compute both, so each
+moves into a branch of an ``If`` node on an optional input. The input's default is false: a caller that does
+not set it gets all rows. Both branches share the weights.
 """
 
 from typing import Protocol, runtime_checkable

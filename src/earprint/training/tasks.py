@@ -1,9 +1,11 @@
 """Tasks: how networks of each encoder kind are trained.
 
-A task turns batches of audio into the inputs of its network, and says which rows the loss compares and how much
-each row counts. `DenseTask` serves networks that run over a whole clip, `WindowedTask` those that see one segment.
+A task turns batches of audio into the inputs of its network, and says which rows the loss compares and how
+much each row counts. `DenseTask` serves networks that run over a whole clip, `WindowedTask` those that see
+one segment.
 """
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import torch
@@ -14,7 +16,6 @@ from earprint.encoders.dense_geometry import CONTEXT_LEFT, CONTEXT_RIGHT, HEAD_S
 from earprint.encoders.windowed import DECIBELS_PER_NEPER
 from earprint.errors import TrainingError
 from earprint.features import DENSE_FRONT_END, PAPER_FRONT_END
-from earprint.training import augment
 from earprint.training.front_end import TorchFrontEnd, normalise_batch
 from earprint.training.losses import SequenceLoss
 from earprint.training.networks import build_network, network_spec
@@ -26,8 +27,8 @@ SPARSE_FROM_S: Final = 1.2
 MAX_BEYOND_STEPS: Final = HEAD_STEPS // 2
 """Most rows that can be trained before and after a query: the outermost window is half inside the query."""
 
-Mask = tuple[Tensor, Tensor]
-"""First mel band and number of mel bands to mask, each of shape (batch,)."""
+LogMelAugment = Callable[[Tensor], Tensor]
+"""Changes log-mel spectrograms, shape (batch, frames, bands); see `Batch`."""
 
 
 class Task(Protocol):
@@ -40,7 +41,7 @@ class Task(Protocol):
 
     network: nn.Module
 
-    def features(self, audio: Tensor, mask: Mask | None = None) -> Tensor:
+    def features(self, audio: Tensor, augment: LogMelAugment | None = None) -> Tensor:
         """Compute the network's input from audio of shape (batch, samples)."""
         ...
 
@@ -132,17 +133,17 @@ class DenseTask:
         self.network, self.beyond_steps = network, beyond_steps
         self.front_end = TorchFrontEnd(DENSE_FRONT_END)
 
-    def features(self, audio: Tensor, mask: Mask | None = None, beyond_steps: int = 0) -> Tensor:
+    def features(self, audio: Tensor, augment: LogMelAugment | None = None, beyond_steps: int = 0) -> Tensor:
         """Compute normalised log-mel frames, with zeros as context and for ``beyond_steps`` more rows."""
-        log_mel = _masked_log_mel(self.front_end, audio, mask)
+        log_mel = _log_mel(self.front_end, audio, augment)
         more_frames = beyond_steps * STEP_FRAMES
         padding = (0, 0, CONTEXT_LEFT + more_frames, CONTEXT_RIGHT + more_frames)
         return nn.functional.pad(normalise_batch(log_mel), padding)
 
     def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """See `Task.inputs`."""
-        mask = batch.mask_first, batch.mask_width
-        return self.features(batch.clean), self.features(batch.distorted, mask, self.beyond_steps)
+        distorted = self.features(batch.distorted, batch.augment_log_mel, self.beyond_steps)
+        return self.features(batch.clean), distorted
 
     def positions(self, length_s: float) -> int:
         """See `Task.positions`."""
@@ -174,22 +175,22 @@ class WindowedTask:
         self.network = network
         self.front_end = TorchFrontEnd(PAPER_FRONT_END)
 
-    def features(self, audio: Tensor, mask: Mask | None = None) -> Tensor:
+    def features(self, audio: Tensor, augment: LogMelAugment | None = None) -> Tensor:
         """Compute log-mel frames in decibels."""
-        decibels: Tensor = _masked_log_mel(self.front_end, audio, mask) * DECIBELS_PER_NEPER
+        decibels: Tensor = _log_mel(self.front_end, audio, augment) * DECIBELS_PER_NEPER
         return decibels
 
     def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Cut one segment of each side.
 
-        The store holds every track at full scale, so the clean segment has its level of the index. The encoder
-        scales each query to full scale, so the distorted segment is scaled too.
+        The store holds every track at full scale, so the clean segment has its level of the index. The
+        encoder scales each query to full scale, so the distorted segment is scaled too.
         """
         samples, context = SEGMENT_FRAMES * FRAME_HOP, round(CONTEXT_S * SAMPLE_RATE)
         clean = batch.clean[:, context : context + samples]
         distorted = batch.distorted[:, :samples]
         distorted = distorted / distorted.abs().amax(dim=1, keepdim=True).clamp_min(1e-9)
-        return self.features(clean), self.features(distorted, (batch.mask_first, batch.mask_width))
+        return self.features(clean), self.features(distorted, batch.augment_log_mel)
 
     def positions(self, length_s: float) -> int:
         """Return 1: a clip is one segment."""
@@ -204,6 +205,6 @@ class WindowedTask:
         return criterion(distorted[:, None], clean[:, None], 0, 1, None)
 
 
-def _masked_log_mel(front_end: TorchFrontEnd, audio: Tensor, mask: Mask | None) -> Tensor:
+def _log_mel(front_end: TorchFrontEnd, audio: Tensor, augment: LogMelAugment | None) -> Tensor:
     log_mel: Tensor = front_end.to(audio.device)(audio)
-    return log_mel if mask is None else augment.mask_bands(log_mel, *mask)
+    return log_mel if augment is None else augment(log_mel)

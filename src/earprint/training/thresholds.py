@@ -1,4 +1,4 @@
-"""Thresholds as they are given on a command line."""
+"""Thresholds as command-line options."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from earprint.errors import TrainingError
 
 
 def parse_thresholds(pairs: Iterable[str]) -> dict[str, float]:
-    """Read ``SECONDS=SCORE`` pairs, such as ``5=0.5``, as scores by length, as a card has them.
+    """Parse ``SECONDS=SCORE`` pairs, such as ``5=0.5``, into scores by query length, as in a model card.
 
     Raises
     ------

@@ -1,15 +1,16 @@
 """The training loop of every network, on CPU or CUDA, with a time budget, checkpoints and resume.
 
-A step draws a batch, computes the inputs and fingerprints of both sides and the loss, and updates the weights by
-AdamW. The learning rate rises linearly, and then falls as half a cosine to 0 at the end of the budget. The exponential
-moving average of the weights is validated and exported.
+A step draws a batch, computes the inputs and fingerprints of both sides and the loss, and updates the weights
+by AdamW. The learning rate rises linearly, and then falls as half a cosine to 0 at the end of the budget. The
+exponential moving average of the weights is validated and exported.
 
-Batch norms: until the last part of the run, they normalise by the batch. The averaged network gets its own statistics,
-estimated through the averaged weights on training batches. When the last part begins, these statistics are copied to
-the trained network and frozen. So the weights train with exactly the statistics that are exported.
+Batch norms: until the last part of the run, they normalise by the batch. The averaged network gets its own
+statistics, estimated through the averaged weights on training batches. When the last part begins, these
+statistics are copied to the trained network and frozen. So the weights train with exactly the statistics that
+are exported.
 
-A stopped run continues from its checkpoint with the same batches, learning rates and losses as an uninterrupted
-one: the checkpoint holds the time spent and the state of every random generator.
+A stopped run continues from its checkpoint with the same batches, learning rates and losses as an
+uninterrupted one: the checkpoint holds the time spent and the state of every random generator.
 """
 
 import copy
@@ -18,7 +19,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from earprint.training.checkpoint import (
     write_checkpoint,
 )
 from earprint.training.config import TrainConfig, default_config
+from earprint.training.config_file import CONFIG_FILE, config_toml
 from earprint.training.data import training_data
 from earprint.training.grad_cache import backward_of_batch
 from earprint.training.log import REPORT_EVERY_S, Meter, RunLog
@@ -123,8 +124,8 @@ class Trainer:
             self.started_from = {"weights": start_from.name, "digest": digest}
         elif spec.initial_weights is not None and not (run / CHECKPOINT).exists():
             raise TrainingError(
-                f"{run}: {config.network} starts from the weights of {spec.initial_weights}; give its weights.pt "
-                "with --start-from"
+                f"{run}: {config.network} starts from the weights of {spec.initial_weights}; give its "
+                "weights.pt with --start-from"
             )
         self.average = AveragedModel(self.network, multi_avg_fn=averaging)
         self.optimizer = torch.optim.AdamW(
@@ -141,7 +142,7 @@ class Trainer:
         run.mkdir(parents=True, exist_ok=True)
         self._resume()
         self.log = RunLog(run, self.step, report, tensorboard=tensorboard)
-        (run / "config.json").write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")
+        (run / CONFIG_FILE).write_text(config_toml(config), encoding="utf-8")
 
     @property
     def progress(self) -> float:
@@ -256,8 +257,8 @@ class Trainer:
     def averaged_network(self) -> nn.Module:
         """Return the averaged network in evaluation mode, with batch-norm statistics that fit its weights.
 
-        Its statistics are estimated on the next training batches, which the run draws again afterwards. Once the
-        norms are frozen, it has the frozen statistics, since its weights were trained with these.
+        Its statistics are estimated on the next training batches, which the run draws again afterwards. Once
+        the norms are frozen, it has the frozen statistics, since its weights were trained with these.
         """
         network: nn.Module = self.average.module
         if self.norms_frozen:
@@ -304,7 +305,7 @@ class Trainer:
         return {
             "step": self.step,
             "trained_s": self.trained_s,
-            "config": json.dumps(asdict(self.config)),
+            "config": json.dumps(self.config.to_dict()),
             "device": self.device_name(),
             "store": self.store,
             "started_from": self.started_from,

@@ -1,8 +1,8 @@
 """Validation during training: the top-1 hit rate of held-out queries among held-out references.
 
-This is a quick proxy of the evaluation, with an exhaustive search. References are the clean clips of held-out tracks.
-Queries are their distorted middles of 1 s or 3 s, mixed with held-out noise and rooms. A query is a hit if its mean
-weighted similarity over all rows is highest at the right position of the right clip.
+This is a quick proxy of the evaluation, with an exhaustive search. References are the clean clips of held-out
+tracks. Queries are their distorted middles of 1 s or 3 s, mixed with held-out noise and rooms. A query is a
+hit if its mean weighted similarity over all rows is highest at the right position of the right clip.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from earprint.training.distortions import Distortions
+from earprint.training.augmentation import Augmentations
 from earprint.training.networks import reference_side
 from earprint.training.sampler import Sampler
 from earprint.training.store import Pack
@@ -49,10 +49,8 @@ class Validation:
         """Return the hit rate of each condition, from 0 to 1."""
         hit_rates = {}
         for number, (name, (length_s, snr_db, rooms)) in enumerate(CONDITIONS.items()):
-            distortions = Distortions.noise_alone(
-                (snr_db, snr_db), measured=0.5 * rooms, simulated=0.5 * rooms
-            )
-            sampler = Sampler(*self.packs, distortions, device, seed=100 + number)
+            augmentations = Augmentations.noise_only((snr_db, snr_db), room={"probability": float(rooms)})
+            sampler = Sampler(*self.packs, augmentations, device, seed=100 + number)
             references, queries, tracks = [], [], []
             for _ in range(max(1, self.queries // BATCH_CLIPS)):
                 batch = sampler.draw(min(BATCH_CLIPS, len(self.packs[0].items)), length_s)

@@ -1,7 +1,7 @@
-"""Outside systems that answer the same queries as earprint, each run as the separate program that it is.
+"""Peers: other systems that answer the same queries as earprint, each run as a separate program.
 
-`parse_peer` turns ``audfprint=DIR`` into a factory; what a `Peer` can do is said in ``base.py`` here.
-None of the programs' code is part of earprint: the user fetches and builds them.
+`parse_peer` turns ``audfprint=DIR`` into a function that makes a `Peer`. None of the programs' code is part
+of earprint; the user fetches and builds them.
 """
 
 from collections.abc import Callable
@@ -16,30 +16,30 @@ from earprint.evaluation.peers.olaf import OlafPeer, olaf_version
 __all__ = ["AudfprintPeer", "ChromaprintPeer", "OlafPeer", "Peer", "PeerAnswer", "PeerFactory", "parse_peer"]
 
 PeerFactory = Callable[[Path], Peer]
-"""Makes a peer that keeps its index and its temporary files under the folder given."""
+"""Makes a peer. It is called with the folder for the peer's index and temporary files."""
 
 
 def parse_peer(text: str, *, python: Path | None = None, cores: int = 1) -> PeerFactory:
-    """Understand ``audfprint=DIR``, ``chromaprint=FILE`` or ``olaf=FILE``; check that the program starts.
+    """Read ``audfprint=DIR``, ``chromaprint=FILE`` or ``olaf=FILE``; check that the program starts.
 
     Parameters
     ----------
     text : str
-        The system and the place of its checkout or binary.
+        Name of the system and path of its checkout or program.
     python : Path, optional
         Interpreter for a system in Python; by default the one of ``DIR/.venv``, else the running one.
     cores : int
-        Processes that a system may use, if it has an option for that.
+        Processes that the system may use, if it has an option for that.
 
     Returns
     -------
     callable
-        Takes a folder to work in, gives a `Peer`.
+        Called with a folder, returns a `Peer`.
 
     Raises
     ------
     EvaluationError
-        If the system is unknown, its program is not there, or what it needs is not installed.
+        If the system is unknown, or its program or a package that it needs is missing.
     """
     system, _, place = text.partition("=")
     path = Path(place).expanduser()

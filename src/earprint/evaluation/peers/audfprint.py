@@ -1,18 +1,19 @@
 """audfprint, the landmark fingerprints of Dan Ellis (github.com/dpwe/audfprint, MIT), as a peer.
 
-Wang's landmarks (pairs of spectral peaks) in a hash table of 2^20 buckets of 100 entries. The user gives a
-checkout and a Python that has its needs; `earprint.evaluation.peers.audfprint_launcher` starts its unchanged
-``main`` with its own defaults: 20 hashes per second, fan-out 3, references analysed once and queries at 4
-sub-frame shifts, approximate counting, at least 5 aligned hashes, one answer. Three options differ:
+audfprint stores Wang's landmarks (pairs of spectral peaks) in a hash table of 2^20 buckets of 100 entries.
+The user gives a checkout and a Python with the packages that audfprint needs.
+`earprint.evaluation.peers.audfprint_launcher` starts its unchanged ``main`` with its own defaults: 20 hashes
+per second, fan-out 3, references analysed once and queries at 4 sub-frame shifts, approximate counting, at
+least 5 aligned hashes, one answer. Three options differ:
 
-- ``--list``: the files are named in a list, as they are many;
-- ``--maxtimebits``: raised above 14 when a reference may exceed 380 s, as its README demands;
-- ``--ncores``: given when more than one is wished.
+- ``--list``: a file lists the names of the audio files, because they are many;
+- ``--maxtimebits``: above 14 if a reference may exceed 380 s, as its README says;
+- ``--ncores``: given if it may use more than one core.
 
-It takes 16-bit wave files at its own rate of 11,025 Hz, through the switch it has for machines without
-ffmpeg. Its score is the number of hashes that agree on one alignment. Its time unit is a hop of 256 samples
-(23 ms); it prints tenths of a second, too coarse for a tolerance of 50 ms, so the launcher passes on the
-hops. The index on the disk is compressed; in memory its table takes 420 MB however little it holds.
+It reads 16-bit WAV files at its own rate of 11,025 Hz. Its score is the number of hashes that agree on one
+alignment. Its time unit is a hop of 256 samples (23 ms). It prints tenths of a second, which are too coarse
+for a tolerance of 50 ms, so the launcher prints hops. The index on the disk is compressed; in memory it takes
+420 MB, however little it holds.
 """
 
 import json
@@ -26,48 +27,48 @@ from earprint.evaluation.peers.base import ProgramPeer
 from earprint.evaluation.peers.programs import digest, run_program, write_wave
 
 AUDFPRINT_RATE = 11_025
-"""Rate that audfprint works at, in Hz."""
+"""audfprint's sample rate, in Hz."""
 
 AUDFPRINT_HOP = 256
-"""Its hop, in samples at that rate."""
+"""audfprint's hop, in samples."""
 
 DEFAULT_TIME_BITS = 14
-"""Hops that its table can tell apart, as a power of two; later ones begin again at 0."""
+"""Bits of a time in its table; later times start again at 0."""
 
 HEADROOM = 1.25
-"""How much longer than the first references later ones may be: as copies at 0.8 times the speed are."""
+"""Largest length of later references over that of the first ones: copies at speed 0.8 need 1.25."""
 
 NEEDS = "numpy scipy docopt joblib psutil"
-"""What audfprint imports, as pip's arguments."""
+"""Packages that audfprint imports, as arguments of pip."""
 
 _LAUNCHER = Path(__file__).with_name("audfprint_launcher.py")
 
 _ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",  # cores are counted in processes
+    "OMP_NUM_THREADS": "1",  # so that cores count processes
     "OPENBLAS_NUM_THREADS": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",  # the checkout is the user's
+    "PYTHONDONTWRITEBYTECODE": "1",  # do not write into the user's checkout
     "PYTHONUTF8": "1",
 }
 
 
 class AudfprintPeer(ProgramPeer):
-    """The real audfprint, from a checkout; see `earprint.evaluation.peers.base.Peer`.
+    """audfprint, run from a checkout; see `earprint.evaluation.peers.base.Peer`.
 
     Parameters
     ----------
     checkout : Path
         Folder with ``audfprint.py``.
     python : Path or None
-        Interpreter with its needs; None for the one of ``checkout/.venv``, else the running one.
+        Interpreter with its packages; None for that of ``checkout/.venv``, else the running one.
     work : Path
-        Folder for its index and temporary files: 80 MB for each hour added, while it is being added.
+        Folder for its index and temporary files: 80 MB for each hour of references.
     cores : int
         Processes it may use.
 
     Raises
     ------
     EvaluationError
-        If the checkout is none, or the interpreter lacks what audfprint needs.
+        If the folder is not a checkout, or the interpreter lacks a package.
     """
 
     def __init__(self, checkout: Path, python: Path | None, work: Path, *, cores: int = 1) -> None:
@@ -102,12 +103,12 @@ class AudfprintPeer(ProgramPeer):
             self._time_bits = needed
             self.options = " ".join(["defaults", *wider, *self._cores])
 
-    def _ask(self, names: Sequence[str]) -> list[tuple[str, float, float] | None]:
+    def _identify(self, names: Sequence[str]) -> list[tuple[str, float, float] | None]:
         answers = self.work / "answers.txt"
         self._audfprint("match", names, "--opfile", answers.name)
         found: dict[str, tuple[str, float, float] | None] = {}
         for line in answers.read_text(encoding="utf-8").splitlines():
-            if line.startswith("{"):  # the rest is its progress
+            if line.startswith("{"):  # the other lines are its progress
                 one = json.loads(line)
                 best = one["matches"][0] if one["matches"] else None
                 found[one["query"]] = best and (best["reference"], best["start_s"], float(best["hashes"]))
@@ -133,18 +134,18 @@ def _time_bits(longest_s: float) -> int:
 
 
 def python_for(checkout: Path) -> Path:
-    """Interpreter of a checkout's own ``.venv``, or the running one if it has none."""
+    """Return the interpreter of a checkout's ``.venv``, or the running one if there is none."""
     places = [checkout / ".venv" / place for place in ("bin/python", "Scripts/python.exe")]
     return next((place for place in places if place.exists()), Path(sys.executable))
 
 
 def audfprint_version(checkout: Path, python: Path) -> str:
-    """Start audfprint for its version.
+    """Start audfprint and return its version.
 
     Raises
     ------
     EvaluationError
-        If the checkout is none, or the interpreter lacks what audfprint needs.
+        If the folder is not a checkout, or the interpreter lacks a package.
     """
     if not (checkout / "audfprint.py").is_file():
         raise EvaluationError(

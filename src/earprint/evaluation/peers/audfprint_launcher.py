@@ -1,12 +1,12 @@
-"""Start audfprint's own ``main``; run by the interpreter that has its needs, where earprint is not installed.
+"""Start audfprint's own ``main``, in an interpreter that need not have earprint.
 
-``python audfprint_launcher.py CHECKOUT ARGUMENTS...`` does what ``python CHECKOUT/audfprint.py ARGUMENTS...``
-would, except that
+``python audfprint_launcher.py CHECKOUT ARGUMENTS...`` does the same as ``python CHECKOUT/audfprint.py
+ARGUMENTS...`` with four differences:
 
-- wave files are read by its scipy fallback, not by ffmpeg (its switch ``HAVE_FFMPEG``);
-- its matches are reported as one line of JSON each query, with times unrounded;
-- the choice of what to forget when a bucket of its table is full is seeded, so that runs repeat;
-- ``numpy.asfarray``, which it calls and NumPy 2 has not, is put back.
+- WAV files are read with scipy, audfprint's fallback, and not with ffmpeg (its variable ``HAVE_FFMPEG``);
+- matches are printed as one line of JSON for each query, with times that are not rounded;
+- its random numbers are seeded, so that results can be repeated;
+- ``numpy.asfarray``, which NumPy 2 lacks, is defined.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from typing import Any
 
 def launch(checkout: str, arguments: list[str]) -> None:
     """Run audfprint with its own command line."""
-    sys.path[0] = checkout  # where this folder was: the modules here must not hide those there
+    sys.path[0] = checkout  # replaces this folder, whose modules must not hide audfprint's
     numpy: Any = importlib.import_module("numpy")
     audfprint: Any = importlib.import_module("audfprint")
     matching: Any = importlib.import_module("audfprint_match")
@@ -31,14 +31,14 @@ def launch(checkout: str, arguments: list[str]) -> None:
     reading.HAVE_FFMPEG = False
     matching.Matcher.file_match_to_msgs = report
     if "--ncores" in arguments:
-        # Its workers must inherit the lines above: by being forked.
+        # Its worker processes inherit the changes above only if they are forked.
         multiprocessing.set_start_method("fork")
         importlib.import_module("joblib").parallel_config(backend="multiprocessing")
     audfprint.main(["audfprint", *arguments])
 
 
 def report(matcher: Any, analyzer: Any, table: Any, query: str, number: int | None = None) -> list[str]:
-    """Match one file, and say it in JSON: takes the place of the method that says it in words."""
+    """Match one file and return JSON; this replaces the method that returns text."""
     rows, _, _ = matcher.match_file(analyzer, table, query, number)
     hop_s = analyzer.n_hop / analyzer.target_sr
     matches = [

@@ -1,11 +1,10 @@
-"""What every outside system has in common: files in, answers out, and its own time.
+"""The protocol of peers, and the base class of peers that are programs.
 
-A peer gets the same files as earprint. It is handed copies in the one format that it is sure to read, made
-by earprint's decoder under plain numbered names, so that neither codecs nor odd file names decide anything.
-Making the copies is not counted in the peer's time, and they are deleted after use; what is counted is the
-run of its program: starting it, reading its index, and the work itself. Queries are put to it some thousands
-at a time, and references added some hundreds at a time where its program can add to an index, which bounds
-the disk that the copies take. Times are in seconds.
+A peer gets the same recordings as earprint, as copies in a format that it reads. Earprint's decoder makes the
+copies and gives them plain numbered names, so that codecs and unusual file names make no difference. Copies
+are deleted after use. The peer's time is that of its program: starting, reading the index, and the work
+itself; making copies does not count. Thousands of queries go to one run, and hundreds of references where the
+program can add to an index, which limits the disk space of the copies. Times are in seconds.
 """
 
 from abc import ABC, abstractmethod
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Protocol
 
 from earprint.errors import EvaluationError
-from earprint.evaluation.peers.programs import Usage, writing
+from earprint.evaluation.peers.programs import Usage, disk_errors_of
 
 QUERIES_PER_RUN = 4000
-"""Queries copied and asked at a time: 1.3 GB of copies, if they are of 5 s and of float32 at 16 kHz."""
+"""Queries in one run: 1.3 GB of copies for queries of 5 s in float32 at 16 kHz."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,11 @@ class PeerAnswer:
     Attributes
     ----------
     path : Path or None
-        The reference, as it was given to `Peer.add`; None if it found nothing.
+        The reference, as given to `Peer.add`; None if the peer found nothing.
     start_s : float or None
         Where in the reference the query begins, in seconds; negative if before it.
     score : float
-        The peer's own score, higher for surer; 0 if it found nothing.
+        The peer's own score; higher is more certain; 0 if it found nothing.
     """
 
     path: Path | None = None
@@ -42,7 +41,7 @@ class PeerAnswer:
 
 
 class Peer(Protocol):
-    """A system to compare with. All times are sums over all calls."""
+    """A system to compare with. Times are sums over all calls."""
 
     @property
     def name(self) -> str:
@@ -50,15 +49,15 @@ class Peer(Protocol):
 
     @property
     def version(self) -> str:
-        """The program, in words, for the record of the run."""
+        """The program and its version, for reports."""
 
     @property
     def options(self) -> str:
-        """The program's options in use, for the record of the run."""
+        """The options in use, for reports."""
 
     @property
     def add_seconds(self) -> float:
-        """Wall-clock time of adding."""
+        """Clock time of adding."""
 
     @property
     def add_cpu_seconds(self) -> float:
@@ -66,7 +65,7 @@ class Peer(Protocol):
 
     @property
     def identify_seconds(self) -> float:
-        """Wall-clock time of answering, with reading the index."""
+        """Clock time of answering, which includes reading the index."""
 
     @property
     def identify_cpu_seconds(self) -> float:
@@ -90,13 +89,13 @@ class ProgramPeer(ABC):
     ----------
     name, version, options : str
     work : Path
-        Folder for the index and the temporary copies; an index of an earlier peer there is replaced.
+        Folder for the index and the temporary copies. An older index there is replaced.
     suffix : str
         Ending of the names of the copies.
     """
 
     _references_per_run: int | None = None
-    """References copied and added at a time; None for all at once."""
+    """References in one run; None for all."""
 
     def __init__(self, name: str, version: str, options: str, work: Path, suffix: str) -> None:
         self.name, self.version, self.options = name, version, options
@@ -104,12 +103,12 @@ class ProgramPeer(ABC):
         self._suffix = suffix
         self._adding, self._identifying = Usage(), Usage()
         self._references: dict[str, Path] = {}
-        with writing(self.work):
+        with disk_errors_of(self.work):
             self.work.mkdir(parents=True, exist_ok=True)
 
     @property
     def add_seconds(self) -> float:
-        """Wall-clock time of adding."""
+        """Clock time of adding."""
         return self._adding.seconds
 
     @property
@@ -119,7 +118,7 @@ class ProgramPeer(ABC):
 
     @property
     def identify_seconds(self) -> float:
-        """Wall-clock time of answering, with reading the index."""
+        """Clock time of answering, which includes reading the index."""
         return self._identifying.seconds
 
     @property
@@ -134,15 +133,15 @@ class ProgramPeer(ABC):
 
     @abstractmethod
     def _convert(self, source: Path, copy: Path) -> float:
-        """Write a copy that the program reads; return its length in seconds."""
+        """Write a copy in the program's format and return its length in seconds."""
 
     @abstractmethod
     def _store(self, names: Sequence[str], longest_s: float) -> None:
-        """Have the program add copies, named as they lie in the work folder."""
+        """Run the program to add copies, given by their names in the work folder."""
 
     @abstractmethod
-    def _ask(self, names: Sequence[str]) -> list[tuple[str, float, float] | None]:
-        """Have the program look for copies; give (name of the reference, start_s, score) or None for each."""
+    def _identify(self, names: Sequence[str]) -> list[tuple[str, float, float] | None]:
+        """Run the program to identify copies; return (reference, start_s, score) or None for each."""
 
     def add(self, references: Sequence[Path]) -> None:
         """Add recordings to the index.
@@ -150,16 +149,16 @@ class ProgramPeer(ABC):
         Raises
         ------
         AudioError
-            If one cannot be decoded; nothing of its run is added then.
+            If one cannot be decoded. Then nothing of its run is added.
         EvaluationError
             If the program fails, or the disk is full.
         """
-        for some in _runs(references, self._references_per_run or max(1, len(references))):
+        for batch in _batches(references, self._references_per_run or max(1, len(references))):
             first = len(self._references)
-            names = [f"r{first + i:07d}{self._suffix}" for i in range(len(some))]
-            with self._copies(names, some) as longest_s, self._adding.counted():
+            names = [f"r{first + i:07d}{self._suffix}" for i in range(len(batch))]
+            with self._copies(names, batch) as longest_s, self._adding.measure():
                 self._store(names, longest_s)
-            self._references.update(zip(names, some, strict=True))
+            self._references.update(zip(names, batch, strict=True))
 
     def identify(self, queries: Sequence[Path]) -> list[PeerAnswer]:
         """Answer each query, in order.
@@ -174,20 +173,20 @@ class ProgramPeer(ABC):
         if not self._references:
             raise EvaluationError(f"{self.name}: has no references to search; add some first")
         found: list[tuple[str, float, float] | None] = []
-        for some in _runs(queries, QUERIES_PER_RUN):
-            names = [f"q{i:07d}{self._suffix}" for i in range(len(some))]
-            with self._copies(names, some), self._identifying.counted():
-                found += self._ask(names)
+        for batch in _batches(queries, QUERIES_PER_RUN):
+            names = [f"q{i:07d}{self._suffix}" for i in range(len(batch))]
+            with self._copies(names, batch), self._identifying.measure():
+                found += self._identify(names)
         return [
             PeerAnswer() if one is None else PeerAnswer(self._references[one[0]], *one[1:]) for one in found
         ]
 
     @contextmanager
     def _copies(self, names: Sequence[str], sources: Sequence[Path]) -> Iterator[float]:
-        """Make copies, give the length of the longest in seconds, and delete them afterwards."""
+        """Make copies, yield the length of the longest in seconds, and delete the copies afterwards."""
         copies = [self.work / name for name in names]
         try:
-            with writing(self.work):
+            with disk_errors_of(self.work):
                 longest_s = max(map(self._convert, sources, copies))
             yield longest_s
         finally:
@@ -195,6 +194,6 @@ class ProgramPeer(ABC):
                 copy.unlink(missing_ok=True)
 
 
-def _runs(files: Sequence[Path], per_run: int) -> Iterator[Sequence[Path]]:
-    for start in range(0, len(files), per_run):
-        yield files[start : start + per_run]
+def _batches(files: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:
+    for start in range(0, len(files), size):
+        yield files[start : start + size]

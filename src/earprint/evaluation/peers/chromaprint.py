@@ -1,18 +1,18 @@
 """Chromaprint, the fingerprints of AcoustID and MusicBrainz (github.com/acoustid/chromaprint), as a peer.
 
-Differences of chroma energy over 2 s of audio, 32 bits each 124 ms. The user gives the program ``fpcalc``,
-which makes fingerprints and nothing more; ``chromaprint_matcher.py`` compares them as Chromaprint's library
-does. Its options:
+Chromaprint stores differences of chroma energy over 2 s of audio, as 32 bits ("an item") every 124 ms. The
+user gives the program ``fpcalc``, which only makes fingerprints. ``chromaprint_matcher.py`` compares them as
+Chromaprint's library does. Options of fpcalc:
 
 - ``-raw -json``: items as numbers, one line for each file;
-- ``-length 0``: the whole file, where it would stop at 120 s;
-- ``-ignore-errors``: go on after an error, as version 1.5 reports the end of a file as one when it is built
-  with FFmpeg 5 or later; what is then missing from a fingerprint is noticed by its length.
+- ``-length 0``: the whole file, not only 120 s;
+- ``-ignore-errors``: continue after an error, because version 1.5 with FFmpeg 5 or later reports the end of a
+  file as an error. A fingerprint that is too short for its file is an error here.
 
-It takes 16-bit wave files at its own rate of 11,025 Hz. An item needs 2.7 s of audio, so shorter queries are
-answered "no match" without asking it. The index is one file of 4 bytes an item, 0.12 MB for each hour, kept
-by earprint; reading and searching it counts as the peer's time. Made to compare whole recordings, it places
-a query to the nearest item: half of 124 ms is its largest error when all else is right.
+It reads 16-bit WAV files at its own rate of 11,025 Hz. An item needs 2.7 s of audio, so shorter queries are
+answered "no match" without running it. Earprint keeps the index, one file with 4 bytes for each item (0.12 MB
+for each hour). Reading and searching the index counts as the peer's time. A place is a multiple of an item,
+so the error of a correct place is up to 62 ms.
 """
 
 import json
@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 
 from earprint.errors import EvaluationError
 from earprint.evaluation.peers.base import ProgramPeer
-from earprint.evaluation.peers.chromaprint_matcher import Matcher, joined
+from earprint.evaluation.peers.chromaprint_matcher import Matcher, concatenate
 from earprint.evaluation.peers.programs import run_program, write_wave
 
 CHROMAPRINT_RATE = 11_025
-"""Rate that it works at, in Hz (``DEFAULT_SAMPLE_RATE``)."""
+"""Chromaprint's sample rate, in Hz (``DEFAULT_SAMPLE_RATE``)."""
 
 FRAME = 4096
-"""Its frame, in samples (``kDefaultFrameSize``)."""
+"""Chromaprint's frame, in samples (``kDefaultFrameSize``)."""
 
 ITEM_HOP = FRAME // 3
 """Samples from one item to the next (``item_duration``): frames overlap by two thirds."""
@@ -53,14 +53,14 @@ OPTIONS = ("-raw", "-json", "-length", "0", "-ignore-errors")
 
 
 class ChromaprintPeer(ProgramPeer):
-    """The real Chromaprint, from its ``fpcalc``; see `earprint.evaluation.peers.base.Peer`.
+    """Chromaprint, run from its ``fpcalc``; see `earprint.evaluation.peers.base.Peer`.
 
     Parameters
     ----------
     fpcalc : Path
-        The program, or its name if it lies in a folder that is searched for programs.
+        Path of the program, or its name if it is on the PATH.
     work : Path
-        Folder for the index and temporary files: 80 MB for each hour of the references that are being added.
+        Folder for the index and temporary files: 80 MB for each hour of references in one run.
     cores : int
         Processes it may use.
 
@@ -91,17 +91,17 @@ class ChromaprintPeer(ProgramPeer):
 
     def _store(self, names: Sequence[str], longest_s: float) -> None:
         fingerprints = self._fingerprints(names)
-        with self._adding.own_cpu():
-            items, lengths = joined(fingerprints)
+        with self._adding.add_own_cpu():
+            items, lengths = concatenate(fingerprints)
             if self._stored:
                 before = self._read()
                 items, lengths = np.append(before[0], items), np.append(before[1], lengths)
             np.savez(self._index, items=items, lengths=lengths)
         self._stored += names
 
-    def _ask(self, names: Sequence[str]) -> list[tuple[str, float, float] | None]:
+    def _identify(self, names: Sequence[str]) -> list[tuple[str, float, float] | None]:
         fingerprints = self._fingerprints(names)
-        with self._identifying.own_cpu():
+        with self._identifying.add_own_cpu():
             matcher = Matcher(*self._read())
             return [self._answer(matcher, one) for one in fingerprints]
 
@@ -116,7 +116,7 @@ class ChromaprintPeer(ProgramPeer):
             return index["items"], index["lengths"]
 
     def _fingerprints(self, names: Sequence[str]) -> list[NDArray[np.uint32]]:
-        """Have fingerprints made, in order; one is empty if its file is too short for an item."""
+        """Run fpcalc and return fingerprints, in order; empty for files too short for an item."""
         expected = {name: _items(self.work / name) for name in names}
         enough = [name for name in names if expected[name] > 0]
         runs = [enough[i : i + FILES_PER_RUN] for i in range(0, len(enough), FILES_PER_RUN)]
@@ -138,19 +138,19 @@ class ChromaprintPeer(ProgramPeer):
 
 
 def _items(file: Path) -> int:
-    """Count the items that a wave file at Chromaprint's rate has."""
+    """Return the number of items of a WAV file at Chromaprint's rate."""
     with wave.open(str(file)) as source:
         samples: int = source.getnframes()
     return max(0, (samples - SHORTEST) // ITEM_HOP + 1)
 
 
 def chromaprint_program(fpcalc: Path) -> Path:
-    """Find the program, also by its name alone.
+    """Return the path of the program, which is searched for on the PATH.
 
     Raises
     ------
     EvaluationError
-        If there is none.
+        If there is no such program.
     """
     found = shutil.which(fpcalc)
     if found is None:
@@ -161,7 +161,7 @@ def chromaprint_program(fpcalc: Path) -> Path:
 
 
 def chromaprint_version(program: Path) -> str:
-    """Start ``fpcalc`` for its version.
+    """Start ``fpcalc`` and return its version.
 
     Raises
     ------

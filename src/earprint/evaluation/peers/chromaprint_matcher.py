@@ -1,21 +1,21 @@
-"""Search in Chromaprint's fingerprints, as its own matcher and its service AcoustID compare them.
+"""Match Chromaprint's fingerprints, with the method of its library and of its service AcoustID.
 
-A fingerprint of Chromaprint is a row of 32-bit items, one each 124 ms. The library makes fingerprints and
-compares two; it has no index. This module is its comparison, run against all references at once:
+A Chromaprint fingerprint is a sequence of 32-bit items, one every 124 ms. The library makes fingerprints and
+compares two of them; it has no index. This module compares a query with all references at once:
 
-1. Items whose top 12 bits agree vote for the offset between query and reference; the offset of a reference
-   with the most votes is aligned, if it has two or more.
-2. The wrong bits of each aligned pair of items are counted and smoothed. Where the smoothed count changes
-   fastest, the overlap is cut into segments.
-3. Segments with fewer than 10 wrong bits of 32 on average match; the others do not.
+1. Items whose top 12 bits agree vote for the offset between query and reference. The offset of a reference
+   with the most votes is aligned if it has two or more votes.
+2. The wrong bits of each aligned pair of items are counted and smoothed. The overlap is cut into segments
+   where the smoothed count changes fastest.
+3. Segments match if they have fewer than 10 wrong bits of 32 on average.
 
-That is ``FingerprintMatcher::Match`` of github.com/acoustid/chromaprint, ``src/fingerprint_matcher.cpp``
-(Copyright 2016 Lukas Lalinsky, MIT), at version 1.5.1, the same in 1.6.1. Two things differ: the noise of up
-to 0.001 bits that breaks ties there is left out, and segments are not merged, which changes neither their
-sum nor their place. Two choices that it leaves open are taken from AcoustID's own database functions,
-github.com/acoustid/pg_acoustid, ``acoustid_compare.c``: the item of digital silence does not vote
-(``acoustid_extract_query``), and references are ranked by ``share of the query that matches * (1 - 2 * bit
-error rate)`` (``match_fingerprints2``), where 1 is identical.
+This is ``FingerprintMatcher::Match`` of github.com/acoustid/chromaprint, ``src/fingerprint_matcher.cpp``
+(Copyright 2016 Lukas Lalinsky, MIT), in versions 1.5.1 and 1.6.1, with two differences. The noise of up to
+0.001 bits that breaks ties there is left out. Segments are not merged, which changes neither their sum nor
+their place. Two more choices are those of AcoustID's database functions, github.com/acoustid/pg_acoustid,
+``acoustid_compare.c``: the item of digital silence does not vote (``acoustid_extract_query``), and references
+are ranked by ``share of the query that matches * (1 - 2 * bit error rate)`` (``match_fingerprints2``), where
+1 is identical.
 
 Items are ``uint32`` arrays of shape (n,); offsets count items, from the start of the reference to that of
 the query.
@@ -38,16 +38,16 @@ MIN_VOTES = 2
 """Votes that an offset needs (``m_histogram[i] > 1``)."""
 
 MAX_WRONG_BITS = 10.0
-"""Mean of wrong bits of an item from which on a segment does not match (``kDefaultMatchThreshold``)."""
+"""Mean number of wrong bits at and above which a segment does not match (``kDefaultMatchThreshold``)."""
 
 BOX_WIDTHS = (15, 15, 17)
 """Items of the three running means that make ``GaussianFilter(..., 8.0, 3)``."""
 
 MIN_GRADIENT = 0.15
-"""Change of the smoothed count, in bits per item, below which nothing is cut."""
+"""Least change of the smoothed count at a cut, in bits per item."""
 
 SILENCE = 627964279
-"""The item of digital silence, as AcoustID names it."""
+"""The item of digital silence, from AcoustID."""
 
 
 class Found(NamedTuple):
@@ -59,14 +59,14 @@ class Found(NamedTuple):
 
 
 class Matcher:
-    """References to compare queries with.
+    """Compares queries with all references.
 
     Parameters
     ----------
     items : ndarray of uint32, shape (n,)
         The fingerprints of all references, one after the other.
     lengths : ndarray of int, shape (references,)
-        Items of each.
+        Number of items of each reference.
     """
 
     def __init__(self, items: NDArray[np.uint32], lengths: NDArray[np.int64]) -> None:
@@ -80,7 +80,7 @@ class Matcher:
         self._bounds = np.searchsorted(keys[order], np.arange((1 << ALIGN_BITS) + 1))
 
     def best(self, query: NDArray[np.uint32]) -> Found | None:
-        """Find the reference that matches best; None if none matches.
+        """Return the reference that matches best; None if none matches.
 
         Parameters
         ----------
@@ -89,14 +89,14 @@ class Matcher:
         Returns
         -------
         Found or None
-            The first of those that match equally well.
+            The first one of those with the best score.
         """
         references, offsets = self._alignments(query)
         query_starts = np.maximum(0, -offsets)
         starts = np.maximum(0, offsets)
         sizes = np.minimum(self._lengths[references] - starts, len(query) - query_starts)
         scores = np.zeros(len(references))
-        for size in np.unique(sizes):  # nearly all overlaps are as long as the query
+        for size in np.unique(sizes):  # most overlaps are as long as the query
             rows = np.flatnonzero(sizes == size)
             steps = np.arange(size)
             ours = self._items[(self._firsts[references[rows]] + starts[rows])[:, np.newaxis] + steps]
@@ -108,7 +108,7 @@ class Matcher:
         return Found(int(references[row]), int(offsets[row]), float(scores[row]))
 
     def _alignments(self, query: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """References with enough votes, and the offset of each that has the most (the last of several)."""
+        """Return the references with enough votes, and the offset of each with the most votes."""
         voting = np.flatnonzero(query != SILENCE)
         keys = _key(query[voting])
         firsts, counts = self._bounds[keys], np.diff(self._bounds)[keys]
@@ -127,7 +127,7 @@ class Matcher:
 
 
 def matching_items(wrong_bits: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Cut aligned pairs of items into segments, and weigh those that match.
+    """Cut aligned pairs of items into segments and sum the weights of those that match.
 
     Parameters
     ----------
@@ -150,11 +150,11 @@ def matching_items(wrong_bits: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _cuts(wrong_bits: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Items at which a new segment begins: peaks of the gradient of the smoothed count."""
+    """Return the items at which a segment begins: peaks of the gradient of the smoothed count."""
     cuts: NDArray[np.bool_] = np.zeros(wrong_bits.shape, bool)
     if wrong_bits.shape[1] < 3:
         return cuts
-    sums = wrong_bits  # not means: of whole numbers, equal ones stay equal
+    sums = wrong_bits  # sums of integers, not means, so that ties stay ties
     for width in BOX_WIDTHS:
         padded = np.pad(sums, ((0, 0), (width // 2, width // 2)), mode="symmetric")
         sums = np.lib.stride_tricks.sliding_window_view(padded, width, axis=1).sum(axis=-1)
@@ -171,7 +171,7 @@ def _key(items: NDArray[np.uint32]) -> NDArray[np.int64]:
     return (items >> np.uint32(ITEM_BITS - ALIGN_BITS)).astype(np.int64)
 
 
-def joined(fingerprints: Sequence[NDArray[np.uint32]]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Lay fingerprints one after the other, as `Matcher` takes them: all items, and the number of each."""
+def concatenate(fingerprints: Sequence[NDArray[np.uint32]]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Concatenate fingerprints for `Matcher`: all items, and the number of items of each."""
     items = np.concatenate([np.empty(0, np.uint32), *fingerprints])
     return items, np.array([len(one) for one in fingerprints], np.int64)

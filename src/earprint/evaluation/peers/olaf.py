@@ -1,11 +1,11 @@
 """Olaf, the landmark fingerprints of Joren Six (github.com/JorenSix/Olaf, AGPL-3.0), as a peer.
 
-Triples of spectral peaks in an LMDB store. The user builds the core (``make compile_core``) and gives
-``bin/olaf_core``, which is run with the options it was compiled with. It takes raw float32 at 16 kHz, keeps
-its store under ``$HOME/.olaf/db``, and prints lines of hashes, query start and stop, reference, its number,
-reference start and stop, best first, with 0 hashes if it found nothing. Its score is the hashes that agree.
-It takes several queries in one run, but its answers do not say which they belong to; so it is run once for
-each, which costs little, as its store is mapped and not read.
+Olaf stores triples of spectral peaks in an LMDB store. The user builds the core (``make compile_core``) and
+gives ``bin/olaf_core``, which runs with the options that are compiled in. It reads raw float32 at 16 kHz and
+keeps its store under ``$HOME/.olaf/db``. It prints a line for each match, the best first: number of hashes,
+query start and stop, reference, number of the reference, reference start and stop; 0 hashes mean no match.
+Its score is the number of hashes that agree. Its answers do not name the query, so it runs once for each
+query. That costs little, because its store is memory-mapped.
 """
 
 import shutil
@@ -20,19 +20,19 @@ from earprint.evaluation.peers.programs import digest, run_program
 
 
 class OlafPeer(ProgramPeer):
-    """The real Olaf, from its binary; see `earprint.evaluation.peers.base.Peer`.
+    """Olaf, run from its binary; see `earprint.evaluation.peers.base.Peer`.
 
     Parameters
     ----------
     binary : Path
         ``olaf_core``.
     work : Path
-        Folder for its store and temporary files: 230 MB for each hour of the references that are being added.
+        Folder for its store and temporary files: 230 MB for each hour of references in one run.
 
     Raises
     ------
     EvaluationError
-        If the binary is none.
+        If there is no such file.
     """
 
     _references_per_run = 200  # it commits once at the end of each run
@@ -58,11 +58,11 @@ class OlafPeer(ProgramPeer):
     def _store(self, names: Sequence[str], longest_s: float) -> None:
         self._olaf("store", *names)
 
-    def _ask(self, names: Sequence[str]) -> list[tuple[str, float, float] | None]:
+    def _identify(self, names: Sequence[str]) -> list[tuple[str, float, float] | None]:
         return [_best(self._olaf("query", name)) for name in names]
 
     def _olaf(self, command: str, *names: str) -> str:
-        pairs = [name for name in names for _ in range(2)]  # the file, and the name to remember it by
+        pairs = [name for name in names for _ in range(2)]  # the file, and the name under which it is stored
         return run_program(self.name, [self._binary, command, *pairs], self.work, {"HOME": str(self.work)})
 
 
@@ -75,7 +75,7 @@ def _best(printed: str) -> tuple[str, float, float] | None:
 
 
 def olaf_version(binary: Path) -> str:
-    """Describe an Olaf binary, which has no version of its own, by a digest of its bytes."""
+    """Return a digest of an Olaf binary, because Olaf has no version."""
     if not binary.is_file():
         raise EvaluationError(
             f"{binary}: no such program; build Olaf's core (make compile_core) and give its bin/olaf_core"

@@ -1,7 +1,7 @@
-"""Run outside programs, count what they take, and write the files that they read.
+"""Run other programs, measure their time, and write the files that they read.
 
-Times are in seconds. CPU time is that of the finished child processes of this process, so no others may
-finish meanwhile; work that earprint itself does in a peer's stead is counted apart.
+Times are in seconds. CPU time is that of the child processes that end during the measurement. Work that
+earprint does for a peer in this process is measured separately.
 """
 
 import hashlib
@@ -23,15 +23,15 @@ from earprint.errors import EvaluationError
 
 
 class Usage:
-    """Seconds, on the clock and of CPU, that a system took."""
+    """Clock time and CPU time of a system, in seconds."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.cpu_seconds = 0.0
 
     @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Add what passes inside; nothing is added if it fails."""
+    def measure(self) -> Iterator[None]:
+        """Add the time of a ``with`` block; nothing is added if it raises."""
         start, before = time.perf_counter(), os.times()
         yield
         after = os.times()
@@ -40,8 +40,8 @@ class Usage:
         self.cpu_seconds += after.children_system - before.children_system
 
     @contextmanager
-    def own_cpu(self) -> Iterator[None]:
-        """Add the CPU time of this process that passes inside; for use within `counted`."""
+    def add_own_cpu(self) -> Iterator[None]:
+        """Add this process's CPU time in a ``with`` block, which is inside one of `measure`."""
         start = time.process_time()
         yield
         self.cpu_seconds += time.process_time() - start
@@ -50,26 +50,26 @@ class Usage:
 def run_program(
     name: str, command: Sequence[str | Path], folder: Path, environment: Mapping[str, str]
 ) -> str:
-    """Run an outside program to its end and return what it prints.
+    """Run a program to its end and return its standard output.
 
     Parameters
     ----------
     name : str
-        Of the system, for messages.
+        Name of the system, for messages.
     command : sequence of str or Path
     folder : Path
-        Where it runs.
+        Working directory.
     environment : mapping of str to str
-        Variables added to those of this process.
+        Environment variables in addition to those of this process.
 
     Raises
     ------
     EvaluationError
-        If it cannot be started or fails; with the last line that it wrote to its standard error.
+        If it cannot be started or fails. The message has the last line of its standard error.
     """
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     try:
-        done = subprocess.run(
+        finished = subprocess.run(
             [str(part) for part in command],
             cwd=folder,
             env=env | dict(environment),
@@ -83,20 +83,20 @@ def run_program(
         raise EvaluationError(
             f"{name}: {command[0]} cannot be started ({error.strerror}); check the program"
         ) from error
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}, and no message"]
+    if finished.returncode != 0:
+        lines = finished.stderr.strip().splitlines() or [f"exit status {finished.returncode}, and no message"]
         raise EvaluationError(
-            f"{name}: its program failed ({lines[-1].strip()}); mend that, or leave the peer out"
+            f"{name}: its program failed ({lines[-1].strip()}); repair it, or leave the peer out"
         )
-    return done.stdout
+    return finished.stdout
 
 
 def write_wave(source: Path, copy: Path, sample_rate: int) -> float:
-    """Write a recording as a 16-bit mono wave file at a given rate in Hz; return its length in seconds.
+    """Write a recording as a 16-bit mono WAV file at a rate in Hz and return its length in seconds.
 
-    FFmpeg's resampler does the rate, as everywhere in earprint; values beyond full scale are clipped.
+    FFmpeg resamples it. Values beyond full scale are clipped.
     """
-    graph = av.AudioResampler(format="s16", layout="mono", rate=sample_rate)
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=sample_rate)
     n = 0
     with wave.open(str(copy), "wb") as sink:
         sink.setparams((1, 2, sample_rate, 0, "NONE", ""))
@@ -105,20 +105,20 @@ def write_wave(source: Path, copy: Path, sample_rate: int) -> float:
             if block is not None:
                 frame = av.AudioFrame.from_ndarray(block[np.newaxis], format="fltp", layout="mono")
                 frame.sample_rate = SAMPLE_RATE
-            for ready in graph.resample(frame):
+            for ready in resampler.resample(frame):
                 sink.writeframesraw(memoryview(ready.planes[0])[: 2 * ready.samples])
                 n += ready.samples
     return n / sample_rate
 
 
 def digest(files: Iterable[Path]) -> str:
-    """Eight hexadecimal digits that tell one state of a program's files from another."""
+    """Return eight hexadecimal digits of a digest of a program's files."""
     return hashlib.blake2b("".join(map(content_hash, files)).encode(), digest_size=4).hexdigest()
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Turn failures of the disk into one line that names the folder.
+def disk_errors_of(folder: Path) -> Iterator[None]:
+    """Raise errors of the disk again as one line of text that names the folder.
 
     Raises
     ------

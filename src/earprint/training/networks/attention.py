@@ -1,8 +1,8 @@
 """The paper's network: a residual CNN with channel-wise spectral-temporal attention (section 2.3).
 
-It sees one 64 x 96 log-mel segment at a time. The paper leaves some details open; they follow the authors' later
-publications: six residual blocks, two attention modules in each, a split head. `PlainNetwork` has no attention,
-for the paper's ablation (table 6).
+It sees one 64 x 96 log-mel segment at a time. The paper leaves some details open; they follow the authors'
+later publications: six residual blocks, two attention modules in each, a split head. `PlainNetwork` has no
+attention, for the paper's ablation (table 6).
 """
 
 import torch

@@ -4,9 +4,9 @@ The paper's network computes each 960 ms window alone, and so computes almost ev
 convolutions run once over the whole track, and all overlapping windows share their results. Only the head, a
 grouped convolution over 24 steps of 40 ms, gathers a window into one vector.
 
-No convolution pads in time. For fingerprints of the windows that begin in frames ``[0, n)``, the input also holds
-`CONTEXT_LEFT` frames before and `CONTEXT_RIGHT` frames after these windows, zeros beyond the ends of the recording.
-So a chunk with its true neighbours gives exactly what one pass over the track gives.
+No convolution pads in time. For fingerprints of the windows that begin in frames ``[0, n)``, the input also
+holds `CONTEXT_LEFT` frames before and `CONTEXT_RIGHT` frames after these windows, zeros beyond the ends of
+the recording. So a chunk with its true neighbours gives exactly what one pass over the track gives.
 """
 
 from functools import partial

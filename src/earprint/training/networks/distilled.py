@@ -1,15 +1,15 @@
 """A dense network that learns to reproduce the fingerprints of a wider, trained one (knowledge distillation).
 
-A student that is given good fingerprints as targets needs fewer examples than one that must find them (Hinton et
-al. 2015, "Distilling the knowledge in a neural network"). The teacher is the query network of a pair
-(`earprint.training.networks.query`), and it is frozen. In training, the student fingerprints the distorted side and
-the teacher the clean side. In evaluation and after export, the student fingerprints both.
+A student that is given good fingerprints as targets needs fewer examples than one that must find them (Hinton
+et al. 2015, "Distilling the knowledge in a neural network"). The teacher is the query network of a pair
+(`earprint.training.networks.query`), and it is frozen. In training, the student fingerprints the distorted
+side and the teacher the clean side. In evaluation and after export, the student fingerprints both.
 """
 
 from torch import Tensor, nn
 
 from earprint.constants import FINGERPRINT_DIM
-from earprint.training.distortions import Distortions
+from earprint.training.augmentation import Augmentations
 from earprint.training.networks.dense import DenseNetwork
 from earprint.training.networks.query import QUERY_CHANNELS, weights_of_part
 from earprint.training.networks.registry import register_network
@@ -19,7 +19,8 @@ from earprint.training.networks.registry import register_network
     "dense-distilled",
     encoder="dense",
     head_width=128,  # of both its parts: the greatest common divisor of 384 and 640
-    settings={"distortions": Distortions(snr_db=(-4.0, 40.0))},  # the student must learn clean audio too
+    # The student must learn clean audio too.
+    settings={"augmentation": Augmentations().updated(noise={"snr_db": (-4.0, 40.0)})},
     role="student",
     initial_weights="the query network of a pair",
     exported_as="dense",

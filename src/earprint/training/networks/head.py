@@ -1,7 +1,7 @@
 """The split head, and the base class of the networks that see one segment at a time.
 
-In the split head each component of a fingerprint has its own small network. It is the "divide and encode" block of
-Lai et al. 2015, as in NAFP (Chang et al. 2021) and the paper (section 2.3).
+In the split head each component of a fingerprint has its own small network. It is the "divide and encode"
+block of Lai et al. 2015, as in NAFP (Chang et al. 2021) and the paper (section 2.3).
 """
 
 from typing import ClassVar
@@ -94,8 +94,8 @@ class SplitHead(nn.Module):
 class SegmentNetwork(nn.Module):
     """Base class: blocks over the map of one segment, then the split head.
 
-    A subclass sets `CHANNELS` and defines `build_blocks` and `prepare`. Input: (batch, 96, 64) log-mel segments
-    in decibels. Output: (batch, dim) unit vectors.
+    A subclass sets `CHANNELS` and defines `build_blocks` and `prepare`. Input: (batch, 96, 64) log-mel
+    segments in decibels. Output: (batch, dim) unit vectors.
 
     Parameters
     ----------

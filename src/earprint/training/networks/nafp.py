@@ -1,8 +1,8 @@
 """The paper's baseline: the encoder of NAFP (Chang et al. 2021, "Neural audio fingerprint", section 2.2).
 
-Eight blocks, as in Google's Now Playing, then the split head. A block is a 1x3 convolution over time and a 3x1
-convolution over frequency; an ELU and a layer norm over the whole map follow each. Channels and strides are NAFP's.
-The input is this project's 64 x 96 segment; NAFP's is 256 x 32.
+Eight blocks, as in Google's Now Playing, then the split head. A block is a 1x3 convolution over time and a
+3x1 convolution over frequency; an ELU and a layer norm over the whole map follow each. Channels and strides
+are NAFP's. The input is this project's 64 x 96 segment; NAFP's is 256 x 32.
 """
 
 from torch import Tensor, nn

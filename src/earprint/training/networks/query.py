@@ -1,10 +1,10 @@
 """A larger dense network for queries alone, trained to match the fingerprints of a smaller reference network.
 
-Every second of every recording goes through the reference network, so that one must be cheap. A query lasts a few
-seconds and carries all the noise and reverberation, so its network can be larger. With the reference network
-frozen, existing libraries stay valid: only the query network learns. It begins as the reference network, widened by
-channels that change nothing at first (Chen et al. 2016, "Net2Net: accelerating learning via knowledge transfer").
-Or both learn together, and the pair becomes a new model.
+Every second of every recording goes through the reference network, so that one must be cheap. A query lasts a
+few seconds and carries all the noise and reverberation, so its network can be larger. With the reference
+network frozen, existing libraries stay valid: only the query network learns. It begins as the reference
+network, widened by channels that change nothing at first (Chen et al. 2016, "Net2Net: accelerating learning
+via knowledge transfer"). Or both learn together, and the pair becomes a new model.
 """
 
 from functools import partial
@@ -170,8 +170,9 @@ def _leading(old: nn.Conv2d, new: nn.Conv2d) -> _Map:
 def _for_head(narrow: DenseNetwork, wide: DenseNetwork) -> _Map:
     """Place old channels where the head's groups read them: each group reads its own channels and bands.
 
-    Two neighbouring groups share whole channels. If their number is odd, they share the middle one by its bands.
-    If the number is odd among the old channels and even among the new, each of the two groups gets it whole.
+    Two neighbouring groups share whole channels. If their number is odd, they share the middle one by its
+    bands. If the number is odd among the old channels and even among the new, each of the two groups gets it
+    whole.
     """
     groups = narrow.gather.groups
     old, new = (2 * n.gather.in_channels // (BANDS * groups) for n in (narrow, wide))

@@ -1,12 +1,12 @@
 """Registry of the networks: what training and export need to know of each.
 
-A module of this package registers its networks, and `earprint.training.networks` imports every module it finds
-here. So a new network is one new file; ``docs/how-to/add-a-network.md`` shows one.
+Each module of this package registers its networks, and `earprint.training.networks` imports every module. So
+a new network is one new file; ``docs/how-to/add-a-network.md`` shows one.
 
-A network is a `torch.nn.Module`. Its ``forward`` takes the inputs of its encoder kind and returns unit vectors:
+A network is a `torch.nn.Module`. Its ``forward`` takes the inputs of its kind and returns unit vectors:
 
-- ``dense``: (batch, frames, 64) normalised log-mel frames to (batch, rows, dim), one row each 40 ms. ``rows`` is
-  ``(frames - 147) // 4 + 1``; see `earprint.encoders.dense_geometry`.
+- ``dense``: (batch, frames, 64) normalised log-mel frames to (batch, rows, dim), one row each 40 ms.
+  ``rows`` is ``(frames - 147) // 4 + 1``; see `earprint.encoders.dense_geometry`.
 - ``windowed``: (batch, 96, 64) log-mel segments in decibels to (batch, dim).
 
 Optional members of a network:
@@ -26,7 +26,7 @@ from torch import nn
 
 from earprint.constants import FINGERPRINT_DIM
 from earprint.errors import TrainingError
-from earprint.training.distortions import PAPER_DISTORTIONS
+from earprint.training.augmentation import paper_augmentations
 
 EncoderKind = Literal["dense", "windowed"]
 """How an encoder runs a network: once over a whole recording, or on one 960 ms segment at a time."""
@@ -42,11 +42,12 @@ Role = Literal["both", "student", "query", "pair"]
 
 KIND_SETTINGS: Final[dict[EncoderKind, dict[str, Any]]] = {
     "dense": {"query_beyond_steps": 12, "temperature": 0.05, "frozen_norm_share": 0.3},
-    # The paper's: single segments, temperature 0.1, its distortions and negatives. The learning rate is from the
-    # range that trained well here; the paper's own is probably a misprint.
+    # The paper's: single segments, temperature 0.1, its augmentation and negatives. The paper's learning
+    # rates are probably a misprint; this one lies in the range that works.
     "windowed": {
         "lengths_s": (1.0,), "temperature": 0.1, "learning_rate": 5e-4, "warmup_steps": 100,
-        "ema_decay": 0.99, "negatives": "all", "distortions": PAPER_DISTORTIONS,
+        "ema_decay": 0.99, "negatives": "all", "min_clip_power": 1e-4,
+        "augmentation": paper_augmentations(),
     },
 }  # fmt: skip
 """Fields of `earprint.training.config.TrainConfig` that networks of a kind are trained with by default."""
@@ -69,15 +70,15 @@ class NetworkSpec:
     head_width : int
         Channels under the head, which are cut into one group for each component: ``dim`` must divide it.
     settings : mapping of str to object
-        Fields of `earprint.training.config.TrainConfig` that differ from those of its kind, `KIND_SETTINGS`.
+        Fields of `earprint.training.config.TrainConfig` that differ from `KIND_SETTINGS`.
     channels_last : bool
         Whether a GPU runs it faster with channels last in memory. Layer norms over whole maps are slower.
     role : str
         Which parts are exported; see `Role`.
     initial_weights : str or None
-        The run whose weights ``--start-from`` must name; None if the network can learn from random weights.
+        What ``--start-from`` must give the weights of; None if the network can learn from random weights.
     exported_as : str or None
-        The network's name in the model card, if it is another one: a part of a network may be a plain ``dense``.
+        The network's name in the model card, if its exported parts are a network of another name.
     """
 
     name: str
