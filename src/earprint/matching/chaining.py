@@ -1,117 +1,86 @@
-"""Segments of a long query: pieces of consecutive blocks that go on from one another.
+"""Chain the pieces of consecutive blocks into segments.
 
-A query is searched in blocks of a few seconds. What a block finds begins or continues segments. A segment is followed into
-the next blocks even where the index finds nothing there: its line is compared directly. So the evidence of a quiet
-or noisy passage adds up, a drift of speed is followed piece by piece, and a jump (dropped audio, a scratch) only
-costs some evidence. A segment ends when some blocks in a row say nothing for it.
+A long query is searched in blocks of a few seconds. The pieces found in a block begin segments or continue them. A segment is
+also followed into the next blocks without the index: its line is compared directly. So the evidence of noisy
+passages adds up, and a changing speed is followed piece by piece. A piece of the same track that does not lie on the line
+continues a segment after a jump, such as dropped audio, if it is far less expected by chance. A segment ends
+after some blocks without evidence.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 
-from earprint.matching.expectation import ExpectationLaw
 from earprint.matching.lines import Lines, QueryBlock
-from earprint.matching.segment_search import BlockSearch, Piece, Repitch
+from earprint.matching.segment_search import BlockSearch, Piece
 
-MOST_OPEN = 48
-"""Segments that are followed at a time."""
+MAX_OPEN: Final = 48
+"""Number of segments that are followed at a time."""
 
-BEGINS = 6.0
-"""Log expectation up to which a piece begins a segment that is followed; most such segments end at once."""
+MAX_LOG_EXPECTED: Final = 6.0
+"""Log expectation up to which a piece begins a segment. Most such segments are chance and end at once."""
 
-GAINS = 0.08
-"""Mean score from which a followed block says something for its segment."""
+MIN_FOLLOWED_SCORE: Final = 0.08
+"""Least mean score of a followed line that continues its segment."""
 
-SILENT_BLOCKS = 2
-"""A segment ends after so many blocks in a row that say nothing for it."""
+MAX_MISSED_BLOCKS: Final = 2
+"""A segment ends after this number of blocks in a row without evidence."""
 
-NEAR_HOPS = 5.0
+ON_LINE_HOPS: Final = 5.0
 """A piece within this distance of a segment's line is on it, in query hops."""
 
-JUMP_HOPS = 125.0
+ON_LINE_SLOPE: Final = 0.03
+"""The distance grows by this share of the query hops since the segment's last piece."""
+
+MAX_JUMP_HOPS: Final = 125.0
 """Longest jump within a segment, in query hops: 5 s."""
 
-JUMP_COST = 8.0
-"""By so much a piece after a jump must be less expected than one on the line."""
+JUMP_COST: Final = 8.0
+"""A piece after a jump must have a log expectation lower by this than one on the line."""
 
-WINDOW_ROWS = 24.0
-"""Length of a fingerprint's window, in query hops."""
-
-FOLLOW_SHIFTS = np.array([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0])
+FOLLOW_SHIFTS: Final = np.arange(-3.0, 4.0)
 """Positions beside a followed line that are compared, in query hops."""
 
+SLOPE_PIECES: Final = 4
+"""Number of a segment's latest pieces that give the slope of its line."""
 
-@dataclass
-class OpenSegment:
-    """A segment that may go on: its pieces, with positions counted from the query's first row."""
+WINDOW_HOPS: Final = 24.0
+"""Length of a fingerprint's window, in query hops."""
 
-    track: int
-    pitch: float
-    pieces: list[Piece] = field(default_factory=list)
-    starts: list[float] = field(default_factory=list)
-    silent: int = 0
-    since: int = 0
-
-    def add(self, piece: Piece, first_row: float, centre: float) -> None:
-        """Append a piece of the block that begins at ``first_row``."""
-        self.pieces.append(piece)
-        self.starts.append(first_row + centre)
-        self.silent = 0
-
-    @property
-    def rows(self) -> float:
-        """Stored fingerprints that the pieces span, weighted."""
-        return sum(piece.rows for piece in self.pieces)
-
-    @property
-    def score(self) -> float:
-        """Mean score over all pieces."""
-        return sum(piece.rows * piece.score for piece in self.pieces) / max(self.rows, 1e-6)
-
-    @property
-    def first_row(self) -> float:
-        """First query row."""
-        piece = self.pieces[0]
-        return piece.first
-
-    @property
-    def last_row(self) -> float:
-        """Last query row."""
-        return self.pieces[-1].last
-
-    def line_at(self, row: float) -> tuple[float, float]:
-        """Position and slope where the segment would go on at a query row."""
-        last, centre = self.pieces[-1], self.starts[-1]
-        slope = last.slope
-        some = slice(max(self.since, len(self.pieces) - 4), None)
-        if len(self.pieces[some]) > 1:
-            # The rise over the last pieces tells the slope better than one piece does.
-            slope = _rise(self.starts[some], self.pieces[some])
-        return last.position + slope * (row - centre), slope
+OVERLAP: Final = 0.5
+"""A segment competes with a better one that covers more than this share of it."""
 
 
 @dataclass(frozen=True)
 class FoundSegment:
-    """A finished segment, in query rows and track positions (query hops).
+    """A segment, in query rows and in track positions (query hops).
 
     Attributes
     ----------
     track : int
+        Index into the `TrackTable`.
     first, last : float
-        Query rows under its first and last stored fingerprint.
-    knots : list of (float, float)
-        Query row and position of each piece's middle: the segment's line in pieces.
-    slope, pitch : float
-        Mean slope; factor of the query's frequencies.
-    score, rows, log_expected : float
+        Query rows of the first and the last stored fingerprint.
+    knots : tuple of (float, float)
+        Query row and track position of the middle of each piece's block.
+    slope : float
+        Track hops per query hop, at the end of the segment.
+    pitch : float
+        Frequencies of the query divided by those of the track.
+    score : float
+        Mean normalised score.
+    rows : float
+        Number of stored fingerprints, weighted.
+    log_expected : float
+        Natural logarithm of the expected number of chance segments that score as high.
     """
 
     track: int
     first: float
     last: float
-    knots: list[tuple[float, float]]
+    knots: tuple[tuple[float, float], ...]
     slope: float
     pitch: float
     score: float
@@ -119,160 +88,226 @@ class FoundSegment:
     log_expected: float
 
     def position_at(self, row: float) -> float:
-        """Track position of a query row, beyond the ends too."""
-        x, y = np.array(self.knots).T
-        if len(x) == 1 or row <= x[0] or row >= x[-1]:
-            near = 0 if row <= x[0] else -1
-            return float(y[near] + self.slope * (row - x[near]))
-        return float(np.interp(row, x, y))
+        """Return the track position of a query row; beyond the knots the line goes on."""
+        rows, positions = np.array(self.knots).T
+        if row <= rows[0]:
+            return float(positions[0] + self.slope_at(0) * (row - rows[0]))
+        if row >= rows[-1]:
+            return float(positions[-1] + self.slope_at(-1) * (row - rows[-1]))
+        return float(np.interp(row, rows, positions))
+
+    def slope_at(self, end: int) -> float:
+        """Return the slope at the first (0) or the last (-1) knots."""
+        some = self.knots[:3] if end == 0 else self.knots[-3:]
+        jumps = any(
+            abs(after[1] - before[1] - self.slope * (after[0] - before[0])) > ON_LINE_HOPS
+            for before, after in zip(some, some[1:], strict=False)
+        )
+        return self.slope if len(some) < 2 or jumps else _slope(some)
+
+
+@dataclass
+class _OpenSegment:
+    """A segment that may continue; its pieces' rows count from the start of the query."""
+
+    track: int
+    pitch: float
+    pieces: list[Piece] = field(default_factory=list)
+    centres: list[float] = field(default_factory=list)
+    jumped_at: int = 0
+    missed: int = 0
+
+    def add(self, piece: Piece, centre: float, *, jump: bool = False) -> None:
+        """Append a piece of the block with its middle at row ``centre``."""
+        if jump:
+            self.jumped_at = len(self.pieces)
+        self.pieces.append(piece)
+        self.centres.append(centre)
+        self.missed = 0
+
+    @property
+    def rows(self) -> float:
+        """Number of stored fingerprints, weighted."""
+        return sum(piece.rows for piece in self.pieces)
+
+    @property
+    def score(self) -> float:
+        """Mean score."""
+        return sum(piece.rows * piece.score for piece in self.pieces) / self.rows
+
+    @property
+    def slope(self) -> float:
+        """Slope of the latest pieces since the last jump."""
+        some = slice(max(self.jumped_at, len(self.pieces) - SLOPE_PIECES), None)
+        latest = [(at, piece.position) for at, piece in zip(self.centres[some], self.pieces[some], strict=True)]
+        return self.pieces[-1].slope if len(latest) < 2 else _slope(latest)
+
+    def position_at(self, row: float) -> float:
+        """Return the track position to expect at a query row."""
+        return self.pieces[-1].position + self.slope * (row - self.centres[-1])
 
 
 class SegmentTracker:
-    """Follows segments from block to block.
+    """Chains the pieces of a query's blocks.
 
     Parameters
     ----------
     search : BlockSearch
-    law : ExpectationLaw
     """
 
-    def __init__(self, search: BlockSearch, law: ExpectationLaw) -> None:
-        self.search, self.law = search, law
-        self.open: list[OpenSegment] = []
-        self.done: list[FoundSegment] = []
-        self._blocks = 0
-        self._level = self._alike = 0.0
+    def __init__(self, search: BlockSearch) -> None:
+        self._search = search
+        self._open: list[_OpenSegment] = []
+        self._ended: list[FoundSegment] = []
+        self._blocks: list[QueryBlock] = []
 
-    def feed(self, block: QueryBlock, first_row: float, repitch: Repitch | None = None) -> None:
-        """Search the next block, whose row 0 is row ``first_row`` of the query."""
-        self._blocks += 1
-        self._level += (block.level - self._level) / self._blocks
-        self._alike += (block.self_similarity - self._alike) / self._blocks
-        found = [_shifted(piece, first_row) for piece in self.search.find(block, repitch)]
-        self._follow(block, first_row, found)
+    def feed(self, block: QueryBlock, first_row: float, pieces: Sequence[Piece], pitch: float = 1.0) -> None:
+        """Take the next block and the pieces that were found in it.
+
+        Parameters
+        ----------
+        block : QueryBlock
+        first_row : float
+            Row of the query at which the block begins.
+        pieces : sequence of Piece
+        pitch : float
+            Factor that the block's frequencies were divided by.
+        """
+        self._blocks.append(replace(block, vectors=block.vectors[:0]))
+        centre = first_row + block.centre
+        found = [_moved(piece, first_row) for piece in pieces]
+        used = self._continue(block, first_row, found, pitch)
         for piece in found:
-            if piece.log_expected > BEGINS or any(self._is_on(piece, known, first_row, block) for known in self.open):
+            on_known = any(piece.track == one.track and self._is_on(piece, one, centre) for one in self._open)
+            if piece in used or on_known or piece.log_expected > MAX_LOG_EXPECTED:
                 continue
-            segment = OpenSegment(piece.track, piece.pitch)
-            segment.add(piece, first_row, block.centre)
-            self.open.append(segment)
-        self.open.sort(key=self._log_expected)
-        self.open = self.open[:MOST_OPEN]
+            segment = _OpenSegment(piece.track, piece.pitch)
+            segment.add(piece, centre)
+            self._open.append(segment)
+        self._open.sort(key=self._log_expected)
+        for segment in self._open[MAX_OPEN:]:
+            self._end(segment)
+        del self._open[MAX_OPEN:]
 
     def finish(self) -> list[FoundSegment]:
-        """End all segments and return them, best first."""
-        for segment in self.open:
+        """End all segments and return them, the least expected first."""
+        for segment in self._open:
             self._end(segment)
-        self.open = []
-        return sorted(self.done, key=lambda segment: segment.log_expected)
+        self._open = []
+        return sorted(self._ended, key=lambda segment: segment.log_expected)
 
-    def _follow(self, block: QueryBlock, first_row: float, found: Sequence[Piece]) -> None:
-        going = [segment for segment in self.open if segment.pitch == 1.0]
-        if going:
-            lines = [segment.line_at(first_row + block.centre) for segment in going]
-            tracks = np.array([segment.track for segment in going])
-            where = Lines(tracks, np.array([at for at, _ in lines]), np.array([slope for _, slope in lines]))
-            compared = self.search.follow(block, where, FOLLOW_SHIFTS)
-        else:
-            compared = []
-        still: list[OpenSegment] = []
-        for segment in self.open:
-            options = [piece for piece in found if self._is_on(piece, segment, first_row, block)]
-            if segment in going:
-                piece = _shifted(compared[going.index(segment)], first_row)
-                if piece.score > GAINS and piece.rows > 0:
-                    options.append(piece)
-            jumps = [piece for piece in found if self._jumps(piece, segment, first_row, block)]
-            best = min(options, key=lambda piece: piece.log_expected, default=None)
+    def _continue(
+        self, block: QueryBlock, first_row: float, found: Sequence[Piece], pitch: float
+    ) -> list[Piece]:
+        """Continue or end the open segments; return the pieces that continued one."""
+        centre = first_row + block.centre
+        used: list[Piece] = []
+        still_open: list[_OpenSegment] = []
+        for segment, followed in zip(self._open, self._followed(block, first_row, pitch), strict=True):
+            own = [piece for piece in found if piece.track == segment.track]
+            on_line = [piece for piece in own if self._is_on(piece, segment, centre)]
+            if followed.score > MIN_FOLLOWED_SCORE and followed.rows > 0:
+                on_line.append(followed)
+            best = min(on_line, key=lambda piece: piece.log_expected, default=None)
+            limit = (0.0 if best is None else best.log_expected) - JUMP_COST
+            jumps = [
+                piece
+                for piece in own
+                if piece.log_expected < limit and abs(piece.position - segment.position_at(centre)) < MAX_JUMP_HOPS
+            ]
             jump = min(jumps, key=lambda piece: piece.log_expected, default=None)
-            if jump is not None and (best is None or jump.log_expected < best.log_expected - JUMP_COST):
-                best = jump
-            if best is not None:
-                if best is jump:
-                    segment.since = len(segment.pieces)
-                segment.add(best, first_row, block.centre)
-                still.append(segment)
-                continue
-            segment.silent += 1
-            if segment.silent >= SILENT_BLOCKS:
+            chosen = best if jump is None else jump
+            if chosen is not None:
+                segment.add(chosen, centre, jump=chosen is jump)
+                used.append(chosen)
+                still_open.append(segment)
+            elif segment.missed + 1 >= MAX_MISSED_BLOCKS:
                 self._end(segment)
             else:
-                still.append(segment)
-        self.open = still
+                segment.missed += 1
+                still_open.append(segment)
+        self._open = still_open
+        return used
 
-    def _is_on(self, piece: Piece, segment: OpenSegment, first_row: float, block: QueryBlock) -> bool:
-        if piece.track != segment.track or piece is segment.pieces[-1]:
-            return piece is segment.pieces[-1]
-        middle = first_row + block.centre
-        if segment.starts[-1] == middle:
-            return abs(piece.position - segment.pieces[-1].position) < NEAR_HOPS
-        position, _ = segment.line_at(middle)
-        away = abs(middle - segment.starts[-1])
-        return abs(piece.position - position) < NEAR_HOPS + 0.03 * away
+    def _followed(self, block: QueryBlock, first_row: float, pitch: float) -> list[Piece]:
+        """Compare the block with the line of each open segment."""
+        if not self._open:
+            return []
+        centre = first_row + block.centre
+        lines = Lines(
+            np.array([segment.track for segment in self._open]),
+            np.array([segment.position_at(centre) for segment in self._open]),
+            np.array([segment.slope for segment in self._open]),
+        )
+        return [_moved(piece, first_row) for piece in self._search.follow(block, lines, FOLLOW_SHIFTS, pitch)]
 
-    def _jumps(self, piece: Piece, segment: OpenSegment, first_row: float, block: QueryBlock) -> bool:
-        """Whether a piece goes on with a segment after dropped or repeated audio."""
-        if piece.track != segment.track or piece.log_expected > -JUMP_COST:
-            return False
-        position, _ = segment.line_at(first_row + block.centre)
-        return abs(piece.position - position) < JUMP_HOPS
+    @staticmethod
+    def _is_on(piece: Piece, segment: _OpenSegment, centre: float) -> bool:
+        """Whether a piece of the block at row ``centre`` lies on the line of a segment of its track."""
+        allowed = ON_LINE_HOPS + ON_LINE_SLOPE * abs(centre - segment.centres[-1])
+        return abs(piece.position - segment.position_at(centre)) < allowed
 
-    def _log_expected(self, segment: OpenSegment) -> float:
-        own = min(piece.log_expected for piece in segment.pieces)
-        whole = self.law.log_expected(
+    def _log_expected(self, segment: _OpenSegment) -> float:
+        """Log expectation of the whole segment, or of its best piece if that is lower."""
+        number = len(self._blocks)
+        whole = self._search.law.log_expected(
             np.array([segment.score]),
             np.array([segment.rows]),
-            library_rows=self.search.library_rows,
-            self_similarity=self._alike,
-            level=self._level,
-            trials=2.0 * (1 + self._blocks / len(segment.pieces)),
+            library_rows=self._search.library_rows,
+            self_similarity=float(np.mean([block.self_similarity for block in self._blocks])),
+            level=float(np.mean([block.level for block in self._blocks])),
+            trials=1.0 if number == 1 else 2.0 * (1.0 + number / len(segment.pieces)),
         )
-        return min(own + float(np.log(1 + self._blocks)), float(whole[0]))
+        best = min(piece.log_expected for piece in segment.pieces) + float(np.log(number))
+        return best if number == 1 else min(best, float(whole[0]))
 
-    def _end(self, segment: OpenSegment) -> None:
-        knots = [(start, piece.position) for start, piece in zip(segment.starts, segment.pieces, strict=True)]
-        some = slice(segment.since, None)
-        slope = segment.pieces[-1].slope
-        if len(segment.pieces[some]) > 1:
-            slope = _rise(segment.starts[some], segment.pieces[some])
-        self.done.append(
+    def _end(self, segment: _OpenSegment) -> None:
+        knots = zip(segment.centres, (piece.position for piece in segment.pieces), strict=True)
+        self._ended.append(
             FoundSegment(
-                segment.track, segment.first_row, segment.last_row, knots, slope, segment.pitch,
-                segment.score, segment.rows, self._log_expected(segment),
+                track=segment.track,
+                first=segment.pieces[0].first,
+                last=segment.pieces[-1].last,
+                knots=tuple(knots),
+                slope=segment.slope,
+                pitch=segment.pitch,
+                score=segment.score,
+                rows=segment.rows,
+                log_expected=self._log_expected(segment),
             )
-        )  # fmt: skip
+        )
 
 
-def _rise(rows: Sequence[float], pieces: Sequence[Piece]) -> float:
-    """Slope of the straight line nearest to the positions of some pieces."""
-    return float(np.polyfit(rows, [piece.position for piece in pieces], 1)[0])
+def choose_segments(segments: Sequence[FoundSegment], max_expected: float) -> list[FoundSegment]:
+    """Choose the segments to report: those that explain the same part of the query compete.
 
-
-def _shifted(piece: Piece, first_row: float) -> Piece:
-    """The piece with query rows counted from the query's first row."""
-    return replace(piece, first=piece.first + first_row, last=piece.last + first_row)
-
-
-def choose(segments: Sequence[FoundSegment], most_expected: float) -> list[list[FoundSegment]]:
-    """Let segments that explain the same stretch of the query compete.
+    Parameters
+    ----------
+    segments : sequence of FoundSegment
+    max_expected : float
+        Highest expected number of chance segments.
 
     Returns
     -------
-    list of list of FoundSegment
-        One list for each stretch, in the order of the query: its best segment first, then the others that
-        explain it, best first.
+    list of FoundSegment
+        In the order of the query.
     """
-    limit = float(np.log(most_expected))
-    stretches: list[list[FoundSegment]] = []
-    for segment in sorted(segments, key=lambda segment: segment.log_expected):
-        if segment.log_expected > limit:
-            continue
-        for stretch in stretches:
-            best = stretch[0]
-            shared = min(best.last, segment.last) - max(best.first, segment.first) + WINDOW_ROWS
-            if shared > 0.5 * (segment.last - segment.first + WINDOW_ROWS):
-                stretch.append(segment)
-                break
-        else:
-            stretches.append([segment])
-    return sorted(stretches, key=lambda stretch: stretch[0].first)
+    limit = float(np.log(max_expected))
+    chosen: list[FoundSegment] = []
+    for segment in sorted(segments, key=lambda one: one.log_expected):
+        length = segment.last - segment.first + WINDOW_HOPS
+        shared = [min(one.last, segment.last) - max(one.first, segment.first) + WINDOW_HOPS for one in chosen]
+        if segment.log_expected <= limit and not any(overlap > OVERLAP * length for overlap in shared):
+            chosen.append(segment)
+    return sorted(chosen, key=lambda one: one.first)
+
+
+def _slope(knots: Sequence[tuple[float, float]]) -> float:
+    """Slope of the straight line nearest to some knots."""
+    rows, positions = np.array(knots).T
+    return float(np.polyfit(rows, positions, 1)[0])
+
+
+def _moved(piece: Piece, first_row: float) -> Piece:
+    """Return the piece with query rows counted from the start of the query."""
+    return replace(piece, first=piece.first + first_row, last=piece.last + first_row)

@@ -1,12 +1,15 @@
-"""Straight lines in the plane of query time against recording time, and how well they agree.
+"""Straight lines in the plane of query time and recording time, and how well they agree.
 
-A line says: query row ``centre`` falls on position ``position`` of a track, and each further row ``slope`` positions
-later; positions and rows both count query hops. Slope 1 is the recording's own speed. Rows speak for windows; what two
-windows of different speeds share is their middles, and with equal windows on both sides the line of the beginnings is that
-of the middles, moved by half a window times (1 - slope).
+A line says that query row ``centre`` lies at ``position`` of a track, and that each further row lies ``slope`` later.
+Positions and rows count query hops. Slope 1 is the recording's own tempo.
+
+The score of a stored fingerprint under a line is its cosine with the query row nearest to the line, normalised by the
+query's cohort level (`earprint.matching.score_normalisation`). A window is a range of consecutive stored
+fingerprints under a line. Its score is their weighted mean.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,40 +19,40 @@ from earprint.matching.expectation import ExpectationLaw
 from earprint.matching.tracks import TrackTable
 
 Floats = NDArray[np.float64]
-Whole = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
-LEAST_ROWS = 0.9
-"""Stored fingerprints that a segment must span."""
+MIN_ROWS: Final = 0.9
+"""Least number of stored fingerprints of a window, weighted."""
 
-SPAN_STEPS = 16
-"""Steps per stored fingerprint of the table by which the law is looked up."""
+WHOLE_SHARE: Final = 0.97
+"""A window with this share of the query's weight is the whole query: its ends were not chosen."""
 
-WHOLE_SHARE = 0.97
-"""A window that weighs this share of the query is the whole query: no choice of its ends counts as a trial."""
+TABLE_STEPS: Final = 16
+"""Steps per stored fingerprint of the table in which the law is looked up."""
+
+NO_WINDOW: Final = 99.0
+"""Log expectation of a line that has too few stored fingerprints."""
 
 
 @dataclass(frozen=True)
 class QueryBlock:
-    """A stretch of a query's fingerprints.
+    """A range of a query's fingerprints.
 
     Attributes
     ----------
-    weighted : ndarray of float32, shape (n, dim)
-        Unit vectors times their weights.
-    weights : ndarray of float64, shape (n,)
-        How much each row counts: 0 if silent, see `earprint.matching.query_rows`.
     vectors : ndarray of float32, shape (n, dim)
-        Unit vectors.
+        Unit vectors; zeros where the query is silent.
+    weights : ndarray of float64, shape (n,)
+        See `earprint.matching.query_rows.row_weights`.
     level : float
-        Cohort level of the query, see `earprint.matching.score_normalisation`.
+        Cohort level.
     self_similarity : float
-        Mean cosine of rows that are over a second apart.
+        Mean cosine of rows that are more than a second apart.
     ratio : int
         Reference hop divided by query hop.
     """
 
     vectors: NDArray[np.float32]
-    weighted: NDArray[np.float32]
     weights: Floats
     level: float
     self_similarity: float
@@ -62,28 +65,43 @@ class QueryBlock:
 
     @property
     def full_rows(self) -> float:
-        """Stored fingerprints that the whole block spans, weighted."""
+        """Number of stored fingerprints that the whole block spans, weighted."""
         return float(self.weights.sum()) / self.ratio
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Some lines over a block, all of shape (m,): track, position of the block's centre, slope."""
+    """Some lines over a block.
 
-    tracks: Whole
+    Attributes
+    ----------
+    tracks : ndarray of int64, shape (m,)
+        Indices into the `TrackTable`.
+    positions : ndarray of float64, shape (m,)
+        Track positions of the block's centre row, in query hops.
+    slopes : ndarray of float64, shape (m,)
+        Track hops per query hop.
+    """
+
+    tracks: Ints
     positions: Floats
     slopes: Floats
 
+    @classmethod
+    def none(cls) -> "Lines":
+        """No lines."""
+        return cls(np.empty(0, np.int64), np.empty(0), np.empty(0))
+
     def __len__(self) -> int:
-        """How many."""
+        """Number of lines."""
         return len(self.tracks)
 
-    def only(self, which: NDArray[np.generic]) -> "Lines":
-        """Some of them."""
+    def only(self, which: Ints) -> "Lines":
+        """Return some of the lines."""
         return Lines(self.tracks[which], self.positions[which], self.slopes[which])
 
-    def fanned(self, shifts: Floats, tilts: Floats, about: Floats, centre: float) -> "Lines":
-        """Each line moved by each shift and tilted by each factor about a row of its own, (m * t * s,).
+    def fan_out(self, shifts: Floats, tilts: Floats, about: Floats, centre: float) -> "Lines":
+        """Return each line, with its slope changed by each factor and then moved by each shift.
 
         Parameters
         ----------
@@ -92,32 +110,36 @@ class Lines:
         tilts : ndarray of float64, shape (t,)
             Factors of the slope.
         about : ndarray of float64, shape (m,)
-            The query row that keeps its position.
+            Query row of each line that keeps its position when the slope changes.
         centre : float
-            The block's centre.
+            The block's centre row.
+
+        Returns
+        -------
+        Lines
+            m * t * s lines, in this order.
         """
         slopes = self.slopes[:, None, None] * tilts[:, None]
         away = (about - centre)[:, None, None]
         positions = (self.positions + self.slopes * (about - centre))[:, None, None] - slopes * away + shifts
-        shape = np.broadcast_shapes(slopes.shape, positions.shape)
-        tracks = np.broadcast_to(self.tracks[:, None, None], shape)
-        return Lines(tracks.ravel(), positions.ravel(), np.broadcast_to(slopes, shape).ravel())
+        tracks = np.broadcast_to(self.tracks[:, None, None], positions.shape)
+        return Lines(tracks.ravel(), positions.ravel(), np.broadcast_to(slopes, positions.shape).ravel())
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """The best window of each of some lines, all of shape (m,).
+class Windows:
+    """The best window of each line, all of shape (m,).
 
     Attributes
     ----------
     log_expected : ndarray of float64
-        See `ExpectationLaw.log_expected`; `NOTHING` where a line has too few rows.
+        See `ExpectationLaw.log_expected`; `NO_WINDOW` if there is none.
     scores : ndarray of float64
-        Mean score over the window.
+        Mean score.
     rows : ndarray of float64
-        Stored fingerprints that it spans, weighted.
+        Number of stored fingerprints, weighted.
     first, last : ndarray of float64
-        The query rows under its first and its last stored fingerprint.
+        Query rows of the first and the last stored fingerprint.
     """
 
     log_expected: Floats
@@ -127,52 +149,32 @@ class Agreement:
     last: Floats
 
 
-NOTHING = 99.0
-"""Log expectation of what cannot be compared."""
-
-
-def row_scores(
-    block: QueryBlock, lines: Lines, index: Index, table: TrackTable
-) -> tuple[Floats, Floats, Whole]:
-    """Scores of the stored fingerprints under lines.
+def row_scores(block: QueryBlock, lines: Lines, index: Index, table: TrackTable) -> tuple[Floats, Floats, Ints]:
+    """Return the scores of the stored fingerprints under lines.
 
     Returns
     -------
     scores, weights : ndarray of float64, shape (m, k)
-        Of each stored fingerprint, in the order of time; weight 0 where a line has none.
+        Of each stored fingerprint, in the order of time; weight 0 where there is none.
     rows : ndarray of int64, shape (m, k)
         The query row that each is compared with.
     """
     n, ratio = len(block.weights), block.ratio
-    first = np.ceil((lines.positions - lines.slopes * block.centre) / ratio).astype(np.int64)
-    last = np.floor((lines.positions + lines.slopes * (n - 1 - block.centre)) / ratio).astype(np.int64)
-    stored = first[:, None] + np.arange(max(1, int((last - first).max()) + 1))
+    start = np.ceil((lines.positions - lines.slopes * block.centre) / ratio).astype(np.int64)
+    stop = np.floor((lines.positions + lines.slopes * (n - 1 - block.centre)) / ratio).astype(np.int64)
+    stored = start[:, None] + np.arange(max(1, int((stop - start).max(initial=0)) + 1))
     rows = np.rint((stored * ratio - lines.positions[:, None]) / lines.slopes[:, None] + block.centre)
     rows = rows.astype(np.int64)
     inside = (rows >= 0) & (rows < n) & (stored >= 0) & (stored < table.n_rows[lines.tracks][:, None])
     rows = np.where(inside, rows, 0)
-    wanted = np.where(inside, table.first_row[lines.tracks][:, None] + stored, -1)
-    # Each stored fingerprint is read once, and compared with all rows of the block at once.
-    base = int(wanted.max(initial=0))
-    lowest = int(np.where(inside, wanted, base).min(initial=base))
-    place = np.full(base - lowest + 2, -1) if base - lowest < 4_000_000 else None
-    if place is not None:
-        place[np.where(inside, wanted - lowest, base - lowest + 1).ravel()] = 0
-        needed = np.flatnonzero(place[:-1] == 0)
-        place[needed] = np.arange(len(needed))
-        number = place[np.where(inside, wanted - lowest, base - lowest + 1)]
-        needed = needed + lowest
-    else:
-        needed, number = np.unique(wanted[inside], return_inverse=True)
-        full = np.zeros(wanted.shape, np.int64)
-        full[inside] = number
-        number = full
-    if not len(needed):
-        return np.zeros(rows.shape), np.zeros(rows.shape), rows
-    cosines = index.take(needed) @ block.vectors.T
-    weights = np.where(inside, block.weights[rows], 0.0)
-    scores = (cosines[np.where(inside, number, 0), rows] - block.level) / (1.0 - block.level)
-    return scores.astype(np.float64), weights, rows
+    scores, weights = np.zeros(rows.shape), np.where(inside, block.weights[rows], 0.0)
+    wanted = (table.first_row[lines.tracks][:, None] + stored)[inside]
+    if len(wanted):
+        # Each stored fingerprint is read once, and compared with all rows of the block at once.
+        read, number = np.unique(wanted, return_inverse=True)
+        cosines = index.take(read) @ block.vectors.T
+        scores[inside] = (cosines[number, rows[inside]] - block.level) / (1.0 - block.level)
+    return scores, weights, rows
 
 
 def best_windows(
@@ -184,25 +186,31 @@ def best_windows(
     *,
     library_rows: int,
     trials: float = 1.0,
-) -> Agreement:
-    """Find the part of each line that chance explains least.
+) -> Windows:
+    """Return each line's window with the lowest expectation.
 
     Parameters
     ----------
+    block : QueryBlock
+    lines : Lines
+    index : Index
+    table : TrackTable
+    law : ExpectationLaw
+    library_rows : int
+        Stored fingerprints of the library.
     trials : float
-        See `ExpectationLaw.log_expected`; parts of the query count as more trials than the whole.
+        See `ExpectationLaw.line_in_score`. A part of the block counts for more trials than the whole.
     """
     scores, weights, rows = row_scores(block, lines, index, table)
     m, k = scores.shape
-    sums, weighs = np.zeros((m, k + 1)), np.zeros((m, k + 1))
+    sums, weight_sums = np.zeros((m, k + 1)), np.zeros((m, k + 1))
     np.cumsum(scores * weights, axis=1, out=sums[:, 1:])
-    np.cumsum(weights, axis=1, out=weighs[:, 1:])
+    np.cumsum(weights, axis=1, out=weight_sums[:, 1:])
     begin, end = np.triu_indices(k + 1, 1)
-    spans = weighs[:, end] - weighs[:, begin]
+    spans = weight_sums[:, end] - weight_sums[:, begin]
     means = (sums[:, end] - sums[:, begin]) / np.maximum(spans, 1e-6)
-    # The law of each span, looked up: spans are rounded to the steps of a table.
     full = max(block.full_rows, 1e-6)
-    table_spans = np.arange(int(full * SPAN_STEPS) + 2 * SPAN_STEPS) / SPAN_STEPS
+    table_spans = np.arange(int(full * TABLE_STEPS) + 2 * TABLE_STEPS) / TABLE_STEPS
     parts = np.where(
         table_spans < WHOLE_SHARE * full, 2.0 * (1.0 + full / np.maximum(table_spans, 0.3)), 1.0
     )
@@ -213,16 +221,30 @@ def best_windows(
         level=block.level,
         trials=trials * parts,
     )
-    at_zero[table_spans < LEAST_ROWS] = NOTHING
-    per_score[table_spans < LEAST_ROWS] = 0.0
-    step = np.minimum(np.rint(spans * SPAN_STEPS).astype(np.int64), len(table_spans) - 1)
+    too_short = table_spans < MIN_ROWS
+    at_zero[too_short], per_score[too_short] = NO_WINDOW, 0.0
+    step = np.minimum(np.rint(spans * TABLE_STEPS).astype(np.int64), len(table_spans) - 1)
     expected = at_zero[step] - per_score[step] * means
     best = np.argmin(expected, axis=1)
     line = np.arange(m)
-    return Agreement(
+    return Windows(
         expected[line, best],
         means[line, best],
         spans[line, best],
-        rows[line, np.minimum(begin[best], k - 1)].astype(np.float64),
-        rows[line, np.minimum(end[best] - 1, k - 1)].astype(np.float64),
+        rows[line, begin[best]].astype(np.float64),
+        rows[line, end[best] - 1].astype(np.float64),
     )
+
+
+def fractional_shift(block: QueryBlock, lines: Lines, index: Index, table: TrackTable) -> Floats:
+    """Return the fraction of a hop by which each line should move, -0.5 to 0.5.
+
+    It is the peak of the parabola through the mean scores one hop before, on, and one hop after the line.
+    """
+    beside = lines.fan_out(np.array([-1.0, 0.0, 1.0]), np.ones(1), np.full(len(lines), block.centre), block.centre)
+    scores, weights, _ = row_scores(block, beside, index, table)
+    means = (scores * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-6)
+    before, on, after = means.reshape(-1, 3).T
+    curvature = before - 2 * on + after
+    peak = 0.5 * (before - after) / np.where(curvature < 0, curvature, -np.inf)
+    return np.clip(peak, -0.5, 0.5)

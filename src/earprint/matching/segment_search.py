@@ -1,84 +1,106 @@
-"""Find the segments of one block of a query: the plain search, then other tempi, then other pitches.
+"""Search one block of a query for segments: straight pieces of recordings, at any tempo and pitch.
 
-1. The nearest stored fingerprints of some query rows vote for lines (`earprint.matching.lines`). A few rows vote first.
-2. The lines with most votes, and lines beside them, are compared with the whole block. The best window of each line is the
-   one with the lowest expectation (`earprint.matching.expectation`).
-3. The best of each place is refined: its position, its slope, and fractions of a hop.
-4. Only while nothing is sure: the votes are counted again for slopes from 0.78 to 1.28, and the block is
-   fingerprinted again as if it were recorded up to 4 semitones lower or higher.
+1. Vote. The nearest stored fingerprints of some query rows vote for lines (`earprint.matching.lines`). If the index limits
+   the number of query rows, a third of them votes first.
+2. Compare. The lines with most votes, and lines beside them, are compared with the whole block. Each line's best
+   window is the one with the lowest expectation (`earprint.matching.expectation`).
+3. Refine. The best line of each place gets a better position and slope.
+4. If nothing is sure, count the votes again for slopes from 0.78 to 1.28.
+5. If still nothing is sure, fingerprint the block again as if it had been recorded 2 or 4 semitones lower or
+   higher, and repeat steps 1 to 3. Pitches between these are tried for the best piece.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earprint.encoders.base import Fingerprints
 from earprint.index.base import Index
+from earprint.matching.candidates import HITS_PER_ROW, search_rounds
 from earprint.matching.expectation import ExpectationLaw
-from earprint.matching.lines import NOTHING, Agreement, Lines, QueryBlock, best_windows
+from earprint.matching.lines import (
+    NO_WINDOW,
+    Lines,
+    QueryBlock,
+    Windows,
+    best_windows,
+    fractional_shift,
+)
 from earprint.matching.query_rows import row_weights
-from earprint.matching.score_normalisation import level_of
+from earprint.matching.score_normalisation import cohort_level
 from earprint.matching.tracks import TrackTable
 
 Repitch = Callable[[float], Fingerprints]
-"""Fingerprints the block again, with all frequencies read as if divided by a factor."""
+"""Returns the query's fingerprints, made as if all frequencies of the query were divided by a factor."""
 
-HITS_PER_ROW = 16
-"""Nearest stored fingerprints that each query row votes for."""
+MAX_LINES_FIRST_ROUND: Final = 32
+"""Number of voted lines that are compared after the first of two rounds."""
 
-FIRST_EVERY = 3
-"""Every third of the rows that vote does so in the first round."""
+MAX_LINES: Final = 96
+"""Number of voted lines that are compared after the last round."""
 
-FIRST_CANDIDATES, CANDIDATES = 32, 96
-"""Lines that are compared after the first round, and after the second."""
+MAX_PLACES: Final = 8
+"""Number of places whose best line is refined."""
 
-KEPT = 8
-"""Lines whose position and slope are refined."""
+SURE: Final = -11.5
+"""Log expectation (1e-5) at which no further step is needed."""
 
-SURE = -11.5
-"""Log expectation (1e-5) from which no further round is needed."""
+SLOPES: Final = tuple(float(slope) for slope in np.geomspace(0.78, 1.28, 9).round(4))
+"""Slopes for which votes are counted in step 4."""
 
-SLOPES = tuple(float(slope) for slope in np.geomspace(0.78, 1.28, 9).round(4))
-"""Slopes for which votes are counted where the recording's own tempo gives nothing sure."""
+SEMITONE: Final = 2.0 ** (1 / 12)
+"""Ratio of two frequencies that are a semitone apart."""
 
-SEMITONE = 2.0 ** (1 / 12)
+PITCHES: Final = (SEMITONE**2, SEMITONE**-2, SEMITONE**4, SEMITONE**-4)
+"""Pitches of step 5."""
 
-PITCHES = (SEMITONE**2, SEMITONE**-2, SEMITONE**4, SEMITONE**-4)
-"""Pitches that are tried; the network itself bears a semitone and more."""
-
-SHIFTS = np.array([-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0])
+SHIFTS: Final = np.array([-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0])
 """Positions beside a voted line that are compared, in query hops."""
 
-FINE_SHIFTS = np.arange(-3.0, 4.0)
-FINE_TILTS = 1.0 + np.array([-6.0, -4.5, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.5, 6.0]) / 100
-"""Positions and slopes tried when a line is refined."""
+FINE_SHIFTS: Final = np.arange(-3.0, 4.0)
+"""Positions beside a line that refining compares, in query hops."""
 
-TILT_COST = 0.7
-"""Added to the log expectation of a tilted line: it must agree clearly better."""
+FINE_TILTS: Final = 1.0 + np.array([-6.0, -4.5, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.5, 6.0]) / 100
+"""Factors of the slope that refining compares."""
 
-SAME_PLACE = 12.0
-"""Lines of a track that are nearer than this, in query hops, are one place."""
+TILT_COST: Final = 0.7
+"""Added to the log expectation of a line whose slope is changed: the change must pay."""
 
-APART_ROWS = 25
-"""Rows that are farther apart than this, 1 s, tell how much a query resembles itself."""
+PLACE_HOPS: Final = 12.0
+"""Lines of a track within this distance are one place, in query hops."""
+
+SELF_SIMILARITY_HOPS: Final = 25
+"""Rows that are farther apart than this, 1 s, give the self-similarity of a query."""
+
+SELF_SIMILARITY_ROWS: Final = 32
+"""Number of rows, evenly spaced, that give the self-similarity of a query."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One straight piece of a segment, found in one block.
+    """A straight piece of a segment, found in one block.
 
     Attributes
     ----------
     track : int
-        Position of the track in the `TrackTable`.
-    position, slope : float
-        See `Lines`; the position has a fraction.
-    log_expected, score, rows, first, last : float
-        See `Agreement`.
+        Index into the `TrackTable`.
+    position : float
+        Track position of the block's centre row, in query hops from the track's start.
+    slope : float
+        Track hops per query hop: 1.03 if the query runs 3 % faster than the track.
+    log_expected : float
+        Natural logarithm of the expected number of chance pieces that score as high.
+    score : float
+        Mean normalised score.
+    rows : float
+        Number of stored fingerprints that the piece spans, weighted.
+    first, last : float
+        Query rows of its first and last stored fingerprint.
     pitch : float
-        Factor of the query's frequencies over the recording's.
+        Frequencies of the query divided by those of the track.
     """
 
     track: int
@@ -93,161 +115,185 @@ class Piece:
 
 
 def make_block(
-    query: Fingerprints, ratio: int, cohort: NDArray[np.float32] | None, rows: slice | None = None
+    query: Fingerprints, ratio: int, cohort: NDArray[np.float32] | None, rows: slice = slice(None)
 ) -> QueryBlock:
-    """Weigh a query's rows, or some of them, and measure its level and self-similarity."""
-    weights = row_weights(query.vectors, query.hop_s, query.margin_rows)
-    vectors = query.vectors
-    if rows is not None:
-        vectors, weights = vectors[rows], weights[rows]
-    clear = np.flatnonzero(weights > 0.9)
-    clear = clear[:: max(1, len(clear) // 32)]
-    apart = np.abs(clear[:, None] - clear) > APART_ROWS
-    alike = float((vectors[clear] @ vectors[clear].T)[apart].mean()) if apart.any() else 0.0
-    weighted = np.asarray(vectors * weights[:, None], dtype=np.float32)
-    return QueryBlock(vectors, weighted, weights, level_of(vectors, weights, cohort), alike, ratio)
+    """Make a block of some rows of a query.
+
+    Parameters
+    ----------
+    query : Fingerprints
+        On the query grid.
+    ratio : int
+        Reference hop divided by query hop.
+    cohort : ndarray of float32, shape (m, dim), or None
+        See `earprint.matching.score_normalisation`.
+    rows : slice
+        All rows by default.
+    """
+    weights = row_weights(query.vectors, query.hop_s, query.margin_rows)[rows]
+    vectors = query.vectors[rows]
+    clear = np.flatnonzero(weights == 1.0)
+    clear = clear[:: max(1, len(clear) // SELF_SIMILARITY_ROWS)]
+    apart = np.abs(clear[:, None] - clear) > SELF_SIMILARITY_HOPS
+    cosines = vectors[clear] @ vectors[clear].T
+    alike = float(cosines[apart].mean()) if apart.any() else 0.0
+    return QueryBlock(vectors, weights, cohort_level(vectors, weights, cohort), alike, ratio)
 
 
 class BlockSearch:
-    """Searches one library for blocks of queries.
+    """Searches a library for blocks of queries.
 
     Parameters
     ----------
     index : Index
     table : TrackTable
     law : ExpectationLaw
-    cohort : ndarray of float32, shape (m, dim), optional
+    cohort : ndarray of float32, shape (m, dim), or None
+        See `earprint.matching.score_normalisation`.
     """
 
     def __init__(
-        self, index: Index, table: TrackTable, law: ExpectationLaw, cohort: NDArray[np.float32] | None = None
+        self, index: Index, table: TrackTable, law: ExpectationLaw, cohort: NDArray[np.float32] | None
     ) -> None:
         self.index, self.table, self.law, self.cohort = index, table, law, cohort
         self.library_rows = int(table.n_rows.sum())
 
-    def find(self, block: QueryBlock, repitch: Repitch | None = None) -> list[Piece]:
-        """Find the block's best pieces, at most one for each place, best first.
+    def search(self, block: QueryBlock, *, any_tempo: bool = True, pitch: float = 1.0) -> list[Piece]:
+        """Find the best pieces of a block (steps 1 to 4), at most one for each place, best first.
 
         Parameters
         ----------
         block : QueryBlock
-        repitch : callable, optional
-            Without it no other pitch is tried.
+        any_tempo : bool
+            Take step 4.
+        pitch : float
+            Factor that the block's frequencies were divided by.
         """
         votes = _Votes.none()
         pieces: list[Piece] = []
-        rounds = _rounds(block, self.index.max_query_rows)
+        rounds = search_rounds(block.weights, self.index.max_query_rows)
         for number, places in enumerate(rounds):
-            votes = votes.cast(block, places, self.index, self.table)
-            most = CANDIDATES if number == len(rounds) - 1 else FIRST_CANDIDATES
-            pieces = self._best(block, votes.lines((1.0,), most, block.centre))
+            votes = votes.add(block, places, self.index, self.table)
+            most = MAX_LINES if number == len(rounds) - 1 else MAX_LINES_FIRST_ROUND
+            pieces = self.compare(block, votes.lines((1.0,), most, block.centre), pitch=pitch)
             if _is_sure(pieces):
                 return pieces
-        pieces += self._best(block, votes.lines(SLOPES, CANDIDATES, block.centre), trials=len(SLOPES))
-        if not _is_sure(pieces) and repitch is not None:
-            pieces += self._other_pitches(block, repitch)
-        return sorted(pieces, key=lambda piece: piece.log_expected)
+        if any_tempo:
+            lines = votes.lines(SLOPES, MAX_LINES, block.centre)
+            pieces = _sorted([*pieces, *self.compare(block, lines, trials=len(SLOPES), pitch=pitch)])
+        return pieces
 
-    def follow(self, block: QueryBlock, lines: Lines, shifts: NDArray[np.float64]) -> list[Piece]:
-        """Compare a block with lines that are expected there, and with lines beside them; one piece for each."""
-        tilts = 1.0 + np.array([-1.0, 0.0, 1.0]) / 100
-        about = np.full(len(lines), block.centre)
-        agreement = self._agreement(block, fan := lines.fanned(shifts, tilts, about, block.centre), trials=1.0)
-        best = np.argmin(agreement.log_expected.reshape(len(lines), -1), axis=1)
-        best += np.arange(len(lines)) * (len(shifts) * len(tilts))
-        return [_piece(fan, agreement, number, 1.0) for number in best.tolist()]
+    def search_pitches(self, repitch: Callable[[float], QueryBlock]) -> list[Piece]:
+        """Find the best pieces of a block at other pitches (step 5), best first.
 
-    def _other_pitches(self, block: QueryBlock, repitch: Repitch) -> list[Piece]:
+        Parameters
+        ----------
+        repitch : callable
+            Returns the block, fingerprinted with its frequencies divided by a factor.
+        """
         pieces: list[Piece] = []
         for pitch in PITCHES:
-            other = make_block(repitch(pitch), block.ratio, self.cohort)
-            votes = _Votes.none().cast(other, _rounds(other, self.index.max_query_rows)[0], self.index, self.table)
-            lines = votes.lines(SLOPES, CANDIDATES, other.centre)
-            pieces += self._best(other, lines, trials=len(SLOPES) * len(PITCHES), pitch=pitch)
-        pieces.sort(key=lambda piece: piece.log_expected)
-        return pieces + self._polished(pieces[:2], block, repitch)
-
-    def _polished(self, pieces: Sequence[Piece], block: QueryBlock, repitch: Repitch) -> list[Piece]:
-        """Compare again with pitches between those tried; speed changes tempo and pitch by the same factor."""
-        out = []
-        for piece in pieces:
-            pitches = {piece.pitch * SEMITONE, piece.pitch / SEMITONE}
-            if abs(np.log(piece.slope / piece.pitch)) < 1.5 * np.log(SEMITONE):
-                pitches.add(piece.slope)
+            block = repitch(pitch)
+            places = search_rounds(block.weights, self.index.max_query_rows)[0]
+            votes = _Votes.none().add(block, places, self.index, self.table)
+            lines = votes.lines(SLOPES, MAX_LINES_FIRST_ROUND, block.centre)
+            pieces += self.compare(block, lines, trials=len(SLOPES) * len(PITCHES), pitch=pitch)
+        pieces = _sorted(pieces)
+        for piece in pieces[:1]:
+            # A changed speed changes tempo and pitch by the same factor.
+            between = {piece.pitch * SEMITONE, piece.pitch / SEMITONE, piece.slope}
             lines = Lines(np.array([piece.track]), np.array([piece.position]), np.array([piece.slope]))
-            for pitch in pitches:
-                other = make_block(repitch(pitch), block.ratio, self.cohort)
-                trials = len(SLOPES) * len(PITCHES) * len(pitches)
-                out += self._best(other, lines, trials=trials, pitch=pitch)
-        return out
+            for pitch in between:
+                if abs(np.log(pitch / piece.pitch)) < 1.5 * np.log(SEMITONE):
+                    trials = len(SLOPES) * len(PITCHES) * len(between)
+                    pieces += self.compare(repitch(pitch), lines, trials=trials, pitch=pitch)
+        return _sorted(pieces)
 
-    def _agreement(self, block: QueryBlock, lines: Lines, trials: float) -> Agreement:
+    def compare(
+        self, block: QueryBlock, lines: Lines, *, trials: float = 1.0, pitch: float = 1.0
+    ) -> list[Piece]:
+        """Compare lines and those beside them, and refine the best of each place (steps 2 and 3)."""
+        if not len(lines):
+            return []
+        near = lines.fan_out(SHIFTS, np.ones(1), np.full(len(lines), block.centre), block.centre)
+        windows = self._windows(block, near, trials)
+        kept: list[int] = []
+        taken: set[tuple[int, int]] = set()
+        for number in np.argsort(windows.log_expected, kind="stable").tolist():
+            if windows.log_expected[number] >= NO_WINDOW or len(kept) == MAX_PLACES:
+                break
+            track, cell = int(near.tracks[number]), int(near.positions[number] // PLACE_HOPS)
+            if not taken & {(track, cell + step) for step in (-1, 0, 1)}:
+                kept.append(number)
+                taken.add((track, cell))
+        if not kept:
+            return []
+        about = (windows.first[kept] + windows.last[kept]) / 2
+        fan = near.only(np.array(kept)).fan_out(FINE_SHIFTS, FINE_TILTS, about, block.centre)
+        fine = self._windows(block, fan, trials)
+        tilted = np.tile(np.repeat(FINE_TILTS != 1.0, len(FINE_SHIFTS)), len(kept))
+        best = _best_of_each(fine.log_expected + TILT_COST * tilted, len(kept))
+        return self._pieces(block, fan, fine, best, pitch)
+
+    def follow(self, block: QueryBlock, lines: Lines, shifts: NDArray[np.float64], pitch: float) -> list[Piece]:
+        """Compare a block with lines that are expected there and with lines beside them; one piece per line."""
+        tilts = 1.0 + np.array([-1.0, 0.0, 1.0]) / 100
+        fan = lines.fan_out(shifts, tilts, np.full(len(lines), block.centre), block.centre)
+        windows = self._windows(block, fan, 1.0)
+        return self._pieces(block, fan, windows, _best_of_each(windows.log_expected, len(lines)), pitch, sort=False)
+
+    def _windows(self, block: QueryBlock, lines: Lines, trials: float) -> Windows:
         return best_windows(
             block, lines, self.index, self.table, self.law, library_rows=self.library_rows, trials=trials
         )
 
-    def _best(self, block: QueryBlock, lines: Lines, *, trials: float = 1.0, pitch: float = 1.0) -> list[Piece]:
-        """Compare lines and those beside them; refine the best of each place."""
-        if not len(lines):
-            return []
-        near = lines.fanned(SHIFTS, np.ones(1), np.full(len(lines), block.centre), block.centre)
-        agreement = self._agreement(block, near, trials)
-        kept: list[int] = []
-        places: set[tuple[int, int]] = set()
-        for number in np.argsort(agreement.log_expected, kind="stable").tolist():
-            place = (int(near.tracks[number]), int(near.positions[number] // SAME_PLACE))
-            around = {(place[0], place[1] + step) for step in (-1, 0, 1)}
-            if agreement.log_expected[number] >= NOTHING or len(kept) == KEPT:
-                break
-            if not around & places:
-                kept.append(number)
-                places.add(place)
-        if not kept:
-            return []
-        chosen = near.only(np.array(kept))
-        about = (agreement.first[kept] + agreement.last[kept]) / 2
-        fan = chosen.fanned(FINE_SHIFTS, FINE_TILTS, about, block.centre)
-        fine = self._agreement(block, fan, trials)
-        tilted = np.tile(np.repeat(FINE_TILTS != 1.0, len(FINE_SHIFTS)), len(kept))
-        fine = replace(fine, log_expected=fine.log_expected + TILT_COST * tilted)
-        best = np.argmin(fine.log_expected.reshape(len(kept), -1), axis=1)
-        best += np.arange(len(kept)) * len(FINE_SHIFTS) * len(FINE_TILTS)
-        pieces = [_piece(fan, fine, number, pitch) for number in best.tolist()]
-        return sorted(pieces, key=lambda piece: piece.log_expected)
+    def _pieces(
+        self,
+        block: QueryBlock,
+        lines: Lines,
+        windows: Windows,
+        chosen: NDArray[np.int64],
+        pitch: float,
+        *,
+        sort: bool = True,
+    ) -> list[Piece]:
+        """Make pieces of some windows; their positions get fractions of a hop."""
+        some = lines.only(chosen)
+        positions = some.positions + fractional_shift(block, some, self.index, self.table)
+        pieces = [
+            Piece(
+                track=int(lines.tracks[number]),
+                position=float(position),
+                slope=float(lines.slopes[number]),
+                log_expected=float(windows.log_expected[number]),
+                score=float(windows.scores[number]),
+                rows=float(windows.rows[number]),
+                first=float(windows.first[number]),
+                last=float(windows.last[number]),
+                pitch=pitch,
+            )
+            for number, position in zip(chosen.tolist(), positions.tolist(), strict=True)
+        ]
+        return _sorted(pieces) if sort else pieces
 
 
-def _piece(lines: Lines, agreement: Agreement, number: int, pitch: float) -> Piece:
-    return Piece(
-        track=int(lines.tracks[number]),
-        position=float(lines.positions[number]),
-        slope=float(lines.slopes[number]),
-        log_expected=float(agreement.log_expected[number]),
-        score=float(agreement.scores[number]),
-        rows=float(agreement.rows[number]),
-        first=float(agreement.first[number]),
-        last=float(agreement.last[number]),
-        pitch=pitch,
-    )
+def _sorted(pieces: Iterable[Piece]) -> list[Piece]:
+    return sorted(pieces, key=lambda piece: piece.log_expected)
 
 
 def _is_sure(pieces: Sequence[Piece]) -> bool:
     return bool(pieces) and min(piece.log_expected for piece in pieces) < SURE
 
 
-def _rounds(block: QueryBlock, most: int) -> list[NDArray[np.int64]]:
-    """The rows that vote, in rounds; all at once if there are no more than ``most``."""
-    places = np.flatnonzero(block.weights)
-    if len(places) <= most:
-        return [places]
-    places = places[np.linspace(0, len(places) - 1, most).round().astype(np.int64)]
-    first = np.zeros(most, dtype=np.bool_)
-    first[FIRST_EVERY // 2 :: FIRST_EVERY] = True
-    return [places[first], places[~first]]
+def _best_of_each(log_expected: NDArray[np.float64], groups: int) -> NDArray[np.int64]:
+    """Index of the least value of each of some equally large groups."""
+    least = np.argmin(log_expected.reshape(groups, -1), axis=1)
+    return least + np.arange(groups) * (len(log_expected) // groups)
 
 
 @dataclass(frozen=True)
 class _Votes:
-    """Votes for (track, position of a query row), one for each stored fingerprint found, in no order."""
+    """One vote for each hit, in no order: a track, the query row, the position of the hit in query hops."""
 
     tracks: NDArray[np.int64]
     rows: NDArray[np.int64]
@@ -258,10 +304,8 @@ class _Votes:
     def none(cls) -> "_Votes":
         return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
-    def cast(
-        self, block: QueryBlock, places: NDArray[np.int64], index: Index, table: TrackTable
-    ) -> "_Votes":
-        """These and the votes of further rows of the block."""
+    def add(self, block: QueryBlock, places: NDArray[np.int64], index: Index, table: TrackTable) -> "_Votes":
+        """Return these votes and those of further query rows."""
         if not len(places):
             return self
         similarities, found = index.search(block.vectors[places], HITS_PER_ROW)
@@ -276,10 +320,11 @@ class _Votes:
         )
 
     def lines(self, slopes: Sequence[float], most: int, centre: float) -> Lines:
-        """The lines with most votes; votes for positions next to each other count together."""
-        tracks, positions, tilts, counts = [], [], [], []
+        """Return the lines with most votes; adjacent positions (two query hops apart) are counted together."""
+        found: list[Lines] = [Lines.none()]
+        counts = [np.empty(0)]
         for slope in slopes if len(self.tracks) else ():
-            # One whole number per line, in pairs of hops; the margin keeps different tracks apart.
+            # One integer per line; the margin keeps neighbours of different tracks apart.
             pairs = np.rint((self.positions - slope * (self.rows - centre)) / 2).astype(np.int64)
             low = int(pairs.min()) - 2
             span = int(pairs.max()) - low + 3
@@ -290,12 +335,12 @@ class _Votes:
             pooled[adjacent] += votes[adjacent + 1]
             pooled[adjacent + 1] += votes[adjacent]
             best = np.argsort(-pooled, kind="stable")[:most]
-            tracks.append(keys[best] // span)
-            positions.append(2.0 * (keys[best] % span + low))
-            tilts.append(np.full(len(best), slope))
+            positions = 2.0 * (keys[best] % span + low)
+            found.append(Lines(keys[best] // span, positions, np.full(len(best), slope)))
             counts.append(pooled[best])
-        if not tracks:
-            return Lines(np.empty(0, np.int64), np.empty(0), np.empty(0))
-        order = np.argsort(-np.concatenate(counts), kind="stable")[:most]
-        lines = Lines(np.concatenate(tracks), np.concatenate(positions), np.concatenate(tilts))
-        return lines.only(order)
+        lines = Lines(
+            np.concatenate([one.tracks for one in found]),
+            np.concatenate([one.positions for one in found]),
+            np.concatenate([one.slopes for one in found]),
+        )
+        return lines.only(np.argsort(-np.concatenate(counts), kind="stable")[:most])
