@@ -268,6 +268,8 @@ class Library:
         top: int = 5,
         threshold: float | None = None,
         method: Method = "aligned",
+        false_accepts: float = identify.FALSE_ACCEPTS,
+        repitch: identify.Repitch | None = None,
         wrap_index: Callable[[Index], Index] | None = None,
     ) -> Identification:
         """Find the recording that a query comes from, and the position in it.
@@ -284,6 +286,13 @@ class Library:
             Lowest score of a match; by default the model's for the query's length, for "paper" one half.
         method : {"aligned", "paper"}
             See `earprint.matching`.
+        false_accepts : float
+            A query longer than 12 s, or without a match at its own speed, is searched for segments at any tempo and
+            pitch. This is the highest expected number of chance segments in an answer. If ``threshold`` is given, there
+            is no such search.
+        repitch : callable, optional
+            Only for `Fingerprints`: returns the query's fingerprints as if all its frequencies were divided by a
+            factor. Without it no other pitch is tried.
         wrap_index : callable, optional
             Takes the library's index and returns one over the same rows, which is searched instead. It lets
             the searches of many queries be done together.
@@ -322,6 +331,8 @@ class Library:
             top=top,
             threshold=threshold,
             method=method,
+            false_accepts=false_accepts,
+            repitch=repitch,
             wrap_index=wrap_index,
         )
 

@@ -139,7 +139,9 @@ class _OpenSegment:
     def slope(self) -> float:
         """Slope of the latest pieces since the last jump."""
         some = slice(max(self.jumped_at, len(self.pieces) - SLOPE_PIECES), None)
-        latest = [(at, piece.position) for at, piece in zip(self.centres[some], self.pieces[some], strict=True)]
+        latest = [
+            (at, piece.position) for at, piece in zip(self.centres[some], self.pieces[some], strict=True)
+        ]
         return self.pieces[-1].slope if len(latest) < 2 else _slope(latest)
 
     def position_at(self, row: float) -> float:
@@ -213,7 +215,8 @@ class SegmentTracker:
             jumps = [
                 piece
                 for piece in own
-                if piece.log_expected < limit and abs(piece.position - segment.position_at(centre)) < MAX_JUMP_HOPS
+                if piece.log_expected < limit
+                and abs(piece.position - segment.position_at(centre)) < MAX_JUMP_HOPS
             ]
             jump = min(jumps, key=lambda piece: piece.log_expected, default=None)
             chosen = best if jump is None else jump

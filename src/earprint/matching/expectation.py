@@ -111,13 +111,3 @@ class ExpectationLaw:
 
 
 _KNOTS: Sequence[str] = ("rows", "location", "scale", "by_self_similarity", "by_level")
-
-DEFAULT_LAW: Final = ExpectationLaw(
-    rows=np.array([1.3, 4.42, 7.55, 13.8, 29.4, 120.0]),
-    location=np.array([0.161, 0.031, -0.067, -0.157, -0.257, -0.40]),
-    scale=np.array([0.0515, 0.0526, 0.0485, 0.0484, 0.0493, 0.0493]),
-    by_self_similarity=np.array([0.03, 0.10, 0.22, 0.30, 0.47, 0.60]),
-    by_level=np.array([-0.68, -0.91, -1.27, -1.34, -1.49, -1.5]),
-    reference_rows=168_203,
-)
-"""For models whose card gives none."""

@@ -149,7 +149,9 @@ class Windows:
     last: Floats
 
 
-def row_scores(block: QueryBlock, lines: Lines, index: Index, table: TrackTable) -> tuple[Floats, Floats, Ints]:
+def row_scores(
+    block: QueryBlock, lines: Lines, index: Index, table: TrackTable
+) -> tuple[Floats, Floats, Ints]:
     """Return the scores of the stored fingerprints under lines.
 
     Returns
@@ -211,9 +213,7 @@ def best_windows(
     means = (sums[:, end] - sums[:, begin]) / np.maximum(spans, 1e-6)
     full = max(block.full_rows, 1e-6)
     table_spans = np.arange(int(full * TABLE_STEPS) + 2 * TABLE_STEPS) / TABLE_STEPS
-    parts = np.where(
-        table_spans < WHOLE_SHARE * full, 2.0 * (1.0 + full / np.maximum(table_spans, 0.3)), 1.0
-    )
+    parts = np.where(table_spans < WHOLE_SHARE * full, 2.0 * (1.0 + full / np.maximum(table_spans, 0.3)), 1.0)
     at_zero, per_score = law.line_in_score(
         table_spans,
         library_rows=library_rows,
@@ -241,7 +241,9 @@ def fractional_shift(block: QueryBlock, lines: Lines, index: Index, table: Track
 
     It is the peak of the parabola through the mean scores one hop before, on, and one hop after the line.
     """
-    beside = lines.fan_out(np.array([-1.0, 0.0, 1.0]), np.ones(1), np.full(len(lines), block.centre), block.centre)
+    beside = lines.fan_out(
+        np.array([-1.0, 0.0, 1.0]), np.ones(1), np.full(len(lines), block.centre), block.centre
+    )
     scores, weights, _ = row_scores(block, beside, index, table)
     means = (scores * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-6)
     before, on, after = means.reshape(-1, 3).T

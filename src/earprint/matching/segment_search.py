@@ -33,9 +33,6 @@ from earprint.matching.query_rows import row_weights
 from earprint.matching.score_normalisation import cohort_level
 from earprint.matching.tracks import TrackTable
 
-Repitch = Callable[[float], Fingerprints]
-"""Returns the query's fingerprints, made as if all frequencies of the query were divided by a factor."""
-
 MAX_LINES_FIRST_ROUND: Final = 32
 """Number of voted lines that are compared after the first of two rounds."""
 
@@ -63,7 +60,9 @@ SHIFTS: Final = np.array([-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0])
 FINE_SHIFTS: Final = np.arange(-3.0, 4.0)
 """Positions beside a line that refining compares, in query hops."""
 
-FINE_TILTS: Final = 1.0 + np.array([-6.0, -4.5, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.5, 6.0]) / 100
+FINE_TILTS: Final = (
+    1.0 + np.array([-6.0, -4.5, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.5, 6.0]) / 100
+)
 """Factors of the slope that refining compares."""
 
 TILT_COST: Final = 0.7
@@ -132,12 +131,23 @@ def make_block(
     """
     weights = row_weights(query.vectors, query.hop_s, query.margin_rows)[rows]
     vectors = query.vectors[rows]
+    level = cohort_level(vectors, weights, cohort)
+    return QueryBlock(vectors, weights, level, self_similarity(vectors, weights), ratio)
+
+
+def self_similarity(vectors: NDArray[np.float32], weights: NDArray[np.float64]) -> float:
+    """Return the mean cosine of rows that are more than a second apart; 0 if there are none.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, dim)
+    weights : ndarray of float64, shape (n,)
+        Rows of weight 1 are compared.
+    """
     clear = np.flatnonzero(weights == 1.0)
     clear = clear[:: max(1, len(clear) // SELF_SIMILARITY_ROWS)]
     apart = np.abs(clear[:, None] - clear) > SELF_SIMILARITY_HOPS
-    cosines = vectors[clear] @ vectors[clear].T
-    alike = float(cosines[apart].mean()) if apart.any() else 0.0
-    return QueryBlock(vectors, weights, cohort_level(vectors, weights, cohort), alike, ratio)
+    return float((vectors[clear] @ vectors[clear].T)[apart].mean()) if apart.any() else 0.0
 
 
 class BlockSearch:
@@ -235,12 +245,16 @@ class BlockSearch:
         best = _best_of_each(fine.log_expected + TILT_COST * tilted, len(kept))
         return self._pieces(block, fan, fine, best, pitch)
 
-    def follow(self, block: QueryBlock, lines: Lines, shifts: NDArray[np.float64], pitch: float) -> list[Piece]:
+    def follow(
+        self, block: QueryBlock, lines: Lines, shifts: NDArray[np.float64], pitch: float
+    ) -> list[Piece]:
         """Compare a block with lines that are expected there and with lines beside them; one piece per line."""
         tilts = 1.0 + np.array([-1.0, 0.0, 1.0]) / 100
         fan = lines.fan_out(shifts, tilts, np.full(len(lines), block.centre), block.centre)
         windows = self._windows(block, fan, 1.0)
-        return self._pieces(block, fan, windows, _best_of_each(windows.log_expected, len(lines)), pitch, sort=False)
+        return self._pieces(
+            block, fan, windows, _best_of_each(windows.log_expected, len(lines)), pitch, sort=False
+        )
 
     def _windows(self, block: QueryBlock, lines: Lines, trials: float) -> Windows:
         return best_windows(
