@@ -118,6 +118,7 @@ def test_more_subquantizers_than_components_are_refused(number, message):
         default_config("dense", n_subquantizers=number)
 
 
+@pytest.mark.slow
 def test_both_networks_learn_and_become_a_model(tmp_path, monkeypatch):
     pytest.importorskip("onnx", reason="export needs onnx: pip install 'earprint[train]'")
     pytest.importorskip("onnxscript", reason="export needs onnxscript: pip install 'earprint[train]'")

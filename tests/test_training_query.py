@@ -195,7 +195,7 @@ def test_the_wrong_model_is_refused(runs, tmp_path, model):
     other = tmp_path / "other.onnx"
     store = runs[0].run.parent / "store"
     export_run(train(store, tmp_path / "run", "dense", None, seed=9).run, other, "other", [])
-    with pytest.raises(TrainingError, match=r"other\.onnx: is not what the run learned to find"):
+    with pytest.raises(TrainingError, match=r"other\.onnx: the run was trained for another model"):
         export_run(runs[2].run, other, "other", [])
     export_run(runs[2].run, model, None, [])
     for suffix in ("onnx", "json"):
@@ -213,9 +213,9 @@ def test_a_network_for_queries_is_no_model(runs, model):
 
 @pytest.mark.slow
 def test_what_a_network_for_queries_does_not_have_is_refused(runs, model):
-    with pytest.raises(TrainingError, match=r"--reference-steps 8: what references keep is settled by the"):
+    with pytest.raises(TrainingError, match="--reference-steps 8: the model that the queries find"):
         export_run(runs[2].run, model, None, [], reference_steps=8)
-    with pytest.raises(TrainingError, match=r"its name is mine, and a network for queries has no other"):
+    with pytest.raises(TrainingError, match=r"its name is mine, and its query network has the same name"):
         export_run(runs[2].run, model, "another", [])
     assert not model.with_name("mine.query.onnx").exists()
     export_run(runs[2].run, model, "mine", [])

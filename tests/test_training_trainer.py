@@ -170,7 +170,7 @@ def test_the_schedule_of_a_timed_run_goes_on_where_it_stopped(trainer):
 
 
 def test_a_run_needs_an_end():
-    with pytest.raises(TrainingError, match="without an end; give --max-minutes or --max-steps"):
+    with pytest.raises(TrainingError, match="without an end; set max_minutes or max_steps"):
         default_config("dense", max_minutes=None)
     assert default_config("dense", max_minutes=None, max_steps=3).max_minutes is None
 
