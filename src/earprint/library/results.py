@@ -110,8 +110,8 @@ class Identification(Result):
     warnings : list of str
         One line each: damage of the query, a silent query, damaged recordings in the library.
     segments : list of Segment
-        The parts of the query that come from tracks, in the order of the query. Empty if there is no match, and
-        for models or methods that do not find segments.
+        The parts of the query that come from tracks, in the order of the query. Empty if there is no match,
+        and for models and methods that do not find segments.
 
     Examples
     --------

@@ -1,14 +1,15 @@
 """Chain the pieces of consecutive blocks into segments.
 
-A long query is searched in blocks of a few seconds. The pieces found in a block begin segments or continue them. A segment is
-also followed into the next blocks without the index: its line is compared directly. So the evidence of noisy
-passages adds up, and a changing speed is followed piece by piece. A piece of the same track that does not lie on the line
-continues a segment after a jump, such as dropped audio, if it is far less expected by chance. A segment ends
-after some blocks without evidence.
+A long query is searched in blocks of a few seconds. The pieces found in a block begin segments or continue
+them. A segment is also followed into the next blocks without the index: its line is compared directly. So the
+evidence of noisy passages adds up, and a changing speed is followed piece by piece. A piece of the same track
+that does not lie on the line continues a segment after a jump, such as dropped audio, if it is far less
+expected by chance. A segment ends after some blocks without evidence.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -101,7 +102,7 @@ class FoundSegment:
         some = self.knots[:3] if end == 0 else self.knots[-3:]
         jumps = any(
             abs(after[1] - before[1] - self.slope * (after[0] - before[0])) > ON_LINE_HOPS
-            for before, after in zip(some, some[1:], strict=False)
+            for before, after in pairwise(some)
         )
         return self.slope if len(some) < 2 or jumps else _slope(some)
 

@@ -1,15 +1,17 @@
 """How many false answers this good chance gives: the expectation of a segment.
 
-The best score that unrelated audio reaches follows an extreme-value (Gumbel) law, as in sequence search in biology
-(Karlin and Altschul 1990, "Methods for assessing the statistical significance of molecular sequence features").
-For a library of ``rows`` stored fingerprints, the expected number of unrelated segments that score ``s`` or more is
+The best score that unrelated audio reaches follows an extreme-value (Gumbel) law, as in sequence search in
+biology (Karlin and Altschul 1990, "Methods for assessing the statistical significance of molecular sequence
+features by using general scoring schemes"). For a library of ``rows`` stored fingerprints, the expected
+number of unrelated segments that score ``s`` or more is
 
     expected(s) = trials * rows / reference_rows * exp(-(s - location) / scale)
 
-``location`` and ``scale`` depend on how many stored fingerprints the segment spans, on the cohort level of the query
-and on how much the query resembles itself: a drone or a loop gives fewer independent fingerprints. ``trials``
-counts what was tried besides: positions of a part within the query, speeds and pitches. The law is fitted on
-recordings that were not in the library (`benchmarks/expectation.py`).
+``location`` and ``scale`` depend on how many stored fingerprints the segment spans. The location also
+depends on the cohort level of the query, and on its self-similarity: a drone or a loop gives fewer
+independent fingerprints. ``trials`` counts what else was tried: the ends of a part of the query, slopes and
+pitches. The law is fitted with queries of recordings that were not in the library
+(`benchmarks/expectation.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +20,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from earprint.errors import ModelError
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +43,7 @@ class ExpectationLaw:
     location, scale : ndarray of float64, shape (k,)
         Of the Gumbel law at each knot, for a library of ``reference_rows``.
     by_self_similarity, by_level : ndarray of float64, shape (k,)
-        How much the location changes with the query's self-similarity, and with its level above `LEVEL_OF_LAW`.
+        Change of the location per unit of the query's self-similarity, and of its level above `LEVEL_OF_LAW`.
     reference_rows : float
         Stored fingerprints of the library that it was fitted with.
     """
@@ -53,13 +57,26 @@ class ExpectationLaw:
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> "ExpectationLaw":
-        """Read the law from a model card's ``expectation``; raises ValueError or KeyError if it is unusable."""
-        knots = [np.asarray(card[name], dtype=np.float64) for name in _KNOTS]
-        if len({knot.shape for knot in knots}) > 1 or knots[0].ndim != 1 or not len(knots[0]):
-            raise ValueError("the expectation's knots have different lengths")
-        if not (np.diff(knots[0]) > 0).all() or not (knots[2] > 0).all():
-            raise ValueError("the expectation's rows must ascend and its scales be above 0")
-        return cls(*knots, reference_rows=float(card["reference_rows"]))
+        """Read the law from the table ``expectation`` of a model card.
+
+        Raises
+        ------
+        ModelError
+            If the table is not usable.
+        """
+        try:
+            knots = {name: np.asarray(card[name], dtype=np.float64) for name in _KNOTS}
+            law = cls(reference_rows=float(card["reference_rows"]), **knots)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"the model card's expectation is not usable ({error}); export it again"
+            ) from None
+        shapes = {knot.shape for knot in knots.values()}
+        if len(shapes) > 1 or law.rows.ndim != 1 or not (np.diff(law.rows) > 0).all() or not law.rows.size:
+            raise ModelError("the model card's expectation needs ascending rows, one of each value per knot")
+        if not (law.scale > 0).all() or not law.reference_rows > 0:
+            raise ModelError("the model card's expectation needs scales and reference_rows above 0")
+        return law
 
     def line_in_score(
         self,

@@ -1,11 +1,11 @@
 """Straight lines in the plane of query time and recording time, and how well they agree.
 
-A line says that query row ``centre`` lies at ``position`` of a track, and that each further row lies ``slope`` later.
-Positions and rows count query hops. Slope 1 is the recording's own tempo.
+A line says that query row ``centre`` lies at ``position`` of a track, and that each further row lies
+``slope`` later. Positions and rows count query hops. Slope 1 is the recording's own tempo.
 
-The score of a stored fingerprint under a line is its cosine with the query row nearest to the line, normalised by the
-query's cohort level (`earprint.matching.score_normalisation`). A window is a range of consecutive stored
-fingerprints under a line. Its score is their weighted mean.
+The score of a stored fingerprint under a line is its cosine with the query row nearest to the line,
+normalised by the query's cohort level (`earprint.matching.score_normalisation`). A window is a range of
+consecutive stored fingerprints under a line. Its score is their weighted mean.
 """
 
 from dataclasses import dataclass
@@ -249,4 +249,4 @@ def fractional_shift(block: QueryBlock, lines: Lines, index: Index, table: Track
     before, on, after = means.reshape(-1, 3).T
     curvature = before - 2 * on + after
     peak = 0.5 * (before - after) / np.where(curvature < 0, curvature, -np.inf)
-    return np.clip(peak, -0.5, 0.5)
+    return np.asarray(np.clip(peak, -0.5, 0.5), dtype=np.float64)

@@ -1,9 +1,9 @@
 """Search one block of a query for segments: straight pieces of recordings, at any tempo and pitch.
 
-1. Vote. The nearest stored fingerprints of some query rows vote for lines (`earprint.matching.lines`). If the index limits
-   the number of query rows, a third of them votes first.
-2. Compare. The lines with most votes, and lines beside them, are compared with the whole block. Each line's best
-   window is the one with the lowest expectation (`earprint.matching.expectation`).
+1. Vote. The nearest stored fingerprints of some query rows vote for lines (`earprint.matching.lines`). If the
+   index limits the number of query rows, a third of them votes first.
+2. Compare. The lines with most votes, and lines beside them, are compared with the whole block. Each line's
+   best window is the one with the lowest expectation (`earprint.matching.expectation`).
 3. Refine. The best line of each place gets a better position and slope.
 4. If nothing is sure, count the votes again for slopes from 0.78 to 1.28.
 5. If still nothing is sure, fingerprint the block again as if it had been recorded 2 or 4 semitones lower or
@@ -248,7 +248,7 @@ class BlockSearch:
     def follow(
         self, block: QueryBlock, lines: Lines, shifts: NDArray[np.float64], pitch: float
     ) -> list[Piece]:
-        """Compare a block with lines that are expected there and with lines beside them; one piece per line."""
+        """Compare a block with lines that are expected there and with lines beside them: a piece per line."""
         tilts = 1.0 + np.array([-1.0, 0.0, 1.0]) / 100
         fan = lines.fan_out(shifts, tilts, np.full(len(lines), block.centre), block.centre)
         windows = self._windows(block, fan, 1.0)
@@ -302,7 +302,7 @@ def _is_sure(pieces: Sequence[Piece]) -> bool:
 def _best_of_each(log_expected: NDArray[np.float64], groups: int) -> NDArray[np.int64]:
     """Index of the least value of each of some equally large groups."""
     least = np.argmin(log_expected.reshape(groups, -1), axis=1)
-    return least + np.arange(groups) * (len(log_expected) // groups)
+    return np.asarray(least + np.arange(groups) * (len(log_expected) // groups), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -334,9 +334,9 @@ class _Votes:
         )
 
     def lines(self, slopes: Sequence[float], most: int, centre: float) -> Lines:
-        """Return the lines with most votes; adjacent positions (two query hops apart) are counted together."""
+        """Return the lines with most votes; adjacent positions, two query hops apart, count together."""
         found: list[Lines] = [Lines.none()]
-        counts = [np.empty(0)]
+        counts: list[NDArray[np.float64]] = [np.empty(0)]
         for slope in slopes if len(self.tracks) else ():
             # One integer per line; the margin keeps neighbours of different tracks apart.
             pairs = np.rint((self.positions - slope * (self.rows - centre)) / 2).astype(np.int64)
@@ -351,7 +351,7 @@ class _Votes:
             best = np.argsort(-pooled, kind="stable")[:most]
             positions = 2.0 * (keys[best] % span + low)
             found.append(Lines(keys[best] // span, positions, np.full(len(best), slope)))
-            counts.append(pooled[best])
+            counts.append(np.asarray(pooled[best], dtype=np.float64))
         lines = Lines(
             np.concatenate([one.tracks for one in found]),
             np.concatenate([one.positions for one in found]),

@@ -1,12 +1,14 @@
 """Find the segments of a query: which recordings it contains, from when to when, at which speed and pitch.
 
-A short query is one block. A long one is searched in blocks (`earprint.matching.segment_search`) whose pieces are chained
-(`earprint.matching.chaining`). If nothing is sure at the query's own pitch, other pitches are tried: on the whole
-query if it is short, else on a few blocks, and then the whole query is searched at the pitch that fits best.
+A short query is one block. A long one is searched in blocks (`earprint.matching.segment_search`) whose
+pieces are chained (`earprint.matching.chaining`). If nothing is sure at the query's own pitch, other
+pitches are tried: on the whole query if it is short, else on a few blocks. Then the whole query is searched
+at the pitch that fits best.
 """
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -78,7 +80,7 @@ def _block_rows(query: Fingerprints) -> list[slice]:
     if query.duration_s <= MAX_BLOCK_S:
         return [slice(0, count)]
     edges = np.linspace(0, count, round(query.duration_s / BLOCK_S) + 1).round().astype(int).tolist()
-    return [slice(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def _search_blocks(
