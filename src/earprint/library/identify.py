@@ -24,6 +24,9 @@ from earprint.matching.segments import MAX_PITCH_S
 from earprint.parallel.blas_threads import one_thread_for_products
 from earprint.quantization.storage import CompactStorage, Storage
 
+CERTAIN_SPEED: Final = 0.045
+"""Largest change of speed, as a share, at which a match of the plain search is kept; it tries up to 0.05."""
+
 FALSE_ACCEPTS: Final = 1e-3
 """Highest expected number of chance segments in an answer, by default."""
 
@@ -122,7 +125,8 @@ def identify(
     ]
     matches = [match for match in candidates if match.score >= threshold]
     segments: list[Segment] = []
-    if finder is not None and search_further and (finder.is_long() or not matches):
+    doubtful = not matches or abs(matches[0].speed - 1.0) > CERTAIN_SPEED
+    if finder is not None and search_further and (finder.is_long() or doubtful):
         with one_thread_for_products():
             segments = finder.find(false_accepts, repitch)
         matches = matches_of(segments, candidates)[:top] or matches

@@ -41,6 +41,9 @@ MAX_JUMP_HOPS: Final = 125.0
 JUMP_COST: Final = 8.0
 """A piece after a jump must have a log expectation lower by this than one on the line."""
 
+MAX_JUMPING: Final = -4.0
+"""Log expectation of a segment's best piece above which it cannot jump."""
+
 FOLLOW_SHIFTS: Final = np.arange(-3.0, 4.0)
 """Positions beside a followed line that are compared, in query hops."""
 
@@ -137,6 +140,11 @@ class _OpenSegment:
         return sum(piece.rows * piece.score for piece in self.pieces) / self.rows
 
     @property
+    def log_expected(self) -> float:
+        """Log expectation of the best piece."""
+        return min(piece.log_expected for piece in self.pieces)
+
+    @property
     def slope(self) -> float:
         """Slope of the latest pieces since the last jump."""
         some = slice(max(self.jumped_at, len(self.pieces) - SLOPE_PIECES), None)
@@ -208,6 +216,8 @@ class SegmentTracker:
         still_open: list[_OpenSegment] = []
         for segment, followed in zip(self._open, self._followed(block, first_row, pitch), strict=True):
             own = [piece for piece in found if piece.track == segment.track]
+            # Only a segment that is hardly chance can continue after a jump.
+            can_jump = segment.log_expected < MAX_JUMPING
             on_line = [piece for piece in own if self._is_on(piece, segment, centre)]
             if followed.score > MIN_FOLLOWED_SCORE and followed.rows > 0:
                 on_line.append(followed)
@@ -216,7 +226,8 @@ class SegmentTracker:
             jumps = [
                 piece
                 for piece in own
-                if piece.log_expected < limit
+                if can_jump
+                and piece.log_expected < limit
                 and abs(piece.position - segment.position_at(centre)) < MAX_JUMP_HOPS
             ]
             jump = min(jumps, key=lambda piece: piece.log_expected, default=None)
@@ -262,7 +273,7 @@ class SegmentTracker:
             level=float(np.mean([block.level for block in self._blocks])),
             trials=1.0 if number == 1 else 2.0 * (1.0 + number / len(segment.pieces)),
         )
-        best = min(piece.log_expected for piece in segment.pieces) + float(np.log(number))
+        best = segment.log_expected + float(np.log(number))
         return best if number == 1 else min(best, float(whole[0]))
 
     def _end(self, segment: _OpenSegment) -> None:

@@ -45,6 +45,9 @@ MAX_PLACES: Final = 8
 SURE: Final = -11.5
 """Log expectation (1e-5) at which no further step is needed."""
 
+SURE_SHARE: Final = 0.8
+"""Share of the block that a piece must span as well, so that no further step is needed."""
+
 SLOPES: Final = tuple(float(slope) for slope in np.geomspace(0.78, 1.28, 9).round(4))
 """Slopes for which votes are counted in step 4."""
 
@@ -64,6 +67,12 @@ FINE_TILTS: Final = (
     1.0 + np.array([-6.0, -4.5, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.5, 6.0]) / 100
 )
 """Factors of the slope that refining compares."""
+
+EDGE_TILT: Final = 0.04
+"""A line whose slope changes by more than this share is refined again."""
+
+MAX_REFINEMENTS: Final = 4
+"""Number of times that lines are refined."""
 
 TILT_COST: Final = 0.7
 """Added to the log expectation of a line whose slope is changed: the change must pay."""
@@ -186,7 +195,7 @@ class BlockSearch:
             votes = votes.add(block, places, self.index, self.table)
             most = MAX_LINES if number == len(rounds) - 1 else MAX_LINES_FIRST_ROUND
             pieces = self.compare(block, votes.lines((1.0,), most, block.centre), pitch=pitch)
-            if _is_sure(pieces):
+            if _is_sure(pieces, block):
                 return pieces
         if any_tempo:
             lines = votes.lines(SLOPES, MAX_LINES, block.centre)
@@ -238,11 +247,16 @@ class BlockSearch:
                 taken.add((track, cell))
         if not kept:
             return []
-        about = (windows.first[kept] + windows.last[kept]) / 2
-        fan = near.only(np.array(kept)).fan_out(FINE_SHIFTS, FINE_TILTS, about, block.centre)
-        fine = self._windows(block, fan, trials)
-        tilted = np.tile(np.repeat(FINE_TILTS != 1.0, len(FINE_SHIFTS)), len(kept))
-        best = _best_of_each(fine.log_expected + TILT_COST * tilted, len(kept))
+        chosen = near.only(np.array(kept))
+        first, last = windows.first[kept], windows.last[kept]
+        tilts = np.tile(np.repeat(FINE_TILTS, len(FINE_SHIFTS)), len(kept))
+        for _ in range(MAX_REFINEMENTS):
+            fan = chosen.fan_out(FINE_SHIFTS, FINE_TILTS, (first + last) / 2, block.centre)
+            fine = self._windows(block, fan, trials)
+            best = _best_of_each(fine.log_expected + TILT_COST * (tilts != 1.0), len(kept))
+            if not (np.abs(tilts[best] - 1.0) > EDGE_TILT).any():
+                break
+            chosen, first, last = fan.only(best), fine.first[best], fine.last[best]
         return self._pieces(block, fan, fine, best, pitch)
 
     def follow(
@@ -295,8 +309,9 @@ def _sorted(pieces: Iterable[Piece]) -> list[Piece]:
     return sorted(pieces, key=lambda piece: piece.log_expected)
 
 
-def _is_sure(pieces: Sequence[Piece]) -> bool:
-    return bool(pieces) and min(piece.log_expected for piece in pieces) < SURE
+def _is_sure(pieces: Sequence[Piece], block: QueryBlock) -> bool:
+    """Whether the best piece is no chance and explains the block."""
+    return bool(pieces) and pieces[0].log_expected < SURE and pieces[0].rows > SURE_SHARE * block.full_rows
 
 
 def _best_of_each(log_expected: NDArray[np.float64], groups: int) -> NDArray[np.int64]:

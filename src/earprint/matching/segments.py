@@ -27,6 +27,9 @@ BLOCK_S: Final = 5.0
 PITCH_BLOCKS: Final = 3
 """Number of blocks of a long query on which other pitches are tried."""
 
+MAX_UNCORRECTED: Final = 0.025
+"""Largest change of speed, as a share, at which a segment is kept as the query's own pitch finds it."""
+
 MAX_PITCH_S: Final = 300.0
 """Longest query for which other pitches are tried, in seconds."""
 
@@ -56,10 +59,19 @@ def find_segments(
     """
     blocks = _block_rows(query)
     found = _search_blocks(query, blocks, search, ratio)
-    unsure = not found or found[0].log_expected > SURE
-    if repitch is None or not unsure or query.duration_s > MAX_PITCH_S:
+    if repitch is None or query.duration_s > MAX_PITCH_S:
         return found
-    repitch = cache(repitch)
+    if found and found[0].log_expected < SURE:
+        pitch = found[0].slope if abs(found[0].slope - 1.0) > MAX_UNCORRECTED else 1.0
+    else:
+        pitch = _best_pitch(blocks, search, ratio, cache(repitch))
+    if pitch != 1.0:
+        found += _search_blocks(repitch(pitch), blocks, search, ratio, pitch)
+    return sorted(found, key=lambda segment: segment.log_expected)
+
+
+def _best_pitch(blocks: list[slice], search: BlockSearch, ratio: int, repitch: Repitch) -> float:
+    """Return the pitch at which some block fits a track best; 1 if none fits."""
     best = None
     for rows in blocks[:: max(1, len(blocks) // PITCH_BLOCKS)]:
 
@@ -69,9 +81,7 @@ def find_segments(
         pieces = search.search_pitches(block_at)
         if pieces and (best is None or pieces[0].log_expected < best.log_expected):
             best = pieces[0]
-    if best is not None:
-        found += _search_blocks(repitch(best.pitch), blocks, search, ratio, best.pitch)
-    return sorted(found, key=lambda segment: segment.log_expected)
+    return 1.0 if best is None else best.pitch
 
 
 def _block_rows(query: Fingerprints) -> list[slice]:
