@@ -2,14 +2,14 @@
 
     python benchmarks/expectation.py --library LIBRARY --absent DIR ... --noise DIR ... --rir DIR ...
 
-LIBRARY holds recordings. The recordings in ``--absent`` must not be among them, nor come from the same sources.
-Excerpts of several lengths are cut from the absent recordings and distorted. The best score of each in the
+LIBRARY holds recordings. The recordings in ``--absent`` must not be among them, nor come from the same
+sources. Excerpts of several lengths are cut from the absent recordings and distorted. The best score of each in the
 library is chance. A Gumbel law is fitted to these scores for each length by maximum likelihood
 (`earprint.matching.expectation`). It prints
 
-- for each length: the number of queries and recordings, the fitted values, and the share of queries whose chance
-  of such a score is below 10 % and below 1 % by the law. For these shares, one half of the recordings, by a hash of
-  their names, fits and the other is counted.
+- for each length: the number of queries and recordings, the fitted values, and the share of queries whose
+  chance of such a score is below 10 % and below 1 % by the law. For these shares, one half of the recordings,
+  by a hash of their names, fits and the other is counted.
 - the table ``expectation`` for the model card, fitted on all.
 """
 
