@@ -3,8 +3,8 @@
     python benchmarks/expectation.py --library LIBRARY --absent DIR ... --noise DIR ... --rir DIR ...
 
 LIBRARY holds recordings. The recordings in ``--absent`` must not be among them, nor come from the same
-sources. Excerpts of several lengths are cut from the absent recordings and distorted. The best score of each in the
-library is chance. A Gumbel law is fitted to these scores for each length by maximum likelihood
+sources. Excerpts of several lengths are cut from the absent recordings and distorted. The best score of each
+in the library is chance. A Gumbel law is fitted to these scores for each length by maximum likelihood
 (`earprint.matching.expectation`). It prints
 
 - for each length: the number of queries and recordings, the fitted values, and the share of queries whose

@@ -129,7 +129,10 @@ def identify(
     if finder is not None and search_further and (finder.is_long() or doubtful):
         with one_thread_for_products():
             segments = finder.find(false_accepts, repitch)
-        matches = matches_of(segments, candidates)[:top] or matches
+        if segments:
+            matches = matches_of(segments, candidates)[:top]
+            found = {match.track.id for match in matches}
+            candidates = [*matches, *(one for one in candidates if one.track.id not in found)][:top]
     if finder is not None and matches and not segments:
         segments = [finder.of_alignment(alignments[0])]
     return Identification(
