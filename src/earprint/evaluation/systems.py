@@ -172,7 +172,7 @@ class LibraryReader:
         return [self._encoder.encode([samples], query=True) for samples in audio]
 
     def _repitch(self, audio: NDArray[np.float32]) -> Callable[[float], Fingerprints] | None:
-        """Return what fingerprints a query at another pitch, as the library does for audio; None if it cannot."""
+        """Return what fingerprints a query at another pitch; None if the encoder cannot."""
         encoder = self._encoder
         if not isinstance(encoder, SegmentEncoder):
             return None
