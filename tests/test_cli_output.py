@@ -126,4 +126,19 @@ def test_verdict(right, located, absent, answered, text):
     ("speed", "text"), [(1.0, ""), (1.03, " (3 % faster)"), (0.95, " (5 % slower)"), (1.004, "")]
 )
 def test_speed_remark(speed, text):
-    assert messages.speed(speed) == text
+    assert messages.played(speed) == text
+
+
+@pytest.mark.parametrize(
+    ("speed", "pitch", "part", "text"),
+    [
+        (1.0, 1.0, "", ""),
+        (1.1, 1.1, "", " (10 % faster)"),
+        (0.9, 1.0, "", " (10 % slower, same pitch)"),
+        (1.0, 2 ** (3 / 12), "", " (pitch +3 semitones)"),
+        (1.0, 1.0, "0:00:12.1-0:00:14.0", " (query 0:00:12.1-0:00:14.0)"),
+        (1.02, 1.0, "a-b", " (query a-b, 2 % faster)"),
+    ],
+)
+def test_tempo_pitch_and_part_of_a_query(speed, pitch, part, text):
+    assert messages.played(speed, pitch, part) == text

@@ -18,4 +18,5 @@ from .index.factory import index_names as index_names
 from .library import Identification as Identification
 from .library import Library as Library
 from .library import Match as Match
+from .library import Segment as Segment
 from .library import Track as Track

@@ -21,6 +21,7 @@ from earprint.errors import AudioError, EarprintError
 
 if TYPE_CHECKING:
     from earprint.library import Identification, Library
+    from earprint.library.results import Segment
 
 
 COLUMNS = ("query", "recording", "position", "score", "lead")
@@ -105,13 +106,30 @@ def _lines(file: str, result: "Identification", verbose: bool) -> list[tuple[str
                 output.track_name(best.track) if best else None,
             )
         return [(query, text, "", "", "")]
+    if len(result.segments) > 1:
+        return [_segment_line(query, segment, result) for segment in result.segments]
+    segment = next(iter(result.segments), None)
     return [
         (
             query,
             output.track_name(match.track),
-            output.position(match.start_s) + messages.speed(match.speed),
+            output.position(match.start_s)
+            + messages.played(match.speed, segment.pitch if segment and number == 0 else None),
             f"{match.score:.3f}",
             f"{match.lead:.3f}",
         )
-        for match in result.matches
+        for number, match in enumerate(result.matches)
     ]
+
+
+def _segment_line(query: str, segment: "Segment", result: "Identification") -> tuple[str, ...]:
+    """Return the row of a segment: the recording, and where the segment begins in it and in the query."""
+    part = f"{output.position(segment.query_start_s)}-{output.position(segment.query_end_s)}"
+    leads = [match.lead for match in result.matches if match.track.id == segment.track.id]
+    return (
+        query,
+        output.track_name(segment.track),
+        output.position(segment.start_s) + messages.played(segment.speed, segment.pitch, part),
+        f"{segment.score:.3f}",
+        *(f"{lead:.3f}" for lead in leads or [0.0]),
+    )

@@ -4,6 +4,7 @@ A paragraph of a help text that begins with a backspace character is shown as it
 take numbers and return one line of text. Nothing here prints.
 """
 
+import math
 from typing import Final
 
 APP_HELP: Final = """\
@@ -68,9 +69,9 @@ Identify the recording that an excerpt comes from.
 
 A few seconds are enough, with noise too. Each FILE is one query of any length and format. The output has
 one line per file: the file, the recording, the position in it where the excerpt begins (h:mm:ss.s), the
-score (1 for identical audio, 0 or less for unrelated audio), and the lead over the second best recording; or
-"no match". If the output is not a terminal, tabs separate the columns and there is no heading. "-" reads
-audio from stdin.
+score (1 for identical audio, 0 or less for unrelated audio), and the lead over the second best recording;
+or "no match". A file with parts of several recordings, such as a mix, has one line per part. If the
+output is not a terminal, tabs separate the columns and there is no heading. "-" reads audio from stdin.
 
 \b
 Examples:
@@ -176,6 +177,9 @@ MODEL_ARGUMENT: Final = "Name of the model."
 
 NO_MATCH: Final = "no match"
 INTERRUPTED: Final = "earprint: interrupted"
+LEAST_PITCH_CHANGE: Final = 0.75 / 12
+"""Octaves between a query's pitch and that of its speed from which the pitch is told."""
+
 ADD_INTERRUPTED: Final = (
     "earprint: interrupted; the finished files are kept, run the same command again to add the others"
 )
@@ -234,12 +238,25 @@ def added(
     return ", ".join(parts)
 
 
-def speed(speed: float) -> str:
-    """Speed of a query relative to the recording; empty if it is the same."""
+def played(speed: float, pitch: float | None = None, part: str = "") -> str:
+    """Tempo and pitch of a query relative to the recording; empty if they are the same.
+
+    Parameters
+    ----------
+    speed, pitch : float
+        Tempo and frequencies of the query divided by those of the recording. The pitch is told if it is not
+        that of the speed; None if it is not known.
+    part : str
+        The part of the query that the answer is for; empty for all of it.
+    """
     percent = round(100 * (speed - 1))
-    if not percent:
-        return ""
-    return f" ({abs(percent)} % {'faster' if percent > 0 else 'slower'})"
+    parts = [f"query {part}"] if part else []
+    if percent:
+        parts.append(f"{abs(percent)} % {'faster' if percent > 0 else 'slower'}")
+    if pitch is not None and abs(math.log2(pitch / speed)) > LEAST_PITCH_CHANGE:
+        semitones = round(12 * math.log2(pitch))
+        parts.append(f"pitch {semitones:+d} semitones" if semitones else "same pitch")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def missed(best: float | None, threshold: float, name: str | None) -> str:

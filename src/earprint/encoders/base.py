@@ -6,7 +6,7 @@ two rows' times is the offset between the recordings. A silent window keeps its 
 of zeros, which matches nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -148,6 +148,28 @@ class Encoder(Protocol):
         -------
         Fingerprints
         """
+        ...
+
+
+@runtime_checkable
+class SegmentEncoder(Encoder, Protocol):
+    """An encoder with which `earprint.Library.identify` also finds segments at any tempo and pitch.
+
+    Examples
+    --------
+    >>> import earprint
+    >>> from earprint.encoders.base import SegmentEncoder
+    >>> isinstance(earprint.load_encoder("dense"), SegmentEncoder)
+    True
+    """
+
+    @property
+    def expectation(self) -> Mapping[str, Any] | None:
+        """The law of chance scores, see `earprint.matching.expectation`; None if the model has none."""
+        ...
+
+    def encode_at_pitch(self, blocks: AudioBlocks, pitch: float) -> Fingerprints:
+        """Fingerprint a query as if all its frequencies were divided by ``pitch``. The tempo stays."""
         ...
 
 

@@ -8,9 +8,10 @@ extend past either end by up to half their length, so even a short query has row
 Queries may use a network of their own with the same receptive field (see `earprint.encoders.model_file`).
 """
 
-from collections.abc import Iterable, Iterator
-from functools import cached_property
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from earprint.constants import FRAME_RATE, N_MELS, SAMPLE_RATE, SEGMENT_FRAMES
 from earprint.encoders.base import AudioBlocks, Fingerprints
 from earprint.encoders.dense_geometry import CONTEXT_LEFT, CONTEXT_RIGHT, RECEPTIVE_FIELD, STEP_FRAMES
 from earprint.encoders.model_file import ModelEncoder, ModelFile, Session
-from earprint.features import DENSE_FRONT_END, LogMelStream, normalise_stream, silent_windows
+from earprint.features import DENSE_FRONT_END, FrontEnd, LogMelStream, normalise_stream, silent_windows
 
 REFERENCE_STEPS: Final = 2
 """References keep every Nth row, 80 ms, if the card has no ``reference_steps``."""
@@ -29,6 +30,11 @@ EVERY_NTH: Final = "every_{}"
 
 CHUNK_FRAMES: Final = 2048
 """Frames per call of the network, context included, 20 s."""
+
+
+@lru_cache(maxsize=64)
+def _front_end(pitch: float) -> FrontEnd:
+    return DENSE_FRONT_END if pitch == 1.0 else replace(DENSE_FRONT_END, pitch=pitch)
 
 
 class DenseEncoder(ModelEncoder):
@@ -54,12 +60,25 @@ class DenseEncoder(ModelEncoder):
         self._query_margin_rows = self.query_model.whole_number("query_beyond_steps", 0, least=0)
         self.reference_hop_s = STEP_FRAMES * self._reference_steps / FRAME_RATE
 
+    @property
+    def expectation(self) -> Mapping[str, Any] | None:
+        """The law of chance scores of the query network's model card."""
+        law: Mapping[str, Any] | None = self.query_model.card.get("expectation")
+        return law
+
     def encode(self, blocks: AudioBlocks, *, query: bool = False) -> Fingerprints:
         """Fingerprint one recording, see `earprint.encoders.Encoder`.
 
         A recording shorter than 960 ms gives one row, besides margin rows. An empty one gives silent rows.
         """
-        stream = LogMelStream(DENSE_FRONT_END, blocks)
+        return self._encode(DENSE_FRONT_END, blocks, query=query)
+
+    def encode_at_pitch(self, blocks: AudioBlocks, pitch: float) -> Fingerprints:
+        """Fingerprint a query at another pitch, see `earprint.encoders.base.SegmentEncoder`."""
+        return self._encode(_front_end(pitch), blocks, query=True)
+
+    def _encode(self, front_end: FrontEnd, blocks: AudioBlocks, *, query: bool) -> Fingerprints:
+        stream = LogMelStream(front_end, blocks)
         steps, margin_rows = (1, self._query_margin_rows) if query else (self._reference_steps, 0)
         chunks = self._chunks(normalise_stream(stream), margin_rows * STEP_FRAMES, steps)
         if query:

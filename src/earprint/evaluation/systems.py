@@ -5,8 +5,9 @@ fingerprinting and the exact search are done for a whole batch at once.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint import encoders
-from earprint.encoders.base import Fingerprints
+from earprint.encoders.base import Fingerprints, SegmentEncoder
 from earprint.encoders.windowed import WindowedEncoder
 from earprint.errors import LibraryError
 from earprint.evaluation.backends import current_backend
@@ -153,9 +154,13 @@ class LibraryReader:
         fingerprints = self._encode([audio for _, audio in queries])
         batch_search = self._batch_search(fingerprints)
         outcomes = []
-        for (query, _), query_fingerprints in zip(queries, fingerprints, strict=True):
+        for (query, audio), query_fingerprints in zip(queries, fingerprints, strict=True):
             identification = self._library.identify(
-                query_fingerprints, top=TOP, method=self._method, wrap_index=batch_search
+                query_fingerprints,
+                top=TOP,
+                method=self._method,
+                repitch=self._repitch(audio),
+                wrap_index=batch_search,
             )
             outcomes.append(self._outcome(query, identification))
         seconds = (time.perf_counter() - began) / len(queries)
@@ -165,6 +170,13 @@ class LibraryReader:
         if current_backend().uses_torch and isinstance(self._encoder, WindowedEncoder):
             return self._encoder.encode_many([[samples] for samples in audio], query=True)
         return [self._encoder.encode([samples], query=True) for samples in audio]
+
+    def _repitch(self, audio: NDArray[np.float32]) -> Callable[[float], Fingerprints] | None:
+        """Return what fingerprints a query at another pitch; None if the encoder cannot."""
+        encoder = self._encoder
+        if not isinstance(encoder, SegmentEncoder):
+            return None
+        return partial(encoder.encode_at_pitch, [audio])
 
     def _batch_search(self, fingerprints: Sequence[Fingerprints]) -> BatchSearch:
         """Prepare the search of the rows that the matching will ask for."""

@@ -50,12 +50,16 @@ class FrontEnd:
         Lower edge of the first and upper edge of the last mel band, in Hz.
     floor : float
         Lower limit of the power before the logarithm (full scale is 1).
+    pitch : float
+        Factor of all band edges. With 2, a recording gives the bands of the same music an octave lower. Bands
+        above half the sample rate are empty.
     """
 
     n_fft: int
     f_min: float
     f_max: float
     floor: float
+    pitch: float = 1.0
 
     @cached_property
     def window(self) -> NDArray[np.float32]:
@@ -68,7 +72,7 @@ class FrontEnd:
         """Triangular mel filters, shape (n_fft // 2 + 1, 64)."""
         bins_hz = np.arange(self.n_fft // 2 + 1) * (SAMPLE_RATE / self.n_fft)
         edges_mel = np.linspace(hz_to_mel(self.f_min), hz_to_mel(self.f_max), N_MELS + 2)
-        edges_hz = mel_to_hz(edges_mel)
+        edges_hz = mel_to_hz(edges_mel) * self.pitch
         lower, centre, upper = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
         rising = (bins_hz[:, None] - lower) / (centre - lower)
         falling = (upper - bins_hz[:, None]) / (upper - centre)
@@ -81,7 +85,7 @@ class FrontEnd:
         for start in range(0, N_MELS, BANDS_PER_PRODUCT):
             bands = slice(start, start + BANDS_PER_PRODUCT)
             used = np.flatnonzero(self.filterbank[:, bands].any(axis=1))
-            bins = slice(int(used[0]), int(used[-1]) + 1)
+            bins = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
             products.append((bins, bands, np.ascontiguousarray(self.filterbank[bins, bands])))
         return products
 

@@ -10,6 +10,7 @@ from earprint.library.results import (
     Identification,
     LibraryInfo,
     Match,
+    Segment,
 )
 from earprint.store.results import CompactReport, Track, TrackProblem, VerifyReport
 from earprint.store.store import Settings
@@ -29,6 +30,7 @@ __all__ = [
     "Match",
     "RebuildReport",
     "RepairReport",
+    "Segment",
     "Settings",
     "Track",
     "TrackProblem",

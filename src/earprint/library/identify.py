@@ -4,7 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +12,25 @@ from numpy.typing import NDArray
 from earprint.audio import array_to_mono, stream_audio
 from earprint.audio.sources import AudioSource, name_of
 from earprint.constants import SAMPLE_RATE
-from earprint.encoders.base import Encoder, Fingerprints, cohort_of
+from earprint.encoders.base import AudioBlocks, Encoder, Fingerprints, SegmentEncoder, cohort_of
 from earprint.encoders.model_file import threshold_at
-from earprint.encoders.validation import check_threshold, encode_checked, fault_of
+from earprint.encoders.validation import check_fingerprints, check_threshold, encode_checked, fault_of
 from earprint.index import Index, IndexChoice
 from earprint.library.compatibility import LibraryModel
 from earprint.library.ingest import no_sound
-from earprint.library.results import Identification, Match
+from earprint.library.results import Identification, Match, Segment
+from earprint.library.segments import Repitch, matches_of, segment_finder
 from earprint.library.view import ViewCache
 from earprint.matching import MIN_VOTE_SHARE, Method, leads, search
+from earprint.matching.segments import MAX_PITCH_S
 from earprint.parallel.blas_threads import one_thread_for_products
 from earprint.quantization.storage import CompactStorage, Storage
+
+CERTAIN_SPEED: Final = 0.045
+"""Largest change of speed, as a share, at which a match of the plain search is kept; it tries up to 0.05."""
+
+FALSE_ACCEPTS: Final = 1e-3
+"""Highest expected number of chance segments in an answer, by default."""
 
 Source = str | os.PathLike[str] | BinaryIO | NDArray[np.generic] | Fingerprints
 """A file's path, an open binary file, samples of shape (n,) or (n, channels), or an embedded query."""
@@ -38,6 +46,8 @@ def identify(
     top: int,
     threshold: float | None,
     method: Method,
+    false_accepts: float = FALSE_ACCEPTS,
+    repitch: Repitch | None = None,
     wrap_index: Callable[[Index], Index] | None = None,
 ) -> Identification:
     """Answer one query; see `earprint.Library.identify`.
@@ -53,6 +63,9 @@ def identify(
     top : int
     threshold : float or None
     method : {"aligned", "paper"}
+    false_accepts : float
+    repitch : callable, optional
+        Of `Fingerprints`: returns them at another pitch. Other sources need none.
     wrap_index : callable, optional
         Takes the library's index and returns one over the same rows, which is searched instead.
 
@@ -73,10 +86,13 @@ def identify(
         raise ValueError(f"top is {top}; ask for at least one answer")
     if threshold is not None and not math.isfinite(threshold):
         raise ValueError(f"threshold is {threshold}; it must be a finite number")
+    if not 0.0 < false_accepts < 1.0:
+        raise ValueError(f"false_accepts is {false_accepts}; it must be above 0 and below 1")
     encoder = model.encoder()
     began = time.perf_counter()
     warnings: list[str] = []
-    query = embed_query(source, encoder, sample_rate, warnings)
+    query, own_repitch = embed_query(source, encoder, sample_rate, warnings)
+    repitch = repitch or own_repitch
     if query.silent.all():
         name = name_of(cast("AudioSource", source)) if is_file(source) else "the query"
         warnings.append(f"{name}: {no_sound(query)}")
@@ -93,6 +109,8 @@ def identify(
         ratio = round(encoder.reference_hop_s / encoder.query_hop_s)
         cohort = cohort_of(encoder)
         alignments = search(query, searched, view.table, ratio=ratio, method=method, cohort=cohort)
+    finder = segment_finder(query, encoder, view, searched) if method == "aligned" else None
+    search_further = threshold is None and finder is not None
     if threshold is None:
         paper = method == "paper"
         threshold = MIN_VOTE_SHARE if paper else threshold_of(encoder, storage, query.duration_s)
@@ -107,20 +125,33 @@ def identify(
         )
         for alignment, lead in list(zip(alignments, leads(alignments), strict=True))[:top]
     ]
+    matches = [match for match in candidates if match.score >= threshold]
+    segments: list[Segment] = []
+    doubtful = not matches or abs(matches[0].speed - 1.0) > CERTAIN_SPEED
+    if finder is not None and search_further and (finder.is_long() or doubtful):
+        with one_thread_for_products():
+            segments = finder.find(false_accepts, repitch)
+        if segments:
+            matches = matches_of(segments, candidates)[:top]
+            found = {match.track.id for match in matches}
+            candidates = [*matches, *(one for one in candidates if one.track.id not in found)][:top]
+    if finder is not None and matches and not segments:
+        segments = [finder.of_alignment(alignments[0])]
     return Identification(
         query_duration_s=query.duration_s,
         threshold=threshold,
-        matches=[match for match in candidates if match.score >= threshold],
+        matches=matches,
         candidates=candidates,
         seconds=time.perf_counter() - began,
         warnings=warnings,
+        segments=segments,
     )
 
 
 def embed_query(
     source: Source, encoder: Encoder, sample_rate: int | None, warnings: list[str]
-) -> Fingerprints:
-    """Return the fingerprints of a query, on the query grid.
+) -> tuple[Fingerprints, Repitch | None]:
+    """Return the fingerprints of a query, on the query grid, and what makes them at another pitch.
 
     Parameters
     ----------
@@ -130,15 +161,42 @@ def embed_query(
         Of an array, in Hz.
     warnings : list of str
         Gets a line for each fault of a file that was decoded nevertheless.
+
+    Returns
+    -------
+    fingerprints : Fingerprints
+    repitch : callable or None
+        None for encoders that cannot, and for queries that are longer than `MAX_PITCH_S`.
     """
     if isinstance(source, Fingerprints):
-        return _checked(source, encoder)
+        return _checked(source, encoder), None
+    kept: list[NDArray[np.float32]] = []
     with one_thread_for_products():
         if is_file(source):
             blocks = stream_audio(cast("AudioSource", source), on_warning=warnings.append)
-            return encode_checked(encoder, blocks, query=True)
-        samples = samples_at_16_khz(cast("NDArray[np.generic]", source), sample_rate)
-        return encode_checked(encoder, [samples], query=True)
+            query = encode_checked(encoder, _keeping(blocks, kept), query=True)
+        else:
+            kept.append(samples_at_16_khz(cast("NDArray[np.generic]", source), sample_rate))
+            query = encode_checked(encoder, kept, query=True)
+    if not isinstance(encoder, SegmentEncoder) or query.duration_s > MAX_PITCH_S:
+        return query, None
+
+    def repitch(pitch: float) -> Fingerprints:
+        return check_fingerprints(encoder.encode_at_pitch(kept, pitch), encoder, query=True)
+
+    return query, repitch
+
+
+def _keeping(blocks: AudioBlocks, kept: list[NDArray[np.float32]]) -> AudioBlocks:
+    """Yield blocks, and keep them as long as they are together no longer than `MAX_PITCH_S`."""
+    total = 0
+    for block in blocks:
+        total += len(block)
+        if total <= MAX_PITCH_S * SAMPLE_RATE:
+            kept.append(block)
+        else:
+            kept.clear()
+        yield block
 
 
 def is_file(source: Source) -> bool:

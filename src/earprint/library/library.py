@@ -19,6 +19,7 @@ from earprint.library.encoding_pool import FileEncoder
 from earprint.library.progress import OnEvent
 from earprint.library.reports import ExportReport, ImportReport, RebuildReport, RepairReport
 from earprint.library.results import AddReport, Identification, LibraryInfo
+from earprint.library.segments import Repitch
 from earprint.library.view import ViewCache
 from earprint.matching import Method
 from earprint.quantization.storage import StorageName
@@ -275,6 +276,8 @@ class Library:
         top: int = 5,
         threshold: float | None = None,
         method: Method = "aligned",
+        false_accepts: float = identify.FALSE_ACCEPTS,
+        repitch: Repitch | None = None,
         wrap_index: Callable[[Index], Index] | None = None,
     ) -> Identification:
         """Find the recording that a query comes from, and the position in it.
@@ -291,6 +294,13 @@ class Library:
             Lowest score of a match; by default the model's for the query's length, for "paper" one half.
         method : {"aligned", "paper"}
             See `earprint.matching`.
+        false_accepts : float
+            Highest expected number of chance segments in an answer. It holds for queries that are longer than
+            12 s or have no match at their own speed: these are searched for segments at any tempo and pitch.
+            There is no such search if ``threshold`` is given.
+        repitch : callable, optional
+            Only for `Fingerprints`: returns the query's fingerprints as if all its frequencies were divided
+            by a factor. Without it no other pitch is tried.
         wrap_index : callable, optional
             Takes the library's index and returns one over the same rows, which is searched instead. It lets
             the searches of many queries be done together.
@@ -329,6 +339,8 @@ class Library:
             top=top,
             threshold=threshold,
             method=method,
+            false_accepts=false_accepts,
+            repitch=repitch,
             wrap_index=wrap_index,
         )
 

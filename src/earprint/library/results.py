@@ -51,6 +51,47 @@ class Match(Result):
 
 
 @dataclass(frozen=True)
+class Segment(Result):
+    """A part of a query that comes from a track.
+
+    Attributes
+    ----------
+    track : Track
+    query_start_s, query_end_s : float
+        Where the segment begins and ends in the query, in seconds.
+    start_s, end_s : float
+        Where it begins and ends in the track, in seconds.
+    speed : float
+        Tempo of the query divided by that of the track, at the end of the segment.
+    pitch : float
+        Frequencies of the query divided by those of the track, in steps of a semitone or less.
+    score : float
+        As for `Match`, over the segment.
+    expected_false : float
+        Expected number of segments of unrelated audio that score as high in a library of this size.
+
+    Examples
+    --------
+    >>> import earprint
+    >>> with earprint.Library("my-library") as library:
+    ...     report = library.add("music/")
+    ...     segment = library.identify("noisy-clip.wav").segments[0]
+    >>> segment.track.title, round(segment.start_s), round(segment.end_s), segment.expected_false < 1e-3
+    ('song 1', 4, 9, True)
+    """
+
+    track: Track
+    query_start_s: float
+    query_end_s: float
+    start_s: float
+    end_s: float
+    speed: float
+    pitch: float
+    score: float
+    expected_false: float
+
+
+@dataclass(frozen=True)
 class Identification(Result):
     """Result of `earprint.Library.identify` for one query.
 
@@ -68,6 +109,9 @@ class Identification(Result):
         Time that the answer took, in seconds.
     warnings : list of str
         One line each: damage of the query, a silent query, damaged recordings in the library.
+    segments : list of Segment
+        The parts of the query that come from tracks, in the order of the query. Empty if there is no match,
+        and for models and methods that do not find segments.
 
     Examples
     --------
@@ -87,6 +131,7 @@ class Identification(Result):
     candidates: list[Match]
     seconds: float
     warnings: list[str] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
 
     @property
     def match(self) -> Match | None:

@@ -136,7 +136,7 @@ def search_aligned(
     starts_s = (offsets + speeds * margin_rows) * query_hop_s + (1 - speeds) * WINDOW_S / 2
     scores = normalise_scores(similarities, level)
     fields = zip(tracks.tolist(), starts_s.tolist(), scores.tolist(), speeds.tolist(), strict=True)
-    return sorted((Alignment(*each) for each in fields), key=lambda alignment: -alignment.score)
+    return sorted((Alignment(*each, level) for each in fields), key=lambda alignment: -alignment.score)
 
 
 def _search_in_rounds(

@@ -30,12 +30,15 @@ class Alignment:
         At most 1. `search_aligned` returns a normalised similarity, `search_paper` a share of votes.
     speed : float
         Playback speed of the query. At 1.03 it is played 3 % faster than the recording.
+    level : float
+        Cohort level of the query; 0 for `search_paper`.
     """
 
     track: int
     start_s: float
     score: float
     speed: float = 1.0
+    level: float = 0.0
 
 
 class TrackTable:
