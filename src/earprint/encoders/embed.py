@@ -26,9 +26,6 @@ Source = str | os.PathLike[str] | BinaryIO | NDArray[np.generic]
 
 OnWarning = Callable[[str], None]
 
-EmbedError = AudioError | ValueError | TypeError
-"""What a source may raise: no usable audio, or an unsuitable array."""
-
 
 def embed(
     source: Source,
@@ -119,7 +116,7 @@ def embed_batch(
     return_exceptions: bool,
     jobs: int = ...,
     on_warning: OnWarning | None = ...,
-) -> Iterator[Fingerprints | EmbedError]: ...
+) -> Iterator[Fingerprints | Exception]: ...
 
 
 def embed_batch(
@@ -132,7 +129,7 @@ def embed_batch(
     return_exceptions: bool = False,
     jobs: int = 0,
     on_warning: OnWarning | None = None,
-) -> Iterator[Fingerprints | EmbedError]:
+) -> Iterator[Fingerprints | Exception]:
     """Compute the fingerprints of many recordings, on several threads.
 
     Parameters
@@ -144,8 +141,8 @@ def embed_batch(
     model, encoder, query
         See `embed`. ``encoder.encode`` is called from several threads.
     return_exceptions : bool
-        If False, the first source that fails raises its error. If True, the error takes the place of that
-        source's fingerprints, and the others go on.
+        If False, the first source that fails raises its error. If True, the error, of any type, takes the
+        place of that source's fingerprints, and the others go on.
     jobs : int
         Number of threads; 0 for one per core.
     on_warning : callable, optional
@@ -160,7 +157,8 @@ def embed_batch(
     ------
     AudioError, ValueError, TypeError
         As for `embed`, during iteration. The message begins with the file's path, or with ``sources[i]`` for
-        the array at index i.
+        the array at index i. An error of the iterable ``sources`` itself follows the results of the sources
+        before it.
     TypeError
         At once, if ``sources`` is a single path or file.
     ModelError
@@ -178,6 +176,10 @@ def embed_batch(
     """
     if is_file(sources):
         raise TypeError(f"{name_of(sources)}: is a single source; give a list of sources, or use embed")
+    if isinstance(sources, (bytes, bytearray)) or not hasattr(sources, "__iter__"):
+        raise TypeError(f"sources are of type {type(sources).__name__}; give a list of sources")
+    if isinstance(jobs, bool) or not isinstance(jobs, int):
+        raise TypeError(f"jobs is {jobs!r}; give a whole number, or 0 for one thread per core")
     if jobs < 0:
         raise ValueError(f"jobs is {jobs}; give 0 for one thread per core, or their number")
     jobs = jobs or usable_cores()
@@ -207,20 +209,30 @@ def _in_order(
     sources: Iterable[Source],
     jobs: int,
     return_exceptions: bool,
-) -> Iterator[Fingerprints | EmbedError]:
+) -> Iterator[Fingerprints | Exception]:
     """Embed sources on threads, at most ``2 * jobs`` ahead of the one whose result is next."""
     pending: deque[Future[Fingerprints]] = deque()
-    numbered = iter(enumerate(sources))
+    numbered: Iterator[tuple[int, Source]] = iter(enumerate(sources))
+    fault: Exception | None = None
     with ThreadPoolExecutor(jobs) as threads:
         try:
             while True:
-                while len(pending) < 2 * jobs and (item := next(numbered, None)) is not None:
+                while fault is None and len(pending) < 2 * jobs:
+                    try:
+                        item = next(numbered, None)
+                    except Exception as error:  # of the caller's generator: the results before it come first
+                        fault = error
+                        break
+                    if item is None:
+                        break
                     pending.append(threads.submit(embed_one, *item))
                 if not pending:
+                    if fault is not None:
+                        raise fault
                     return
                 try:
-                    result: Fingerprints | EmbedError = pending.popleft().result()
-                except (AudioError, ValueError, TypeError) as error:
+                    result: Fingerprints | Exception = pending.popleft().result()
+                except Exception as error:
                     if not return_exceptions:
                         raise
                     result = error

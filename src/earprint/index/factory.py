@@ -12,6 +12,7 @@ from earprint.index.exact import ExactIndex
 from earprint.index.inverted import InvertedIndex, Span
 from earprint.index.ivf_scan import SegmentLists
 from earprint.index.rows import Rows, release_pages
+from earprint.index.validation import name_of
 from earprint.parallel.cores import usable_cores
 from earprint.quantization.codebook import Codebook
 from earprint.quantization.storage import CompactStorage, Stored
@@ -109,7 +110,7 @@ def make_index(
 
         return LshIndex(rows)
     if choice != "inverted":
-        return choice(rows) if callable(choice) else _from_plugin(choice, rows)
+        return _from_callable(choice, rows) if callable(choice) else _from_plugin(choice, rows)
     if not isinstance(storage, CompactStorage):
         raise LibraryError(
             "the index 'inverted' needs a compact library, and this one stores half precision; choose "
@@ -118,6 +119,17 @@ def make_index(
     missing = sorted({span.segment for span in spans} - inverted_lists.keys())
     _build_lists(missing, segments, storage.codebook, inverted_lists)
     return InvertedIndex(rows, storage.codebook, spans, dict(inverted_lists))
+
+
+def _from_callable(factory: IndexFactory, rows: Rows) -> Index:
+    """Make an index with a callable."""
+    try:
+        return factory(rows)
+    except EarprintError:
+        raise
+    except Exception as error:
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise LibraryError(f"the index {name_of(factory)} cannot be made ({cause}); mend it") from error
 
 
 def _from_plugin(name: str, rows: Rows) -> Index:
@@ -131,7 +143,7 @@ def _from_plugin(name: str, rows: Rows) -> Index:
         raise
     except (Exception, SystemExit) as error:
         raise LibraryError(f"{name}: {plugins.broken_plugin(plugins.INDEXES, name, error)}") from error
-    if not isinstance(index, Index):
+    if not isinstance(index, Index) or isinstance(index, type):
         fault = f"it gives a {type(index).__name__}, not an Index"
         raise LibraryError(f"{name}: {plugins.broken_plugin(plugins.INDEXES, name, fault)}")
     return index

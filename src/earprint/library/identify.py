@@ -16,6 +16,7 @@ from earprint.encoders.base import AudioBlocks, Encoder, Fingerprints, SegmentEn
 from earprint.encoders.model_file import threshold_at
 from earprint.encoders.validation import check_fingerprints, check_threshold, encode_checked, fault_of
 from earprint.index import Index, IndexChoice
+from earprint.index.validation import check_index
 from earprint.library.compatibility import LibraryModel
 from earprint.library.ingest import no_sound
 from earprint.library.results import Identification, Match, Segment
@@ -103,7 +104,7 @@ def identify(
         warnings.append(f"the library: {count} {noun} damaged and not searched; run `earprint repair`")
     searched = view.index(storage, index)
     if searched is not None and wrap_index is not None:
-        searched = wrap_index(searched)
+        searched = check_index(wrap_index(searched), wrap_index, len(searched))
     alignments = []
     if searched is not None:
         ratio = round(encoder.reference_hop_s / encoder.query_hop_s)

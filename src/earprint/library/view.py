@@ -14,6 +14,7 @@ import numpy as np
 
 from earprint.errors import LibraryError
 from earprint.index import Index, IndexChoice, Rows, SegmentLists, Span, make_index
+from earprint.index.validation import check_index
 from earprint.matching import TrackTable
 from earprint.quantization.storage import Storage, Stored
 from earprint.store.catalogue import Snapshot, StoredTrack
@@ -85,7 +86,7 @@ class View:
         self._segments = segments
         self._spans = list(_live_spans(stored))
         self._build_lock = build_lock
-        self._indexes: dict[object, Index] = {}
+        self._indexes: dict[object, tuple[IndexChoice, Index]] = {}
 
     def stored_rows(self, entry: int) -> Stored:
         """Return the stored rows of ``tracks[entry]``, shape (n_rows, width)."""
@@ -109,17 +110,19 @@ class View:
         """
         if not self._spans:
             return None
-        if name not in self._indexes:
+        key = name if isinstance(name, str) else id(name)  # a callable need not be hashable
+        if key not in self._indexes:
             with self._build_lock:
-                if name not in self._indexes:
-                    self._indexes[name] = self._make_index(storage, name)
-        return self._indexes[name]
+                if key not in self._indexes:
+                    self._indexes[key] = name, self._make_index(storage, name)  # keeps the callable's id
+        return self._indexes[key][1]
 
     def _make_index(self, storage: Storage, name: IndexChoice) -> Index:
         opened = {number: segment.rows for number, segment in self._segments.items()}
         lists = {n: segment.lists for n, segment in self._segments.items() if segment.lists is not None}
         parts = [opened[span.segment][span.first : span.stop] for span in self._spans]
-        index = make_index(name, Rows(parts, storage), self._spans, opened, lists)
+        rows = Rows(parts, storage)
+        index = check_index(make_index(name, rows, self._spans, opened, lists), name, len(rows))
         for number, made in lists.items():
             self._segments[number].lists = made
         return index
