@@ -122,7 +122,7 @@ def test_warnings_about_a_damaged_file(tmp_path):
 
 def test_results_are_json_ready(music):
     result = json.loads(json.dumps(embed(music[0], encoder=ENCODER).to_dict()))
-    assert sorted(result) == ["duration_s", "hop_s", "times_s", "vectors"]
+    assert sorted(result) == ["duration_s", "hop_s", "margin_rows", "times_s", "vectors"]
     assert len(result["vectors"]) == len(result["times_s"])
     assert len(result["vectors"][0]) == ENCODER.dim
 
@@ -181,6 +181,42 @@ def test_errors_in_place_of_results(music):
         assert str(got[i]).startswith(f"sources[{i}]: ")
     (lonely,) = embed_batch([good], encoder=ENCODER, return_exceptions=True)
     assert str(lonely).startswith("sources[0]: array of shape (48000,): its sample rate is unknown")
+
+
+class Unreadable:
+    def __init__(self, error):
+        self.error = error
+
+    def read(self, size=-1):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), KeyError("k"), MemoryError("m"), OSError("disk")])
+def test_any_error_of_one_source_takes_its_place(music, error):
+    got = list(embed_batch([music[0], Unreadable(error), music[1]], encoder=ENCODER, return_exceptions=True))
+    assert [isinstance(one, Exception) for one in got] == [False, True, False]
+    assert str(error) in str(got[1])
+
+
+@pytest.mark.parametrize("return_exceptions", [False, True])
+def test_an_error_of_the_iterable_follows_the_results_before_it(music, return_exceptions):
+    def failing():
+        yield from music[:3]
+        raise KeyError("no more")
+
+    batch = embed_batch(failing(), encoder=ENCODER, jobs=2, return_exceptions=return_exceptions)
+    assert all(same(next(batch), embed(file, encoder=ENCODER)) for file in music[:3])
+    with pytest.raises(KeyError, match="no more"):
+        next(batch)
+
+
+@pytest.mark.parametrize(
+    ("sources", "jobs", "message"),
+    [(None, 0, "sources are of type NoneType"), (b"abc", 0, "type bytes"), ([], 1.5, "jobs is 1.5")],
+)
+def test_what_is_no_list_or_number_is_refused_at_once(sources, jobs, message):
+    with pytest.raises(TypeError, match=message):
+        embed_batch(sources, encoder=ENCODER, jobs=jobs)
 
 
 def test_sources_are_taken_a_few_ahead_and_no_more_once_the_batch_is_closed(music):
