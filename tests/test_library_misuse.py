@@ -299,8 +299,8 @@ def test_a_path_with_a_nul_character_or_of_bytes_is_refused(tmp_path):
     [
         ({"storage": "bogus"}, ValueError, "storage is 'bogus'; it must be one of 'half', 'compact'"),
         ({"index": "nope"}, LibraryError, "nope: no index of this name is installed; use one of auto, "),
-        ({"index": 5}, TypeError, "index is 5; give one of auto"),
-        ({"index": None}, TypeError, "index is None"),
+        ({"index": 5}, TypeError, "index is of type int; give one of auto"),
+        ({"index": None}, TypeError, "index is of type NoneType"),
     ],
 )
 def test_an_unknown_choice_is_refused_before_a_folder_is_made(tmp_path, options, error, message):
@@ -392,3 +392,28 @@ def test_fingerprints_become_json_with_their_margin():
         "duration_s": 2.0,
         "margin_rows": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("threshold", "error", "message"),
+    [
+        (10**400, ValueError, "threshold is too large"),
+        (float("inf"), ValueError, "threshold is inf"),
+        ("x", TypeError, "threshold is of type str"),
+        ([1], TypeError, "threshold is of type list"),
+    ],
+)
+def test_a_threshold_that_is_no_finite_number_is_refused(tmp_path, threshold, error, message):
+    with open_library(tmp_path / "lib") as library, pytest.raises(error, match=message):
+        library.identify(tune(1), sample_rate=RATE, threshold=threshold)
+
+
+def test_a_threshold_of_numpy_becomes_json(tmp_path):
+    with open_library(tmp_path / "lib") as library:
+        json.dumps(library.identify(tune(1), sample_rate=RATE, threshold=np.float32(0.5)).to_dict())
+
+
+@pytest.mark.parametrize("top", [1.5, "x", None, True])
+def test_a_top_that_is_no_whole_number_is_refused(tmp_path, top):
+    with open_library(tmp_path / "lib") as library, pytest.raises(TypeError, match="top is of type"):
+        library.identify(tune(1), sample_rate=RATE, top=top)

@@ -44,9 +44,7 @@ def path_name(path: str | os.PathLike[str]) -> str:
     """
     name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
     if not isinstance(name, str):
-        raise TypeError(
-            f"{path!r:.100}: is of type {type(path).__name__}; give a path as text or pathlib.Path"
-        )
+        raise TypeError(f"a path is of type {type(path).__name__}; give a path as text or pathlib.Path")
     if not name:
         raise AudioError("an empty path; name a file or folder")
     if "\0" in name:

@@ -181,6 +181,30 @@ def check_threshold(threshold: Any, encoder: Encoder) -> float:
     return float(threshold)
 
 
+def check_number(name: str, value: Any) -> float:
+    """Return an argument as a float.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    value : object
+
+    Raises
+    ------
+    TypeError
+        If it is no number.
+    ValueError
+        If it is not finite, or too large for a float.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} is of type {type(value).__name__}; give a number")
+    if not _is_finite(value):
+        shown = "too large" if isinstance(value, Integral) else str(value)
+        raise ValueError(f"{name} is {shown}; it must be a finite number")
+    return float(value)
+
+
 def model_name(model: Any) -> str:
     """Return the name or path of a model as text.
 
@@ -193,7 +217,9 @@ def model_name(model: Any) -> str:
         name = os.fspath(model)
         if isinstance(name, str):
             return name
-    raise TypeError(f"model is {model!r}; give the name of a model or the path of an .onnx file")
+    raise TypeError(
+        f"model is of type {type(model).__name__}; give the name of a model or the path of an .onnx file"
+    )
 
 
 def _is_whole(value: object) -> bool:
@@ -210,4 +236,5 @@ def _is_finite(value: Any) -> bool:
 
 
 def _wrong(encoder: Any, name: str, value: object, wanted: str) -> ModelError:
-    return ModelError(f"encoder of type {type(encoder).__name__}: its {name} is {value!r}, not {wanted}")
+    shown = " ".join(repr(value).split())
+    return ModelError(f"encoder of type {type(encoder).__name__}: its {name} is {shown:.100}, not {wanted}")

@@ -57,7 +57,9 @@ def check_choice(choice: object) -> None:
     if callable(choice) or choice in NAMES:
         return
     if not isinstance(choice, str):
-        raise TypeError(f"index is {choice!r}; give one of {', '.join(index_names())}, or a callable")
+        raise TypeError(
+            f"index is of type {type(choice).__name__}; give one of {', '.join(index_names())}, or a callable"
+        )
     if choice not in index_names():
         raise _unknown(choice)
 

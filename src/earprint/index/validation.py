@@ -31,9 +31,8 @@ def check_index(made: Any, maker: object, n_rows: int) -> Index:
     LibraryError
         If it is no `Index`, or has another number of rows.
     """
-    if type(made).__module__.startswith(OWN_PACKAGE):
-        own: Index = made
-        return own
+    if type(made).__module__.startswith(OWN_PACKAGE) and isinstance(made, Index):
+        return made
     name = name_of(maker)
     if not isinstance(made, Index) or isinstance(made, type):
         kind = f"the class {made.__name__}" if isinstance(made, type) else f"a {type(made).__name__}"

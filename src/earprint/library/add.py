@@ -134,7 +134,7 @@ def _check_selector(selector: object) -> None:
         selector = os.fspath(selector)
     if isinstance(selector, bool) or not isinstance(selector, (Integral, str)):
         raise TypeError(
-            f"{selector!r:.100}: is of type {type(selector).__name__}; give a track's number, path or title"
+            f"a selector is of type {type(selector).__name__}; give a track's number, path or title"
         )
 
 

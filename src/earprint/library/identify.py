@@ -1,9 +1,9 @@
 """Identification of one query: embed it, search the library, apply the threshold."""
 
-import math
 import os
 import time
 from collections.abc import Callable
+from numbers import Integral
 from typing import BinaryIO, Final, cast
 
 import numpy as np
@@ -14,7 +14,13 @@ from earprint.audio.sources import AudioSource, name_of
 from earprint.constants import SAMPLE_RATE
 from earprint.encoders.base import AudioBlocks, Encoder, Fingerprints, SegmentEncoder, cohort_of
 from earprint.encoders.model_file import threshold_at
-from earprint.encoders.validation import check_fingerprints, check_threshold, encode_checked, fault_of
+from earprint.encoders.validation import (
+    check_fingerprints,
+    check_number,
+    check_threshold,
+    encode_checked,
+    fault_of,
+)
 from earprint.index import Index, IndexChoice
 from earprint.index.validation import check_index
 from earprint.library.compatibility import LibraryModel
@@ -83,10 +89,12 @@ def identify(
     """
     if method not in ("aligned", "paper"):
         raise ValueError(f"method is {method!r}; it must be 'aligned' or 'paper'")
+    if isinstance(top, bool) or not isinstance(top, Integral):
+        raise TypeError(f"top is of type {type(top).__name__}; give a whole number")
     if top < 1:
         raise ValueError(f"top is {top}; ask for at least one answer")
-    if threshold is not None and not math.isfinite(threshold):
-        raise ValueError(f"threshold is {threshold}; it must be a finite number")
+    if threshold is not None:
+        threshold = check_number("threshold", threshold)
     if not 0.0 < false_accepts < 1.0:
         raise ValueError(f"false_accepts is {false_accepts}; it must be above 0 and below 1")
     encoder = model.encoder()
