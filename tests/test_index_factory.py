@@ -96,7 +96,7 @@ def fails(*_):
 FAULTS = [
     (lambda rows: None, "that .*lambda.* returned is a NoneType, not an Index"),
     (lambda rows: ExactIndex, "returned is the class ExactIndex, not an Index"),
-    (BaseIndex, "that BaseIndex returned is a BaseIndex, not an Index"),
+    (BaseIndex, "returned is a BaseIndex, not an Index"),
     (type("Mine", (ExactIndex,), {"__len__": lambda self: 3}), "returned has 3 rows instead of"),
     (type("Mine", (ExactIndex,), {"max_query_rows": 0}), "Mine has a max_query_rows of 0"),
     (type("Mine", (ExactIndex,), {"max_query_rows": "x"}), "Mine has a max_query_rows of 'x'"),
