@@ -38,6 +38,8 @@ class CodecTwin(ReadingAugmentation):
     def choose(self, rng: np.random.Generator, clips: Clips) -> Int:
         """Choose among the clips whose recording has a coded copy."""
         rows = super().choose(rng, clips)
+        if not len(rows):
+            return rows
         twins = clips.sources.music.twins[clips.tracks[rows]]
         return np.asarray(rows[twins != NONE])
 
