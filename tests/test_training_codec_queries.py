@@ -204,9 +204,12 @@ def test_the_command(store, verb):
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("codec queries: 6 of 5 recordings, 0.00 h: ")
     assert len(open_pack(store, "calls").items) == 6
-    refused = runner.invoke(app, ["train", "calls", str(store / "none")])
+    refused = runner.invoke(app, ["train", "codec-queries", str(store / "none")])
     assert refused.exit_code == 2
     assert "no music in this store" in refused.output
+    listed = runner.invoke(app, ["train", "--help"]).stdout
+    assert "codec-queries" in listed
+    assert "train calls" not in listed
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch, to see it unused")

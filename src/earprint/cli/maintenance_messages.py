@@ -49,6 +49,12 @@ Examples:
 Exit code: 0 nothing is damaged now, 2 there is still damage.
 """
 
+REBUILD_STORAGE_OPTION: Final = (
+    "How the new fingerprints are stored, whatever the library has now. compact: quantised, 25 bytes each. "
+    "half: half precision, ten times the size, more accurate for noisy queries of one or two seconds. "
+    "[default: compact if the model has a codebook, else half, also for a library that is half now]"
+)
+
 REBUILD_HELP: Final = """\
 Make all fingerprints again from the audio files.
 

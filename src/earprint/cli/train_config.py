@@ -22,7 +22,7 @@ Example:
 
 def config(
     network: Annotated[
-        str, typer.Option(metavar="NAME", help="Network whose defaults are printed, as in `train fit`.")
+        str, typer.Option(metavar="NAME", help="Network whose defaults are printed, see `train networks`.")
     ] = "dense",
 ) -> None:
     """Print the default configuration of a network."""

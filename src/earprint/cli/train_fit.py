@@ -76,12 +76,7 @@ def fit(
         str,
         typer.Option(
             metavar="NAME",
-            help="dense: fully convolutional, one pass over a track, that of the default model. "
-            "dense-attention: the same with attention over bands and steps. dense-distilled: dense, "
-            "distilled from the query network of the pair in --start-from. dense-query: a larger network for "
-            "queries, whose fingerprints match those of the dense network in --start-from. dense-pair: both, "
-            "trained together. attention: the network of the paper. plain: the same without attention. nafp: "
-            "the paper's baseline (Chang et al. 2021).",
+            help="Name of a network; `earprint train networks` describes all of them.",
         ),
     ] = "dense",
     dim: Annotated[int, typer.Option(metavar="N", min=1, help="Components of a fingerprint.")] = 128,

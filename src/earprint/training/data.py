@@ -71,6 +71,6 @@ def _codec_queries(store: Path, held_out: Pack, config: TrainConfig) -> Pack | N
     if any(query.name in names for query in queries.items):
         raise TrainingError(
             f"{store}: its codec queries are of recordings that this run holds out; make them again with "
-            f"`earprint train calls --validation-percent {config.validation_percent}`"
+            f"`earprint train codec-queries --validation-percent {config.validation_percent}`"
         )
     return queries

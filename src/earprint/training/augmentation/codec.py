@@ -1,7 +1,7 @@
 """Low-rate codecs, from audio that was coded in advance.
 
 Codecs cannot run in batches, so a store holds their results: coded copies of recordings
-(`earprint train pack --codecs`) and codec queries (`earprint train calls`).
+(`earprint train pack --codecs`) and codec queries (`earprint train codec-queries`).
 """
 
 from dataclasses import dataclass
