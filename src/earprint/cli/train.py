@@ -1,4 +1,4 @@
-"""``earprint train``: ``networks``, ``curves``, ``export``, ``held-out``; its other commands have their own modules."""
+"""``earprint train``: networks, curves, export and held-out. Other modules have its other commands."""
 
 from enum import StrEnum
 from pathlib import Path

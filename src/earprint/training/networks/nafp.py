@@ -42,7 +42,7 @@ class SeparableBlock(nn.Module):
 
 @register_network("nafp", encoder="windowed", head_width=2048, channels_last=False)
 class NafpNetwork(SegmentNetwork):
-    """The paper's baseline, NAFP (Chang et al. 2021), which fingerprints segments of one second.
+    """The paper's baseline, NAFP (Chang et al. 2021), which fingerprints segments of 960 ms.
 
     See `SegmentNetwork` for its parameters, inputs and outputs.
     """
