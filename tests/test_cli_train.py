@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from earprint.audio.codec import available_codec
+from earprint.audio.codec_simulation import available_codec
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
 from earprint.constants import SAMPLE_RATE
 from earprint.dsp.reverberation import synthetic_rir
 from earprint.dsp.synthetic_noise import babble_noise, pink_noise
 from earprint.synth.composer import compose
-from earprint.training.store import open_pack
+from earprint.training.packed_audio import open_pack
 
 runner = CliRunner()
 torch_missing = importlib.util.find_spec("torch") is None

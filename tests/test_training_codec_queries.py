@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from earprint.audio.codec import CODECS, can_encode
+from earprint.audio.codec_simulation import CODECS, can_encode
 from earprint.cli.main import app
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import AudioError, TrainingError
@@ -20,7 +20,7 @@ from earprint.parallel.ordered_map import ordered_map
 from earprint.training import codec_queries
 from earprint.training.codec_queries import MIN_MUSIC_POWER, CodecQueryRenderer, CodecQuerySettings
 from earprint.training.codec_queries_packing import render_codec_queries
-from earprint.training.store import Pack, codec_queries_by_recording, in_validation, open_pack
+from earprint.training.packed_audio import Pack, codec_queries_by_recording, in_validation, open_pack
 from helpers.trainstore import make_store, pack_of
 
 LENGTH = 24_000

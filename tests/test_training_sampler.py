@@ -8,8 +8,8 @@ import pytest
 from earprint.audio.wav import write_wav
 from earprint.dsp.reverberation import synthetic_rir
 from earprint.training.hierarchical_sampler import HierarchicalSampler
+from earprint.training.packed_audio import Pack
 from earprint.training.packing import pack_rooms
-from earprint.training.store import Pack
 from helpers.trainstore import pack_of
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")

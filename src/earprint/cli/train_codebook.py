@@ -61,7 +61,7 @@ def codebook(
     from earprint.encoders.registry import find_model, load_encoder
     from earprint.quantization.codebook import read_codebook, write_codebook
     from earprint.training.codebook import fingerprint_pack, learn_codebook, measure_reconstruction
-    from earprint.training.store import open_pack
+    from earprint.training.packed_audio import open_pack
     from earprint.training.thresholds import parse_thresholds
 
     name = str(model)

@@ -48,7 +48,7 @@ def codec_queries(
     """Render codec queries into a store."""
     from earprint.cli.train_pack import Progress
     from earprint.training.codec_queries_packing import render_codec_queries
-    from earprint.training.store import codec_queries_by_recording
+    from earprint.training.packed_audio import codec_queries_by_recording
 
     with Progress() as progress:
         progress.start("codec queries", count)

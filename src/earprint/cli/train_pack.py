@@ -12,7 +12,7 @@ from earprint.cli.progress import print_above, quiet_progress
 from earprint.constants import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from earprint.training.store import Pack
+    from earprint.training.packed_audio import Pack
 
 LINE_EVERY_S = 30.0
 """Seconds between two lines of progress if stderr is not a terminal."""

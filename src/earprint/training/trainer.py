@@ -39,12 +39,12 @@ from earprint.training.checkpoint import (
 )
 from earprint.training.config import TrainConfig, default_config
 from earprint.training.config_file import CONFIG_FILE, config_toml
-from earprint.training.data import training_data
 from earprint.training.grad_cache import backward_of_batch
-from earprint.training.log import REPORT_EVERY_S, Meter, RunLog
 from earprint.training.networks import network_spec
 from earprint.training.objective import Objective
+from earprint.training.run_log import REPORT_EVERY_S, Meter, RunLog
 from earprint.training.tasks import Task, task_for
+from earprint.training.training_data import training_data
 
 __all__ = ["TrainConfig", "Trainer", "default_config"]
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from earprint.training.augmentation import Augmentations
 from earprint.training.networks import reference_side
+from earprint.training.packed_audio import Pack
 from earprint.training.sampler import Sampler
-from earprint.training.store import Pack
 from earprint.training.tasks import Task
 
 BATCH_CLIPS = 16

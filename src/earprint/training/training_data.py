@@ -7,8 +7,8 @@ import torch
 
 from earprint.errors import TrainingError
 from earprint.training.config import TrainConfig
+from earprint.training.packed_audio import CODEC_QUERIES, Pack, has_pack, open_pack
 from earprint.training.sampler import Sampler
-from earprint.training.store import CODEC_QUERIES, Pack, has_pack, open_pack
 from earprint.training.validate import Validation
 
 
