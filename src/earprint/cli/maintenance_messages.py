@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from earprint.cli.messages import count
+from earprint.errors import count
 
 COMPACT_HELP: Final = """\
 Merge small files, and free the space of removed recordings.

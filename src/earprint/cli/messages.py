@@ -7,6 +7,8 @@ take numbers and return one line of text. Nothing here prints.
 from collections.abc import Sequence
 from typing import Final
 
+from earprint.errors import count
+
 APP_HELP: Final = """\
 Identify audio recordings from a few noisy seconds.
 
@@ -275,11 +277,6 @@ def query_length(length_s: str) -> str:
 def removed(name: str, number: int) -> str:
     """A removed recording."""
     return f"removed {number}: {name}"
-
-
-def count(n: int, noun: str) -> str:
-    """Return a number with its noun, such as ``1 file`` or ``3 files``."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def share(part: int, whole: int) -> str:

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from earprint.encoders.embed import samples_at_16_khz
 from earprint.errors import AudioError, LibraryError
 from earprint.library.commit_buffer import Encoded
 from earprint.library.compatibility import LibraryModel
 from earprint.library.encoding_pool import FileEncoder
-from earprint.library.identify import samples_at_16_khz
 from earprint.library.ingest import ingest, pack
 from earprint.library.progress import OnEvent
 from earprint.library.results import AddReport

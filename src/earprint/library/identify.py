@@ -4,14 +4,14 @@ import math
 import os
 import time
 from collections.abc import Callable
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio import array_to_mono, stream_audio
-from earprint.audio.sources import AudioSource, name_of
+from earprint.audio.sources import name_of
 from earprint.encoders.base import Encoder, Fingerprints, cohort_of
+from earprint.encoders.embed import audio_blocks, is_file
 from earprint.encoders.model_file import threshold_at
 from earprint.index import Index, IndexChoice
 from earprint.library.compatibility import LibraryModel
@@ -22,7 +22,7 @@ from earprint.parallel.blas_threads import one_thread_for_products
 from earprint.quantization.storage import CompactStorage, Storage
 
 Source = str | os.PathLike[str] | BinaryIO | NDArray[np.generic] | Fingerprints
-"""A file's path, an open binary file, samples of shape (n,) or (n, channels), or an embedded query."""
+"""A path, an open file, samples of shape (n,), (n, channels) or (channels, n), or query fingerprints."""
 
 
 def identify(
@@ -41,10 +41,11 @@ def identify(
 
     Parameters
     ----------
-    source : path, binary file, ndarray of shape (n,) or (n, channels), or Fingerprints
+    source : path, binary file, ndarray of shape (n,), (n, channels) or (channels, n), or Fingerprints
     model : LibraryModel
     views : ViewCache
-    index : {"auto", "exact", "lsh", "inverted"}
+    index : str or callable
+        See `earprint.index.make_index`.
     sample_rate : int or None
         Of an array, in Hz.
     top : int
@@ -75,7 +76,7 @@ def identify(
     warnings: list[str] = []
     query = embed_query(source, encoder, sample_rate, warnings)
     if query.silent.all():
-        name = name_of(cast("AudioSource", source)) if is_file(source) else "the query"
+        name = name_of(source) if is_file(source) else "the query"
         warnings.append(f"{name}: is silent throughout; there is nothing to recognise it by")
     view = views.current()
     storage = model.storage(encoder, view.meta)  # a rebuild may have switched to another model meanwhile
@@ -121,7 +122,7 @@ def embed_query(
 
     Parameters
     ----------
-    source : path, binary file, ndarray of shape (n,) or (n, channels), or Fingerprints
+    source : path, binary file, ndarray of shape (n,), (n, channels) or (channels, n), or Fingerprints
     encoder : Encoder
     sample_rate : int or None
         Of an array, in Hz.
@@ -131,31 +132,7 @@ def embed_query(
     if isinstance(source, Fingerprints):
         return _checked(source, encoder)
     with one_thread_for_products():
-        if is_file(source):
-            blocks = stream_audio(cast("AudioSource", source), on_warning=warnings.append)
-            return encoder.encode(blocks, query=True)
-        samples = samples_at_16_khz(cast("NDArray[np.generic]", source), sample_rate)
-        return encoder.encode([samples], query=True)
-
-
-def is_file(source: Source) -> bool:
-    """Whether a source is a path or an open file."""
-    return isinstance(source, str | os.PathLike) or hasattr(source, "read")
-
-
-def samples_at_16_khz(samples: NDArray[np.generic], sample_rate: int | None) -> NDArray[np.float32]:
-    """Return samples of shape (n,) or (n, channels) as 16 kHz mono, shape (m,).
-
-    Raises
-    ------
-    ValueError
-        If there is no sample rate.
-    """
-    if sample_rate is None:
-        raise ValueError(
-            "sample_rate is missing: an array needs the rate of its samples in Hz, such as sample_rate=44100"
-        )
-    return array_to_mono(samples, sample_rate)
+        return encoder.encode(audio_blocks(source, sample_rate, warnings.append), query=True)
 
 
 def threshold_of(encoder: Encoder, storage: Storage, duration_s: float) -> float:
