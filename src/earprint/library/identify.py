@@ -4,15 +4,15 @@ import math
 import os
 import time
 from collections.abc import Callable
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio import array_to_mono, stream_audio
-from earprint.audio.sources import AudioSource, name_of
+from earprint.audio.sources import name_of
 from earprint.constants import SAMPLE_RATE
 from earprint.encoders.base import AudioBlocks, Encoder, Fingerprints, SegmentEncoder, cohort_of
+from earprint.encoders.embed import audio_blocks, is_file
 from earprint.encoders.model_file import threshold_at
 from earprint.index import Index, IndexChoice
 from earprint.library.compatibility import LibraryModel
@@ -31,7 +31,7 @@ FALSE_ACCEPTS: Final = 1e-3
 """Highest expected number of chance segments in an answer, by default."""
 
 Source = str | os.PathLike[str] | BinaryIO | NDArray[np.generic] | Fingerprints
-"""A file's path, an open binary file, samples of shape (n,) or (n, channels), or an embedded query."""
+"""A path, an open file, samples of shape (n,), (n, channels) or (channels, n), or query fingerprints."""
 
 
 def identify(
@@ -52,10 +52,11 @@ def identify(
 
     Parameters
     ----------
-    source : path, binary file, ndarray of shape (n,) or (n, channels), or Fingerprints
+    source : path, binary file, ndarray of shape (n,), (n, channels) or (channels, n), or Fingerprints
     model : LibraryModel
     views : ViewCache
-    index : {"auto", "exact", "lsh", "inverted"}
+    index : str or callable
+        See `earprint.index.make_index`.
     sample_rate : int or None
         Of an array, in Hz.
     top : int
@@ -92,7 +93,7 @@ def identify(
     query, own_repitch = embed_query(source, encoder, sample_rate, warnings)
     repitch = repitch or own_repitch
     if query.silent.all():
-        name = name_of(cast("AudioSource", source)) if is_file(source) else "the query"
+        name = name_of(source) if is_file(source) else "the query"
         warnings.append(f"{name}: is silent throughout; there is nothing to recognise it by")
     view = views.current()
     storage = model.storage(encoder, view.meta)  # a rebuild may have switched to another model meanwhile
@@ -153,7 +154,7 @@ def embed_query(
 
     Parameters
     ----------
-    source : path, binary file, ndarray of shape (n,) or (n, channels), or Fingerprints
+    source : path, binary file, ndarray of shape (n,), (n, channels) or (channels, n), or Fingerprints
     encoder : Encoder
     sample_rate : int or None
         Of an array, in Hz.
@@ -170,12 +171,8 @@ def embed_query(
         return _checked(source, encoder), None
     kept: list[NDArray[np.float32]] = []
     with one_thread_for_products():
-        if is_file(source):
-            blocks = stream_audio(cast("AudioSource", source), on_warning=warnings.append)
-            query = encoder.encode(_keeping(blocks, kept), query=True)
-        else:
-            kept.append(samples_at_16_khz(cast("NDArray[np.generic]", source), sample_rate))
-            query = encoder.encode(kept, query=True)
+        blocks = audio_blocks(source, sample_rate, warnings.append)
+        query = encoder.encode(_keeping(blocks, kept), query=True)
     if not isinstance(encoder, SegmentEncoder) or query.duration_s > MAX_PITCH_S:
         return query, None
 
@@ -195,26 +192,6 @@ def _keeping(blocks: AudioBlocks, kept: list[NDArray[np.float32]]) -> AudioBlock
         else:
             kept.clear()
         yield block
-
-
-def is_file(source: Source) -> bool:
-    """Whether a source is a path or an open file."""
-    return isinstance(source, str | os.PathLike) or hasattr(source, "read")
-
-
-def samples_at_16_khz(samples: NDArray[np.generic], sample_rate: int | None) -> NDArray[np.float32]:
-    """Return samples of shape (n,) or (n, channels) as 16 kHz mono, shape (m,).
-
-    Raises
-    ------
-    ValueError
-        If there is no sample rate.
-    """
-    if sample_rate is None:
-        raise ValueError(
-            "sample_rate is missing: an array needs the rate of its samples in Hz, such as sample_rate=44100"
-        )
-    return array_to_mono(samples, sample_rate)
 
 
 def threshold_of(encoder: Encoder, storage: Storage, duration_s: float) -> float:
