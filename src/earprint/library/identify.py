@@ -126,16 +126,15 @@ def identify(
     ]
     matches = [match for match in candidates if match.score >= threshold]
     segments: list[Segment] = []
-    doubtful = not matches or abs(matches[0].speed - 1.0) > CERTAIN_SPEED
-    if finder is not None and search_further and (finder.is_long() or doubtful):
-        with one_thread_for_products():
-            segments = finder.find(false_accepts, repitch)
-        if segments:
-            matches = matches_of(segments, candidates)[:top]
-            found = {match.track.id for match in matches}
-            candidates = [*matches, *(one for one in candidates if one.track.id not in found)][:top]
-    if finder is not None and matches and not segments:
-        segments = [finder.of_alignment(alignments[0])]
+    if finder is not None:
+        segments = [finder.of_alignment(alignments[0])] if matches else []
+        if search_further and (finder.is_long() or not _is_certain(segments, false_accepts)):
+            with one_thread_for_products():
+                found = finder.find(false_accepts, repitch)
+            if found:
+                segments, matches = found, matches_of(found, candidates)
+                tracks = {match.track.id for match in matches}
+                candidates = [*matches, *(one for one in candidates if one.track.id not in tracks)][:top]
     return Identification(
         query_duration_s=query.duration_s,
         threshold=threshold,
@@ -144,6 +143,13 @@ def identify(
         seconds=time.perf_counter() - began,
         warnings=warnings,
         segments=segments,
+    )
+
+
+def _is_certain(segments: list[Segment], false_accepts: float) -> bool:
+    """Whether the plain search has found a segment that is hardly chance, at a speed within its range."""
+    return any(
+        one.expected_false <= false_accepts and abs(one.speed - 1.0) <= CERTAIN_SPEED for one in segments
     )
 
 
