@@ -26,7 +26,7 @@ from earprint.matching import TrackTable
 from earprint.quantization.codebook import Codebook, read_codebook, write_codebook
 from earprint.quantization.storage import CompactStorage, HalfStorage, Storage
 from earprint.training.codebook import learn_codebook, references_on_query_grid
-from earprint.training.store import open_pack
+from earprint.training.packed_audio import open_pack
 
 BASELINE = "float32"
 """The storage that the others are compared with."""

@@ -348,6 +348,56 @@ def test_model_info(monkeypatch):
     assert json.loads(run("model", "info", "other", "--json").stdout)["name"] == "other"
 
 
+def test_model_info_names_the_thresholds_of_both_storages(monkeypatch):
+    described = {
+        "name": "dense", "dim": 128, "threshold": {"1": 0.3, "5": 0.1}, "parameters": 9,
+        "query": {"threshold": {"1": 0.3}, "dim": 128}, "codebook": {"threshold": {"1": 0.2}, "bytes": 5},
+    }  # fmt: skip
+    monkeypatch.setattr("earprint.encoders.describe_model", lambda name: described)
+    assert run("model", "info").stdout.splitlines() == [
+        "name\tdense", "dim\t128",
+        "threshold, half storage: 1 s query\t0.3", "threshold, half storage: 5 s query\t0.1",
+        "threshold, compact storage: 1 s query\t0.2",
+        "parameters\t9", "query: dim\t128", "codebook: bytes\t5 B",
+    ]  # fmt: skip
+    assert json.loads(run("model", "info", "--json").stdout) == described
+    described["codebook"]["threshold"] = {}
+    assert "threshold, compact storage: 5 s query\t0.1" in run("model", "info").stdout
+    del described["codebook"]
+    assert "compact" not in run("model", "info").stdout
+
+
+def test_an_index_of_another_package_is_chosen_by_name(world, monkeypatch):
+    from earprint import plugins
+    from earprint.index import ExactIndex
+
+    names, load = plugins.plugin_names, plugins.load_plugin
+    made = []
+
+    def make(rows):
+        made.append(rows)
+        return ExactIndex(rows)
+
+    def load_plugin(group, name, kind):
+        return make if (group, name) == (plugins.INDEXES, "mine") else load(group, name, kind)
+
+    monkeypatch.setattr(
+        plugins, "plugin_names", lambda group: [*names(group), *["mine"] * (group == plugins.INDEXES)]
+    )
+    monkeypatch.setattr(plugins, "load_plugin", load_plugin)
+    result = ask(world, "identify", world / "clip.wav", "--index", "mine")
+    assert result.exit_code == 0, result.output
+    assert made
+
+
+@pytest.mark.parametrize("verb", [["identify", "x.wav"], ["evaluate", "--references", "."]])
+def test_an_unknown_index_is_refused_with_the_names(world, verb):
+    result = ask(world, *verb, "--index", "fast") if verb[0] == "identify" else run(*verb, "--index", "fast")
+    assert result.exit_code == 2
+    text = " ".join(result.stderr.split())
+    assert "fast: no index of this name is installed; use one of auto, exact, inverted, lsh" in text
+
+
 @pytest.mark.parametrize(
     "verb", [[], ["add"], ["identify"], ["list"], ["remove"], ["info"], ["demo"], ["model", "info"]]
 )

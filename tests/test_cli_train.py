@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from earprint.audio.codec import available_codec
+from earprint.audio.codec_simulation import available_codec
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
 from earprint.constants import SAMPLE_RATE
 from earprint.dsp.reverberation import synthetic_rir
 from earprint.dsp.synthetic_noise import babble_noise, pink_noise
 from earprint.synth.composer import compose
-from earprint.training.store import open_pack
+from earprint.training.packed_audio import open_pack
 
 runner = CliRunner()
 torch_missing = importlib.util.find_spec("torch") is None
@@ -139,7 +139,9 @@ def test_curves_of_runs(tmp_path):
     assert "no log.csv in it" in missing.output
 
 
-@pytest.mark.parametrize("verb", ["pack", "calls", "config", "fit", "curves", "export", "held-out"])
+@pytest.mark.parametrize(
+    "verb", ["pack", "codec-queries", "config", "fit", "curves", "export", "held-out", "networks"]
+)
 def test_every_option_is_explained(verb):
     import typer
 
@@ -151,12 +153,25 @@ def test_every_option_is_explained(verb):
         assert parameter.help, f"{verb} {parameter.name}"
 
 
-def test_held_out_writes_whole_sources(store, tmp_path):
-    result = earprint("train", "held-out", store, tmp_path / "held", "--percent", 100)
+@pytest.mark.parametrize("option", ["--validation-percent", "--percent"])
+def test_held_out_writes_whole_sources(store, tmp_path, option):
+    result = earprint("train", "held-out", store, tmp_path / "held", option, 100)
     assert result.exit_code == 0, result.output
     files = {kind: len(list((tmp_path / "held" / kind).glob("*.wav"))) for kind in ("references", "absent")}
     assert files == {"references": 4, "absent": 4}
     assert len(list((tmp_path / "held" / "noise").glob("*.wav"))) == 2
+
+
+@pytest.mark.skipif(torch_missing, reason="needs torch: pip install 'earprint[train]'")
+def test_all_networks_are_listed_with_a_sentence():
+    from earprint.training.networks import NETWORKS
+
+    lines = dict(line.split("\t") for line in earprint("train", "networks").stdout.splitlines())
+    assert list(lines) == list(NETWORKS)
+    for name, summary in lines.items():
+        assert summary.endswith("."), name
+    assert lines["dense-attention"] == "The network dense with attention over bands and steps."
+    assert lines["nafp"].startswith("The paper's baseline, NAFP (Chang et al. 2021)")
 
 
 def test_a_missing_store_is_named(tmp_path):

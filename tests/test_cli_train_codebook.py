@@ -112,6 +112,8 @@ def test_what_cannot_be_done_is_said_in_a_line(folder, words, cause):
 
 def test_too_little_music(folder, tmp_path):
     pack_audio([folder / "music" / "artist0__piece.wav"], tmp_path / "store", "music")
-    result = earprint("train", "codebook", folder / "mine.onnx", tmp_path / "store", "--percent", 0)
+    result = earprint(
+        "train", "codebook", folder / "mine.onnx", tmp_path / "store", "--validation-percent", 0
+    )
     assert result.exit_code != 0
     assert "too few to learn 4096 centroids from; pack more music" in result.stderr

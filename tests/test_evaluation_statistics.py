@@ -10,7 +10,7 @@ stats = pytest.importorskip("scipy.stats", reason="needs scipy: pip install 'ear
 from earprint.errors import EvaluationError  # noqa: E402
 from earprint.evaluation.comparison import ALL_CONDITIONS, compare_systems, mcnemar  # noqa: E402
 from earprint.evaluation.intervals import cluster_bootstrap  # noqa: E402
-from earprint.evaluation.matched import (  # noqa: E402
+from earprint.evaluation.matched_false_accepts import (  # noqa: E402
     compare_at_matched_rate,
     set_threshold,
     split_in_halves,

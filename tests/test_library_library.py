@@ -93,9 +93,9 @@ def test_paper_method(filled):
 
 
 def test_an_array_needs_its_sample_rate(filled):
-    with pytest.raises(ValueError, match="sample_rate is missing"):
+    with pytest.raises(ValueError, match="its sample rate is unknown; pass sample_rate"):
         filled.identify(excerpt(3, 2.0))
-    with pytest.raises(ValueError, match="sample_rate is missing"):
+    with pytest.raises(ValueError, match="its sample rate is unknown; pass sample_rate"):
         filled.add_audio(tune(20), title="x")
     assert len(filled.tracks()) == 5
 

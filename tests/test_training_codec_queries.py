@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from earprint.audio.codec import CODECS, can_encode
+from earprint.audio.codec_simulation import CODECS, can_encode
 from earprint.cli.main import app
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import AudioError, TrainingError
@@ -20,7 +20,7 @@ from earprint.parallel.ordered_map import ordered_map
 from earprint.training import codec_queries
 from earprint.training.codec_queries import MIN_MUSIC_POWER, CodecQueryRenderer, CodecQuerySettings
 from earprint.training.codec_queries_packing import render_codec_queries
-from earprint.training.store import Pack, codec_queries_by_recording, in_validation, open_pack
+from earprint.training.packed_audio import Pack, codec_queries_by_recording, in_validation, open_pack
 from helpers.trainstore import make_store, pack_of
 
 LENGTH = 24_000
@@ -204,9 +204,12 @@ def test_the_command(store, verb):
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("codec queries: 6 of 5 recordings, 0.00 h: ")
     assert len(open_pack(store, "calls").items) == 6
-    refused = runner.invoke(app, ["train", "calls", str(store / "none")])
+    refused = runner.invoke(app, ["train", "codec-queries", str(store / "none")])
     assert refused.exit_code == 2
     assert "no music in this store" in refused.output
+    listed = runner.invoke(app, ["train", "--help"]).stdout
+    assert "codec-queries" in listed
+    assert "train calls" not in listed
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch, to see it unused")

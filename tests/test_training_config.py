@@ -1,13 +1,13 @@
 """Configuration files: every setting survives, and every mistake gets one clear line."""
 
 import json
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 import pytest
 
 pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
 from earprint.errors import TrainingError
-from earprint.training.augmentation import Augmentations, paper_augmentations, registered
+from earprint.training.augmentation import Augmentations, base, paper_augmentations, registered
 from earprint.training.augmentation.filters import BandLimit
 from earprint.training.config import LIMITS, TrainConfig, augmentations_of, default_config
 from earprint.training.config_file import config_toml, load_config
@@ -61,6 +61,7 @@ def test_a_file_changes_only_what_it_holds(config_file):
         ("[augmentation]\nnoise = 1", "augmentation.noise: unknown augmentation"),
         ("augmentation = 1", r"augmentation: must be a table for each augmentation, \[augmentation.NAME\]"),
         ('seed = "1"', 'seed = "1": must be a whole number from 0'),
+        ("complete = 1", "complete = 1: must be true or false"),
         ("seed = true", "seed = true: must be a whole number"),
         ("seed = 1.5", "seed = 1.5: must be a whole number"),
         ("seed = -1", "seed = -1: must be a whole number from 0"),
@@ -116,8 +117,59 @@ def test_every_setting_is_explained():
     assert set(LIMITS) <= {field.name for field in fields(TrainConfig)}
 
 
+def known_to_old_runs():
+    """The default settings of the augmentations that runs with flat settings had; all others are off."""
+    defaults = Augmentations()
+    names = (
+        "shift", "codec_query", "playback_rate", "query_speed", "codec_twin", "background_music", "room",
+        "device", "band_limit", "equalizer", "noise_tilt", "noise_equalizer", "noise", "clipping", "level",
+        "spec_mask",
+    )  # fmt: skip
+    return defaults.disabled().updated_from({name: defaults.to_dict()[name] for name in names})
+
+
+@pytest.fixture
+def new_augmentation(monkeypatch):
+    """An augmentation that no run knew, with a default probability."""
+    monkeypatch.setattr(base, "_registry", dict(base._registry))
+
+    @base.register("new_one")
+    @dataclass(frozen=True)
+    class NewOne(base.WaveformAugmentation):
+        """Does nothing."""
+
+        probability: float = 0.5
+
+    return NewOne
+
+
+def test_the_file_of_a_run_repeats_it_after_an_augmentation_was_added(config_file, monkeypatch, request):
+    run, template = default_config("dense", seed=7), config_file("")
+    template.write_text(config_toml(run, complete=False), encoding="utf-8")
+    file = template.with_name("config.toml")
+    file.write_text(config_toml(run), encoding="utf-8")
+    request.getfixturevalue("new_augmentation")
+    repeated = load_config(file, {}).augmentation
+    assert repeated["new_one"].probability == 0.0
+    settings = repeated.to_dict()
+    del settings["new_one"]
+    assert settings == run.augmentation.to_dict()
+    assert load_config(template, {}).augmentation["new_one"].probability == 0.5
+    assert config_toml(run).splitlines()[1] == "complete = true"
+
+
+def test_a_new_augmentation_leaves_old_runs_alone(new_augmentation):
+    test_old_flat_settings_are_read()
+    test_configurations_of_runs_are_read()
+
+
+def test_a_complete_file_without_tables_has_no_augmentation(config_file):
+    config = load_config(config_file("complete = true\n"), {})
+    assert config.augmentation == Augmentations().disabled()
+
+
 def test_old_flat_settings_are_read():
-    assert read_flat({}) == (Augmentations(), 1e-6)
+    assert read_flat({}) == (known_to_old_runs(), 1e-6)
     old_paper = {
         **OLD_DEFAULTS, **dict.fromkeys(
             ("second_noise", "band_limit", "clip", "mask", "speed", "pace", "medley", "noise_pace",
@@ -143,7 +195,7 @@ def test_configurations_of_runs_are_read():
     stored = json.loads(json.dumps(config.to_dict()))
     assert augmentations_of(stored) == (config.augmentation, 1e-5)
     assert augmentations_of({"distortions": {"mask": 1.0}})[0]["spec_mask"].probability == 1.0
-    assert augmentations_of({}) == (Augmentations(), 1e-6)
+    assert augmentations_of({}) == (known_to_old_runs(), 1e-6)
 
 
 def test_settings_of_older_runs_have_their_current_names():

@@ -86,8 +86,8 @@ def test_an_exported_network_is_the_averaged_one(thin_run, tmp_path):
     got = run_onnx(tmp_path / "thin.onnx", features.numpy())
     with torch.no_grad():
         averaged = trainer.averaged_network()(features).numpy()
-        copy_statistics(trainer.network, trainer.average.module)
-        with_raw_statistics = trainer.average.module(features).numpy()
+        copy_statistics(trainer.network, trainer.averaging.average.module)
+        with_raw_statistics = trainer.averaging.average.module(features).numpy()
     error = np.abs(got - averaged).max()
     assert error < 5e-3
     assert np.abs(got - with_raw_statistics).max() > 5 * error

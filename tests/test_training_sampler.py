@@ -8,12 +8,12 @@ import pytest
 from earprint.audio.wav import write_wav
 from earprint.dsp.reverberation import synthetic_rir
 from earprint.training.hierarchical_sampler import HierarchicalSampler
+from earprint.training.packed_audio import Pack
 from earprint.training.packing import pack_rooms
-from earprint.training.store import Pack
 from helpers.trainstore import pack_of
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
-from earprint.training.augmentation import Augmentations  # noqa: E402
+from earprint.training.augmentation import Augmentations, base  # noqa: E402
 from earprint.training.augmentation.responses import Room  # noqa: E402
 from earprint.training.sampler import CONTEXT_S, CONTEXT_STEPS, Sampler  # noqa: E402
 
@@ -397,10 +397,35 @@ def test_the_query_may_be_the_coded_twin_and_the_reference_never():
     np.testing.assert_allclose(always.distorted[:, 1_000:7_000], 2_000 / 32_768, rtol=1e-3)
 
 
-def test_a_store_without_twins_draws_as_before():
+def test_a_store_without_twins_draws_the_same_at_every_probability():
     a = sampler(Augmentations().updated(codec_twin={"probability": 1.0})).draw(4, 1.0)
-    b = sampler(Augmentations().updated(codec_twin={"probability": 0.0})).draw(4, 1.0)
+    b = sampler(Augmentations().updated(codec_twin={"probability": 0.1})).draw(4, 1.0)
     assert torch.equal(a.distorted, b.distorted)
+
+
+@pytest.mark.parametrize("augmentation", list(Augmentations().disabled()), ids=lambda each: each.name)
+def test_at_probability_0_nothing_is_drawn(augmentation):
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+    clips = sampler().batch_sampler.draw(4, 16_000, 1).clips
+    assert len(augmentation.choose(rng, clips)) == 0
+    assert rng.bit_generator.state == before
+
+
+def test_at_probability_0_coded_twins_are_not_read():
+    without_sources = [None, None]
+    rows = Augmentations().disabled()["codec_twin"].choose(np.random.default_rng(0), without_sources)
+    assert len(rows) == 0
+
+
+def test_an_added_augmentation_at_probability_0_does_not_change_batches(monkeypatch):
+    before = sampler(Augmentations()).draw(4, 1.0)
+    monkeypatch.setattr(base, "_registry", dict(base._registry))
+    base.register("off")(type("Off", (base.ReadingAugmentation,), {"draw_order": 0}))
+    augmentations = Augmentations()
+    assert augmentations["off"].probability == 0.0
+    after = sampler(augmentations).draw(4, 1.0)
+    assert torch.equal(before.distorted, after.distorted)
 
 
 def test_both_sides_are_played_at_one_rate():

@@ -17,8 +17,9 @@ from earprint.training import validate  # noqa: E402
 from earprint.training.augmentation import Augmentations  # noqa: E402
 from earprint.training.codec_queries_packing import render_codec_queries  # noqa: E402
 from earprint.training.tasks import task_for  # noqa: E402
-from earprint.training.trainer import STATISTICS_BATCHES, Trainer, default_config  # noqa: E402
+from earprint.training.trainer import Trainer, default_config  # noqa: E402
 from earprint.training.validate import hit_rate  # noqa: E402
+from earprint.training.weight_averaging import STATISTICS_BATCHES  # noqa: E402
 from helpers.thin_networks import use_thin_networks  # noqa: E402
 
 TRACKS, HELD_OUT = 8, 2
@@ -112,7 +113,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(trainer):
     resumed = trainer("part", **options)
     assert resumed.step == 3
     assert same(resumed.network.state_dict(), whole.network.state_dict())
-    assert same(resumed.average.state_dict(), whole.average.state_dict())
+    assert same(resumed.averaging.average.state_dict(), whole.averaging.average.state_dict())
     assert same(resumed.optimizer.state_dict(), whole.optimizer.state_dict())
     assert resumed.sampler.rng.bit_generator.state == whole.sampler.rng.bit_generator.state
     losses = [whole._one_step() for _ in range(3)]
@@ -265,14 +266,14 @@ def test_a_run_goes_on_with_frozen_statistics(trainer):
         part._one_step()
     part.save()
     resumed = trainer("part", **options)
-    assert resumed.norms_frozen
+    assert resumed.averaging.norms_frozen
     losses = [whole._one_step() for _ in range(2)]
     assert [resumed._one_step() for _ in range(2)] == pytest.approx(losses, rel=1e-3)
     assert same(dict(resumed.averaged_network().named_buffers()), dict(resumed.network.named_buffers()))
     old = torch.load(part.run / "checkpoint.pt", weights_only=True)
     del old["norms_frozen"]  # as in checkpoints of earlier versions
     torch.save(old, part.run / "checkpoint.pt")
-    assert trainer("part", **options).norms_frozen
+    assert trainer("part", **options).averaging.norms_frozen
 
 
 def test_the_learning_rate_rises_and_then_falls_to_nothing(trainer):

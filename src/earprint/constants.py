@@ -22,3 +22,6 @@ FINGERPRINT_DIM: Final = 128
 
 SILENCE_MEAN_SQUARE: Final = 1e-6
 """A window is silent if its mean square is below this, relative to the recording's squared peak (-60 dB)."""
+
+PAST_S: Final = 1.0
+"""Audio before a query whose reverberation reaches into it, in seconds (notes on the paper)."""

@@ -1,4 +1,4 @@
-"""The exceptions of earprint, all derived from `EarprintError`.
+"""The exceptions of earprint, all derived from `EarprintError`, and numbers in their messages.
 
 Every message is one line that names the file or option, the cause, and the next step. Wrong arguments of a
 function raise `ValueError` or `TypeError`.
@@ -43,3 +43,8 @@ class TrainingError(EarprintError):
 
 class EvaluationError(EarprintError):
     """An evaluation cannot be run, or an outside program in it fails."""
+
+
+def count(n: int, noun: str) -> str:
+    """Return a number with its noun for a message, such as ``1 file`` or ``3 files``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -6,8 +6,8 @@ from earprint.audio.wav import write_wav
 from earprint.dsp.reverberation import synthetic_rir
 from earprint.dsp.synthetic_noise import babble_noise, pink_noise
 from earprint.synth.composer import compose
+from earprint.training.packed_audio import Item, Pack, in_validation
 from earprint.training.packing import pack_audio, pack_rooms
-from earprint.training.store import Item, Pack, in_validation
 
 
 def groups(count, percent, *, held_out):

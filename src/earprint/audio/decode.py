@@ -5,7 +5,7 @@ by block while the file is read, so memory use does not grow with its length. Sa
 is i / 16000 s after the start of the audio.
 
 Decoding goes on after damage: packets that cannot be decoded are skipped, silence takes their time (see
-`earprint.audio.frames`), and a one-line warning says how much.
+`earprint.audio.decoder_frames`), and a one-line warning says how much.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio.frames import Chunk, Damage, FrameJoiner, describe_error
+from earprint.audio.decoder_frames import Chunk, Damage, FrameJoiner, describe_error
 from earprint.audio.resampling import MonoResampler
 from earprint.audio.sources import AudioSource, name_of, open_container
 from earprint.constants import SAMPLE_RATE

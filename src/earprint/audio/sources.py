@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 import av
 
+from earprint.audio.decoder_frames import describe_error
 from earprint.audio.files import path_name, unreadable
-from earprint.audio.frames import describe_error
 from earprint.errors import AudioError
 
 AudioSource = str | os.PathLike[str] | BinaryIO

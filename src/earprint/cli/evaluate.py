@@ -12,7 +12,7 @@ import typer
 
 from earprint.cli import output
 from earprint.cli.evaluate_help import HELP
-from earprint.cli.options import IndexChoice, Method, StorageChoice
+from earprint.cli.options import INDEX_METAVAR, Method, StorageChoice, check_index
 from earprint.cli.progress import quiet_progress
 from earprint.parallel.cores import process_count
 
@@ -132,9 +132,9 @@ def evaluate(
         ),
     ] = None,
     index: Annotated[
-        list[IndexChoice] | None,
+        list[str] | None,
         typer.Option(
-            metavar="<auto|exact|lsh|inverted>",
+            metavar=INDEX_METAVAR,
             help="How the libraries are searched; given several times, each is measured.  [default: auto]",
         ),
     ] = None,
@@ -186,6 +186,7 @@ def evaluate(
     lengths_s, snrs_db = _distinct("--lengths", lengths or [5.0]), _distinct("--snr", snr or [10.0])
     if snr and not noise:
         raise typer.BadParameter("it needs noises; name a folder of them with --noise", param_hint="'--snr'")
+    indexes = [check_index(name) for name in index or ["auto"]]
     from earprint.evaluation.backends import using_backend
     from earprint.evaluation.condition_options import select_conditions
     from earprint.evaluation.exclusions import Exclusions
@@ -227,7 +228,7 @@ def evaluate(
             model or ["dense"],
             folder,
             storages=[choice.value for choice in storage or ()],
-            indexes=[choice.value for choice in index or (IndexChoice.auto,)],
+            indexes=indexes,
         )
         progress = stack.enter_context(quiet_progress())
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="earprint-peers-")))

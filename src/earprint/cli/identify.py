@@ -8,12 +8,12 @@ import typer
 
 from earprint.cli import messages, output
 from earprint.cli.options import (
-    IndexChoice,
     IndexOption,
     JsonOption,
     LibraryOption,
     Method,
     ModelOption,
+    check_index,
     library_path,
     one_thread_for_numpy,
 )
@@ -45,7 +45,7 @@ def identify(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help=messages.VERBOSE_OPTION)] = False,
     library: LibraryOption = None,
     model: ModelOption = "dense",
-    index: IndexOption = IndexChoice.auto,
+    index: IndexOption = "auto",
 ) -> None:
     """Identify each file; exit code 1 if some have no match, 2 if some failed."""
     one_thread_for_numpy()
@@ -55,7 +55,7 @@ def identify(
     rows: list[tuple[str, ...]] = []
     unmatched = failed = 0
     folder = library_path(ctx, library)
-    with Library(folder, create=False, model=model, index=index.value) as opened:
+    with Library(folder, create=False, model=model, index=check_index(index)) as opened:
         for file in files:
             try:
                 result = _identify(opened, file, top, threshold, method)

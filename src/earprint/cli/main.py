@@ -38,9 +38,9 @@ class Verb:
 VERBS: Final = {
     "add": Verb("add:add", "messages:ADD_HELP"),
     "identify": Verb("identify:identify", "messages:IDENTIFY_HELP"),
-    "list": Verb("catalogue:list_tracks", "messages:LIST_HELP"),
-    "remove": Verb("catalogue:remove", "messages:REMOVE_HELP"),
-    "info": Verb("catalogue:info", "messages:INFO_HELP"),
+    "list": Verb("tracks:list_tracks", "messages:LIST_HELP"),
+    "remove": Verb("tracks:remove", "messages:REMOVE_HELP"),
+    "info": Verb("tracks:info", "messages:INFO_HELP"),
     "demo": Verb("demo:demo", "messages:DEMO_HELP"),
     "compact": Verb("maintenance:compact", "maintenance_messages:COMPACT_HELP"),
     "verify": Verb("maintenance:verify", "maintenance_messages:VERIFY_HELP"),

@@ -10,7 +10,7 @@ from earprint.cli.options import (
     JsonOption,
     LibraryOption,
     ModelOption,
-    StorageOption,
+    StorageChoice,
     library_path,
     one_thread_for_numpy,
     print_waiting,
@@ -108,7 +108,10 @@ def rebuild(
     ] = False,
     library: LibraryOption = None,
     model: ModelOption = "dense",
-    storage: StorageOption = None,
+    storage: Annotated[
+        StorageChoice | None,
+        typer.Option("--storage", help=maintenance_messages.REBUILD_STORAGE_OPTION, show_default=False),
+    ] = None,
     jobs: JobsOption = 0,
 ) -> None:
     """Rebuild the library; exit code 2 if it is unchanged."""

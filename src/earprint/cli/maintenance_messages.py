@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from earprint.cli.messages import count
+from earprint.errors import count
 
 COMPACT_HELP: Final = """\
 Merge small files, and free the space of removed recordings.
@@ -48,6 +48,12 @@ Examples:
 \b
 Exit code: 0 nothing is damaged now, 2 there is still damage.
 """
+
+REBUILD_STORAGE_OPTION: Final = (
+    "How the new fingerprints are stored, whatever the library has now. compact: quantised, 25 bytes each. "
+    "half: half precision, ten times the size, more accurate for noisy queries of one or two seconds. "
+    "[default: compact if the model has a codebook, else half, also for a library that is half now]"
+)
 
 REBUILD_HELP: Final = """\
 Make all fingerprints again from the audio files.

@@ -5,7 +5,10 @@ take numbers and return one line of text. Nothing here prints.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final
+
+from earprint.errors import count
 
 APP_HELP: Final = """\
 Identify audio recordings from a few noisy seconds.
@@ -132,7 +135,10 @@ Examples:
 MODEL_HELP: Final = "Describe the models that make fingerprints."
 
 MODEL_INFO_HELP: Final = """\
-Show a model's identity, dimensions and training.
+Show a model's identity, dimensions, thresholds and training.
+
+The threshold is the lowest score of a match. It depends on the length of the query, and on how the library
+stores fingerprints: compact or half precision.
 
 \b
 Example:
@@ -149,7 +155,10 @@ MODEL_OPTION: Final = (
 JSON_OPTION: Final = "Print the result as one JSON document."
 VERSION_OPTION: Final = "Print the version and exit."
 TOP_OPTION: Final = "Largest number of matches per file, best first."
-THRESHOLD_OPTION: Final = "Lowest score of a match. [default: the model's, for the length of the query]"
+THRESHOLD_OPTION: Final = (
+    "Lowest score of a match. [default: the model's, for the length of the query and the storage of the "
+    "library]"
+)
 STORAGE_OPTION: Final = (
     "How a new library stores fingerprints. compact: quantised, 25 bytes each. half: half precision, ten "
     "times the size, more accurate for noisy queries of one or two seconds. [default: compact if the model "
@@ -158,7 +167,7 @@ STORAGE_OPTION: Final = (
 INDEX_OPTION: Final = (
     "How the library is searched. exact: all fingerprints are compared. inverted: an inverted file (IVF) of "
     "compact fingerprints. lsh: locality-sensitive hashing, as in the ISMIR 2022 paper. auto: inverted for "
-    "large compact libraries, else exact."
+    "large compact libraries, else exact. Indexes of other installed packages are chosen by name too."
 )
 METHOD_OPTION: Final = (
     "How fingerprint sequences are compared. aligned: every candidate alignment is scored over the whole "
@@ -166,7 +175,8 @@ METHOD_OPTION: Final = (
 )
 VERBOSE_OPTION: Final = "If there is no match, show the best candidate, its score and the threshold."
 JOBS_OPTION: Final = (
-    "Number of processes that fingerprint files. 0: none at first; after two seconds, one per core."
+    "Number of processes that fingerprint files. 0: starts in this process; after two seconds of a long "
+    "run, one process per core."
 )
 SEED_OPTION: Final = "Seed of the random choice of music, excerpts and noise."
 FOLDER_ARGUMENT: Final = "Folder with music of your own."
@@ -198,6 +208,11 @@ def error(cause: object) -> str:
 def unwritable(cause: str) -> str:
     """Error of writing to stdout."""
     return f"the output cannot be written ({cause}); make room or write it to another place"
+
+
+def unknown_index(name: str, names: Sequence[str]) -> str:
+    """Error of an index that is not installed."""
+    return f"{name}: no index of this name is installed; use one of {', '.join(names)}"
 
 
 def waiting(cause: str) -> str:
@@ -266,14 +281,19 @@ def missed(best: float | None, threshold: float, name: str | None) -> str:
     return f"{NO_MATCH} (best candidate {name}, score {best:.3f}, threshold {threshold:.3f})"
 
 
+def thresholds(storage: str) -> str:
+    """Heading of the thresholds for libraries of one storage."""
+    return f"threshold, {storage} storage"
+
+
+def query_length(length_s: str) -> str:
+    """Length of a query in seconds."""
+    return f"{length_s} s query"
+
+
 def removed(name: str, number: int) -> str:
     """A removed recording."""
     return f"removed {number}: {name}"
-
-
-def count(n: int, noun: str) -> str:
-    """Return a number with its noun, such as ``1 file`` or ``3 files``."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def share(part: int, whole: int) -> str:

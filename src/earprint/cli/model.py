@@ -1,6 +1,6 @@
 """``earprint model``: describe models."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,4 +27,28 @@ def model_info(
     if as_json:
         output.print_json(described)
         return
-    output.print_table(("", ""), output.described(described))
+    output.print_table(("", ""), output.described(_with_named_thresholds(described)))
+
+
+def _with_named_thresholds(described: dict[str, Any]) -> dict[str, Any]:
+    """Name the thresholds by the library's storage. Those of compact storage are part of the codebook."""
+    properties = {key: value for key, value in described.items() if key != "threshold"}
+    if "threshold" not in described:
+        return properties
+    half = described["threshold"]
+    for part in ("query", "codebook"):
+        if part in properties:
+            properties[part] = {key: value for key, value in properties[part].items() if key != "threshold"}
+    by_storage = {"half": half}
+    if "codebook" in described:
+        by_storage["compact"] = described["codebook"].get("threshold") or half
+    named = {
+        messages.thresholds(storage): {
+            messages.query_length(length): score for length, score in scores.items()
+        }
+        for storage, scores in by_storage.items()
+    }
+    first: dict[str, Any] = {
+        key: properties.pop(key) for key in ("name", "network", "encoder", "dim") if key in properties
+    }
+    return {**first, **named, **properties}

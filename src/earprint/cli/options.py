@@ -37,15 +37,6 @@ class StorageChoice(StrEnum):
     compact = "compact"
 
 
-class IndexChoice(StrEnum):
-    """How a library is searched."""
-
-    auto = "auto"
-    exact = "exact"
-    lsh = "lsh"
-    inverted = "inverted"
-
-
 class Method(StrEnum):
     """How sequences of fingerprints are compared."""
 
@@ -57,12 +48,27 @@ StorageOption = Annotated[
     StorageChoice | None, typer.Option("--storage", help=messages.STORAGE_OPTION, show_default=False)
 ]
 JobsOption = Annotated[int, typer.Option("--jobs", metavar="N", min=0, help=messages.JOBS_OPTION)]
-IndexOption = Annotated[IndexChoice, typer.Option("--index", help=messages.INDEX_OPTION)]
+INDEX_METAVAR = "<auto|exact|inverted|lsh|NAME>"
+
+IndexOption = Annotated[str, typer.Option("--index", metavar=INDEX_METAVAR, help=messages.INDEX_OPTION)]
 
 
 def storage_name(choice: StorageChoice | None) -> "StorageName | None":
     """Return the library's name of a storage choice."""
     return None if choice is None else choice.value
+
+
+def check_index(name: str) -> str:
+    """Return the name of an index if one of this name is installed; it may belong to another package.
+
+    It imports NumPy, so call `one_thread_for_numpy` before.
+    """
+    from earprint.index import index_names
+
+    names = index_names()
+    if name not in names:
+        raise typer.BadParameter(messages.unknown_index(name, names), param_hint="'--index'")
+    return name
 
 
 def one_thread_for_numpy() -> None:

@@ -1,4 +1,4 @@
-"""``earprint train``: its commands curves, export and held-out; the others have modules of their own."""
+"""``earprint train``: networks, curves, export and held-out. Other modules have its other commands."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from earprint.cli.train_calls import HELP as CALLS_HELP
-from earprint.cli.train_calls import calls
+from earprint.cli import output
 from earprint.cli.train_codebook import HELP as CODEBOOK_HELP
 from earprint.cli.train_codebook import codebook
+from earprint.cli.train_codec_queries import HELP as CODEC_QUERIES_HELP
+from earprint.cli.train_codec_queries import codec_queries
 from earprint.cli.train_config import HELP as CONFIG_HELP
 from earprint.cli.train_config import config
 from earprint.cli.train_fit import HELP as FIT_HELP
@@ -22,7 +23,7 @@ Train an encoder on your own music, noises and rooms (needs `pip install 'earpri
 
 \b
   earprint train pack store --music songs/ --noise noises/ --rooms rooms/
-  earprint train calls store --count 20000
+  earprint train codec-queries store --count 20000
   earprint train config > run.toml
   earprint train fit store runs/mine --config run.toml --max-minutes 90
   earprint train curves runs/mine --out mine.png
@@ -56,6 +57,14 @@ Example:
   earprint train curves runs/attention runs/plain --out compared.png
 """
 
+NETWORKS_HELP = """\
+List the networks that `earprint train fit --network` trains, with a description of each.
+
+\b
+Example:
+  earprint train networks
+"""
+
 HELD_OUT_HELP = """\
 Write the held-out part of a store as WAV files, to choose thresholds with `earprint evaluate`.
 
@@ -71,12 +80,21 @@ Example:
 train_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 train_app.command("pack", help=PACK_HELP, short_help="Decode audio once into a store for training.")(pack)
 train_app.command("fit", help=FIT_HELP, short_help="Train a network, or resume an interrupted run.")(fit)
-train_app.command("calls", help=CALLS_HELP, short_help="Render queries as a phone call transmits them.")(
-    calls
-)
-train_app.command("codec-queries", help=CALLS_HELP, hidden=True)(calls)
+train_app.command(
+    "codec-queries", help=CODEC_QUERIES_HELP, short_help="Render queries as a phone call transmits them."
+)(codec_queries)
+train_app.command("calls", help=CODEC_QUERIES_HELP, hidden=True)(codec_queries)  # its old name
 train_app.command("config", help=CONFIG_HELP, short_help="Print the default configuration as TOML.")(config)
 train_app.command("codebook", help=CODEBOOK_HELP, short_help="Learn the codebook of a model.")(codebook)
+
+
+@train_app.command("networks", help=NETWORKS_HELP, short_help="List the networks that can be trained.")
+def networks() -> None:
+    """List the registered networks, each with a description."""
+    require_torch()
+    from earprint.training.networks import NETWORKS
+
+    output.print_table(("network", "description"), [(name, spec.summary) for name, spec in NETWORKS.items()])
 
 
 class Over(StrEnum):
@@ -155,15 +173,20 @@ def export(
 def held_out(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="Made by `earprint train pack`.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make.")],
-    percent: Annotated[
+    validation_percent: Annotated[
         int,
         typer.Option(
-            metavar="PERCENT", min=0, max=100, help="Percentage of sources held out, as in training."
+            "--validation-percent",
+            "--percent",
+            metavar="PERCENT",
+            min=0,
+            max=100,
+            help="Percentage of sources held out, as in training.",
         ),
     ] = 8,
 ) -> None:
     """Write the held-out part of a store as files."""
     from earprint.training.held_out import write_held_out
 
-    for kind, count in write_held_out(store, out, percent).items():
+    for kind, count in write_held_out(store, out, validation_percent).items():
         typer.echo(f"{out / kind}: {count} files")

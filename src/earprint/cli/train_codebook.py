@@ -44,9 +44,16 @@ def codebook(
             show_default=False,
         ),
     ] = None,
-    percent: Annotated[
+    validation_percent: Annotated[
         int,
-        typer.Option(metavar="PERCENT", min=0, max=99, help="Share of sources held out, as in training."),
+        typer.Option(
+            "--validation-percent",
+            "--percent",
+            metavar="PERCENT",
+            min=0,
+            max=99,
+            help="Percentage of sources held out, as in training.",
+        ),
     ] = 8,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of random numbers.")] = 1,
 ) -> None:
@@ -54,7 +61,7 @@ def codebook(
     from earprint.encoders.registry import find_model, load_encoder
     from earprint.quantization.codebook import read_codebook, write_codebook
     from earprint.training.codebook import fingerprint_pack, learn_codebook, measure_reconstruction
-    from earprint.training.store import open_pack
+    from earprint.training.packed_audio import open_pack
     from earprint.training.thresholds import parse_thresholds
 
     name = str(model)
@@ -66,7 +73,7 @@ def codebook(
         write_codebook(file, replace(read_codebook(file), thresholds=thresholds))
         typer.echo(f"{file}: thresholds set")
         return
-    learned, held_out = open_pack(store, "music").split(percent)
+    learned, held_out = open_pack(store, "music").split(validation_percent)
     encoder = load_encoder(name)
     total = len(learned.items) + len(held_out.items)
     with progress_bar() as progress:

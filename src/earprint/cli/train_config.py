@@ -11,7 +11,8 @@ Print the default configuration of a network as TOML with comments.
 
 It holds every setting of `earprint train fit`: clip lengths, loss, schedule, seed, and a table
 [augmentation.NAME] with the probability and the ranges of each distortion of the queries. Delete the lines
-that you do not change, and give the file to `earprint train fit --config`.
+that you do not change, and give the file to `earprint train fit --config`. The config.toml of a run is
+complete instead: it has "complete = true", and distortions without a table are off. So it repeats the run.
 
 \b
 Example:
@@ -21,7 +22,7 @@ Example:
 
 def config(
     network: Annotated[
-        str, typer.Option(metavar="NAME", help="Network whose defaults are printed, as in `train fit`.")
+        str, typer.Option(metavar="NAME", help="Network whose defaults are printed, see `train networks`.")
     ] = "dense",
 ) -> None:
     """Print the default configuration of a network."""
@@ -29,4 +30,4 @@ def config(
     from earprint.training.config import default_config
     from earprint.training.config_file import config_toml
 
-    typer.echo(config_toml(default_config(network), comments=True), nl=False)
+    typer.echo(config_toml(default_config(network), comments=True, complete=False), nl=False)

@@ -5,14 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from earprint.errors import TrainingError
-
-if TYPE_CHECKING:
-    import torch
 
 HELP = """\
 Train a network, with checkpoints; give the same command again to resume.
@@ -76,12 +73,7 @@ def fit(
         str,
         typer.Option(
             metavar="NAME",
-            help="dense: fully convolutional, one pass over a track, that of the default model. "
-            "dense-attention: the same with attention over bands and steps. dense-distilled: dense, "
-            "distilled from the query network of the pair in --start-from. dense-query: a larger network for "
-            "queries, whose fingerprints match those of the dense network in --start-from. dense-pair: both, "
-            "trained together. attention: the network of the paper. plain: the same without attention. nafp: "
-            "the paper's baseline (Chang et al. 2021).",
+            help="Name of a network; `earprint train networks` describes all of them.",
         ),
     ] = "dense",
     dim: Annotated[int, typer.Option(metavar="N", min=1, help="Components of a fingerprint.")] = 128,
@@ -217,6 +209,7 @@ def fit(
     """Train a network. An interrupted run writes a checkpoint and exits with code 130."""
     require_torch()
     from earprint.training.config_file import load_config
+    from earprint.training.devices import pick_device
     from earprint.training.trainer import Trainer
 
     values: dict[str, Any] = {
@@ -276,17 +269,3 @@ def require_torch() -> None:
         import torch  # noqa: F401
     except ImportError as error:
         raise TrainingError("training needs torch; `pip install 'earprint[train]'`") from error
-
-
-def pick_device(name: str) -> "torch.device":
-    """The torch device of a name; ``auto`` is CUDA if there is one."""
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise TrainingError(f"{name}: no CUDA device here; use --device cpu")
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise TrainingError(f"{name}: no such device; use cpu, cuda or cuda:N") from error

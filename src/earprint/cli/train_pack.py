@@ -10,9 +10,10 @@ import typer
 from earprint.cli import messages
 from earprint.cli.progress import print_above, quiet_progress
 from earprint.constants import SAMPLE_RATE
+from earprint.errors import count
 
 if TYPE_CHECKING:
-    from earprint.training.store import Pack
+    from earprint.training.packed_audio import Pack
 
 LINE_EVERY_S = 30.0
 """Seconds between two lines of progress if stderr is not a terminal."""
@@ -127,7 +128,7 @@ def pack(
         counted = progress.counted("simulated rooms", simulated, simulate)
         _report("rooms", pack_rooms(responses, counted, store, on_file=progress.file, jobs=jobs))
     if progress.failed:
-        left_out = messages.count(progress.failed, "file")
+        left_out = count(progress.failed, "file")
         typer.echo(f"{left_out} left out, as named above; repair or remove them", err=True)
         raise typer.Exit(2)
 

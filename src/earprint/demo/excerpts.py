@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio import stream_audio
-from earprint.constants import SAMPLE_RATE
+from earprint.constants import PAST_S, SAMPLE_RATE
 from earprint.dsp.filters import phone_band
 from earprint.dsp.reverberation import reverberate, synthetic_rir
 from earprint.dsp.snr import add_noise
@@ -25,9 +25,6 @@ CONDITIONS: Final = ("noise 10 dB", "noise 0 dB", "room + noise 10 dB", "phone")
 
 CLEAN: Final = "clean"
 """The condition without distortion."""
-
-PAST_S: Final = 1.0
-"""Audio before an excerpt that is kept for its reverberation, in seconds."""
 
 RT60_RANGE_S: Final = (0.3, 0.8)
 """Range of the rooms' RT60, in seconds: a furnished room to a classroom."""

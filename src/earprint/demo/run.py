@@ -126,7 +126,7 @@ def run_demo(
                     "run 'earprint add' on it to see why"
                 )
             known = [
-                _Source(Path(str(track.path)), track_name(track), track.duration_s, track)
+                _Source(Path(str(track.path)), _title_of(track), track.duration_s, track)
                 for track in added.added
             ]
             queries = _identify_all(library, known, _measure(absent, failed), rng, settings, report)
@@ -141,7 +141,7 @@ def run_demo(
         return DemoResult(queries, summary)
 
 
-def track_name(track: Track) -> str:
+def _title_of(track: Track) -> str:
     """Title of a track, or the name of its file if it has none."""
     return track.title or Path(str(track.path)).stem
 
@@ -253,7 +253,7 @@ def _identify(library: Library, source: _Source, excerpt: Excerpt, condition: st
         length_s=len(samples) / SAMPLE_RATE,
         condition=condition,
         absent=source.track is None,
-        answer=track_name(match.track) if match else None,
+        answer=_title_of(match.track) if match else None,
         answer_start_s=match.start_s if match else None,
         score=best.score if best else None,
         correct=correct,

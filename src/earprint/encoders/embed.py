@@ -274,12 +274,27 @@ def audio_blocks(
     """
     if is_file(source):
         return stream_audio(source, on_warning=on_warning)
-    if sample_rate is not None:
-        return [array_to_mono(source, sample_rate)]
-    if hasattr(source, "__array__"):
-        shape = getattr(source, "shape", "unknown")
-        raise ValueError(f"array of shape {shape}: its sample rate is unknown; pass sample_rate=..., in Hz")
-    return [array_to_mono(source, SAMPLE_RATE)]  # no array either, which raises TypeError
+    return [samples_at_16_khz(source, sample_rate)]
+
+
+def samples_at_16_khz(samples: object, sample_rate: int | None) -> NDArray[np.float32]:
+    """Return an array of shape (n,), (n, channels) or (channels, n) as 16 kHz mono, shape (m,).
+
+    Raises
+    ------
+    ValueError
+        If ``sample_rate`` is None; or see `earprint.audio.arrays.array_to_mono`.
+    TypeError, AudioError
+        See `earprint.audio.arrays.array_to_mono`.
+    """
+    if sample_rate is None:
+        if hasattr(samples, "__array__"):
+            shape = getattr(samples, "shape", "unknown")
+            raise ValueError(
+                f"array of shape {shape}: its sample rate is unknown; pass sample_rate=..., in Hz"
+            )
+        sample_rate = SAMPLE_RATE  # no array either, which raises TypeError
+    return array_to_mono(samples, sample_rate)
 
 
 def is_file(source: object) -> TypeGuard[AudioSource]:

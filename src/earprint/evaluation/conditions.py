@@ -16,7 +16,7 @@ from typing import ClassVar, Final, TypeVar
 
 import numpy as np
 
-from earprint.audio.codec import available_codec, round_trip
+from earprint.audio.codec_simulation import available_codec, round_trip
 from earprint.dsp.filters import phone_band
 from earprint.dsp.reverberation import reverberate
 from earprint.dsp.snr import add_noise

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from earprint.audio.resampling import resample_mono
-from earprint.constants import SAMPLE_RATE
+from earprint.constants import PAST_S, SAMPLE_RATE
 from earprint.evaluation.material import Audio, Material
 
 MARGIN_S: Final = 0.05
@@ -20,9 +20,6 @@ MARGIN_S: Final = 0.05
 
 NOISE_START_S: Final = 600.0
 """Noises begin up to here in their files, in seconds. Shorter files loop."""
-
-PAST_S: Final = 1.0
-"""Audio before the excerpt whose reverberation reaches into it, in seconds."""
 
 DEVICE_STREAM: Final = 1
 SPEECH_STREAM: Final = 2

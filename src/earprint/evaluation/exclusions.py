@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from earprint.errors import count
 from earprint.evaluation.query import Query
 
 
@@ -49,12 +50,12 @@ class Exclusions:
         """Return one line of text for each cause; an empty list if nothing was left out."""
         lines = []
         if self._files:
-            lines.append(f"left out: {_count(len(self._files), 'file')}")
-        for length_s, count in self._short_recordings.items():
-            if count:
-                lines.append(f"left out: {_count(count, 'recording')} too short for {length_s:g} s")
+            lines.append(f"left out: {count(len(self._files), 'file')}")
+        for length_s, number in self._short_recordings.items():
+            if number:
+                lines.append(f"left out: {count(number, 'recording')} too short for {length_s:g} s")
         for cause, excerpts in self._excerpts.items():
-            excerpt = _count(len(excerpts), "excerpt")
+            excerpt = count(len(excerpts), "excerpt")
             lines.append(f"left out: {excerpt} ({self._queries[cause]} of the queries): {cause}")
         return lines
 
@@ -70,7 +71,3 @@ class Exclusions:
                 for cause, excerpts in self._excerpts.items()
             ],
         }
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

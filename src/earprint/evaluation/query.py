@@ -46,7 +46,7 @@ class Query:
     device : Path or None
         Impulse response of the device that records the query.
     codec : str or None
-        Codec at the end of the chain, see `earprint.audio.codec`.
+        Codec at the end of the chain, see `earprint.audio.codec_simulation`.
     rt60_s : float or None
         Reverberation time of the room, if it could be estimated.
     parameters : tuple of (str, float or str)

@@ -52,7 +52,9 @@ def render(
         except AudioError as error:
             recording, unreadable = np.zeros(0, np.float32), str(error)
         else:
-            unreadable = f"{path}: is shorter than when it was measured; leave it alone meanwhile"
+            unreadable = (
+                f"{path}: is shorter than at the start of the evaluation; leave it unchanged until the end"
+            )
         for query in queries_of_path:
             condition = condition_class(query.condition)
             excerpt, past = condition.cut(recording, query)

@@ -18,7 +18,7 @@ from earprint.errors import EvaluationError
 from earprint.evaluation.comparison import compare_systems
 from earprint.evaluation.costs import cost_line
 from earprint.evaluation.exclusions import Exclusions
-from earprint.evaluation.matched import compare_at_matched_rate
+from earprint.evaluation.matched_false_accepts import compare_at_matched_rate
 from earprint.evaluation.metrics import MetricsRow, compute_metrics
 from earprint.evaluation.outcomes import Outcome
 from earprint.evaluation.paper_tables import paper_tables

@@ -147,8 +147,9 @@ class Threshold:
 def suggest_thresholds(curves: Sequence[Roc]) -> list[Threshold]:
     """Suggest a threshold for each system and query length.
 
-    The shares that it names are those of the queries that it was set on; `earprint.evaluation.matched`
-    counts on other ones. With fewer than 100 absent queries all of them must be refused.
+    The shares that it names are those of the queries that it was set on.
+    `earprint.evaluation.matched_false_accepts` counts on other ones. With fewer than 100 absent
+    queries all of them must be refused.
     """
     found = []
     for curve in curves:

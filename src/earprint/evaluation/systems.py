@@ -45,7 +45,8 @@ class System:
     library : Path
     storage : {"half", "compact"} or None
         How its library stores fingerprints; None for the model's default.
-    index : {"auto", "exact", "lsh", "inverted"}
+    index : str
+        Name of an index, see `earprint.index_names`.
         How its library is searched.
     """
 
@@ -75,7 +76,8 @@ def make_systems(
     folder : Path
     storages : sequence of {"half", "compact"}
         By default that of each model.
-    indexes : sequence of {"auto", "exact", "lsh", "inverted"}
+    indexes : sequence of str
+        Names of indexes, see `earprint.index_names`.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from earprint.evaluation.comparison import ALL_CONDITIONS, Comparison
-from earprint.evaluation.matched import MatchedRow
+from earprint.evaluation.matched_false_accepts import MatchedRow
 from earprint.evaluation.metrics import MetricsRow
 
 COLUMNS: Final = {

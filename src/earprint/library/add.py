@@ -9,12 +9,12 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import NDArray
 
+from earprint.encoders.embed import samples_at_16_khz
 from earprint.encoders.validation import encode_checked
 from earprint.errors import AudioError, LibraryError
 from earprint.library.commit_buffer import Encoded
 from earprint.library.compatibility import LibraryModel
 from earprint.library.encoding_pool import FileEncoder
-from earprint.library.identify import samples_at_16_khz
 from earprint.library.ingest import ingest, pack
 from earprint.library.progress import OnEvent
 from earprint.library.results import AddReport
@@ -58,7 +58,7 @@ def add_files(
             on_event=on_event,
             pool=pool,
         )
-        warnings = [*report.warnings, *_compact_if_it_pays(store)] if report.added else report.warnings
+        warnings = [*report.warnings, *_compact_if_worthwhile(store)] if report.added else report.warnings
         return replace(report, warnings=warnings)
 
 
@@ -101,7 +101,7 @@ def add_samples(
         )
         model.bind(encoder)
         added, _ = store.add([(new, rows)], encoder.model_id)
-        _compact_if_it_pays(store)
+        _compact_if_worthwhile(store)
         return added[0]
 
 
@@ -153,10 +153,10 @@ def find_tracks(catalogue: Catalogue, selector: Selector) -> list[Track]:
     return tracks
 
 
-def _compact_if_it_pays(store: Store) -> list[str]:
+def _compact_if_worthwhile(store: Store) -> list[str]:
     """Compact where that is cheap; return a warning if it fails, as the addition itself is done."""
     try:
-        if compaction.pays(store):
+        if compaction.is_worthwhile(store):
             compaction.compact(store, thorough=False)
     except LibraryError as error:
         return [f"compacting was put off: {error}"]

@@ -4,15 +4,15 @@ import os
 import time
 from collections.abc import Callable
 from numbers import Integral
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio import array_to_mono, stream_audio
-from earprint.audio.sources import AudioSource, name_of
+from earprint.audio.sources import name_of
 from earprint.constants import SAMPLE_RATE
 from earprint.encoders.base import AudioBlocks, Encoder, Fingerprints, SegmentEncoder, cohort_of
+from earprint.encoders.embed import audio_blocks, is_file
 from earprint.encoders.model_file import threshold_at
 from earprint.encoders.validation import (
     check_fingerprints,
@@ -40,7 +40,7 @@ FALSE_ACCEPTS: Final = 1e-3
 """Highest expected number of chance segments in an answer, by default."""
 
 Source = str | os.PathLike[str] | BinaryIO | NDArray[np.generic] | Fingerprints
-"""A file's path, an open binary file, samples of shape (n,) or (n, channels), or an embedded query."""
+"""A path, an open file, samples of shape (n,), (n, channels) or (channels, n), or query fingerprints."""
 
 
 def identify(
@@ -61,10 +61,11 @@ def identify(
 
     Parameters
     ----------
-    source : path, binary file, ndarray of shape (n,) or (n, channels), or Fingerprints
+    source : path, binary file, ndarray of shape (n,), (n, channels) or (channels, n), or Fingerprints
     model : LibraryModel
     views : ViewCache
-    index : {"auto", "exact", "lsh", "inverted"}
+    index : str or callable
+        See `earprint.index.make_index`.
     sample_rate : int or None
         Of an array, in Hz.
     top : int
@@ -103,7 +104,7 @@ def identify(
     query, own_repitch = embed_query(source, encoder, sample_rate, warnings)
     repitch = repitch or own_repitch
     if query.silent.all():
-        name = name_of(cast("AudioSource", source)) if is_file(source) else "the query"
+        name = name_of(source) if is_file(source) else "the query"
         warnings.append(f"{name}: {no_sound(query)}")
     view = views.current()
     storage = model.storage(encoder, view.meta)  # a rebuild may have switched to another model meanwhile
@@ -136,16 +137,15 @@ def identify(
     ]
     matches = [match for match in candidates if match.score >= threshold]
     segments: list[Segment] = []
-    doubtful = not matches or abs(matches[0].speed - 1.0) > CERTAIN_SPEED
-    if finder is not None and search_further and (finder.is_long() or doubtful):
-        with one_thread_for_products():
-            segments = finder.find(false_accepts, repitch)
-        if segments:
-            matches = matches_of(segments, candidates)[:top]
-            found = {match.track.id for match in matches}
-            candidates = [*matches, *(one for one in candidates if one.track.id not in found)][:top]
-    if finder is not None and matches and not segments:
-        segments = [finder.of_alignment(alignments[0])]
+    if finder is not None:
+        segments = [finder.of_alignment(alignments[0])] if matches else []
+        if search_further and (finder.is_long() or not _is_certain(segments, false_accepts)):
+            with one_thread_for_products():
+                found = finder.find(false_accepts, repitch)
+            if found:
+                segments, matches = found, matches_of(found, candidates)
+                tracks = {match.track.id for match in matches}
+                candidates = [*matches, *(one for one in candidates if one.track.id not in tracks)][:top]
     return Identification(
         query_duration_s=query.duration_s,
         threshold=threshold,
@@ -157,6 +157,13 @@ def identify(
     )
 
 
+def _is_certain(segments: list[Segment], false_accepts: float) -> bool:
+    """Whether the plain search has found a segment that is hardly chance, at a speed within its range."""
+    return any(
+        one.expected_false <= false_accepts and abs(one.speed - 1.0) <= CERTAIN_SPEED for one in segments
+    )
+
+
 def embed_query(
     source: Source, encoder: Encoder, sample_rate: int | None, warnings: list[str]
 ) -> tuple[Fingerprints, Repitch | None]:
@@ -164,7 +171,7 @@ def embed_query(
 
     Parameters
     ----------
-    source : path, binary file, ndarray of shape (n,) or (n, channels), or Fingerprints
+    source : path, binary file, ndarray of shape (n,), (n, channels) or (channels, n), or Fingerprints
     encoder : Encoder
     sample_rate : int or None
         Of an array, in Hz.
@@ -181,12 +188,8 @@ def embed_query(
         return _checked(source, encoder), None
     kept: list[NDArray[np.float32]] = []
     with one_thread_for_products():
-        if is_file(source):
-            blocks = stream_audio(cast("AudioSource", source), on_warning=warnings.append)
-            query = encode_checked(encoder, _keeping(blocks, kept), query=True)
-        else:
-            kept.append(samples_at_16_khz(cast("NDArray[np.generic]", source), sample_rate))
-            query = encode_checked(encoder, kept, query=True)
+        blocks = audio_blocks(source, sample_rate, warnings.append)
+        query = encode_checked(encoder, _keeping(blocks, kept), query=True)
     if not isinstance(encoder, SegmentEncoder) or query.duration_s > MAX_PITCH_S:
         return query, None
 
@@ -206,28 +209,6 @@ def _keeping(blocks: AudioBlocks, kept: list[NDArray[np.float32]]) -> AudioBlock
         else:
             kept.clear()
         yield block
-
-
-def is_file(source: Source) -> bool:
-    """Whether a source is a path or an open file."""
-    return isinstance(source, str | os.PathLike) or hasattr(source, "read")
-
-
-def samples_at_16_khz(samples: NDArray[np.generic], sample_rate: int | None) -> NDArray[np.float32]:
-    """Return samples of shape (n,) or (n, channels) as 16 kHz mono, shape (m,).
-
-    Raises
-    ------
-    ValueError
-        If there is no sample rate.
-    TypeError
-        If ``samples`` is no array.
-    """
-    if sample_rate is None and hasattr(samples, "__array__"):
-        raise ValueError(
-            "sample_rate is missing: an array needs the rate of its samples in Hz, such as sample_rate=44100"
-        )
-    return array_to_mono(samples, SAMPLE_RATE if sample_rate is None else sample_rate)
 
 
 def threshold_of(encoder: Encoder, storage: Storage, duration_s: float) -> float:

@@ -50,7 +50,7 @@ class Library:
         An object of the protocol `earprint.encoders.base.Encoder`, used in place of ``model``.
     storage : {"half", "compact"}, optional
         How a new library stores its fingerprints; by default compact if the model has a codebook.
-    index : {"auto", "exact", "lsh", "inverted"}
+    index : str or callable, optional
         How the library is searched; "auto" decides by size and storage. It is passed to
         `earprint.index.make_index`, which see.
     on_wait : callable, optional
@@ -179,7 +179,7 @@ class Library:
 
         Parameters
         ----------
-        samples : ndarray, shape (n,) or (n, channels)
+        samples : ndarray, shape (n,), (n, channels) or (channels, n)
         sample_rate : int
             In Hz; required.
         title : str
@@ -284,7 +284,7 @@ class Library:
 
         Parameters
         ----------
-        source : path, binary file, ndarray of shape (n,) or (n, channels), or Fingerprints
+        source : path, binary file, ndarray of shape (n,), (n, channels) or (channels, n), or Fingerprints
             `Fingerprints` must be those of a query, by the library's model; they are not encoded again.
         sample_rate : int, optional
             Sample rate in Hz; required for an array, not used otherwise.

@@ -14,7 +14,7 @@ from earprint.library.reencode import reencode
 from earprint.library.reports import RepairReport
 from earprint.quantization.storage import Stored
 from earprint.store.rebuild_tables import RebuiltTrack
-from earprint.store.relocation import Placement, forget_unneeded, relocate
+from earprint.store.relocation import Placement, drop_unused_segments, relocate
 from earprint.store.results import Track, TrackProblem
 from earprint.store.segments import checksum_of, salvage_segment, segment_damage
 from earprint.store.store import Store
@@ -48,7 +48,7 @@ def repair(
         lost_ids = {problem.track.id for problem in lost}
         if drop_lost and lost:
             store.catalogue.remove([problem.track for problem in lost])
-        forget_unneeded(store.catalogue)
+        drop_unused_segments(store.catalogue)
         store.delete_unused_files()
         segments = store.catalogue.snapshot().segments.values()
         damaged_segments = {segment_damage(store.segments_folder, segment) for segment in segments}

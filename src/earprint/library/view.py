@@ -100,7 +100,7 @@ class View:
         ----------
         storage : Storage
             Storage of the library's rows.
-        name : {"auto", "exact", "lsh", "inverted"}
+        name : str or callable
             See `earprint.index.make_index`.
 
         Raises

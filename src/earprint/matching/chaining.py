@@ -68,7 +68,7 @@ class FoundSegment:
     first, last : float
         Query rows of the first and the last stored fingerprint.
     knots : tuple of (float, float)
-        Query row and track position of the middle of each piece's block.
+        Query row and track position of the middle of each piece.
     slope : float
         Track hops per query hop, at the end of the segment.
     pitch : float
@@ -117,7 +117,7 @@ class _OpenSegment:
     track: int
     pitch: float
     pieces: list[Piece] = field(default_factory=list)
-    centres: list[float] = field(default_factory=list)
+    knots: list[tuple[float, float]] = field(default_factory=list)
     jumped_at: int = 0
     missed: int = 0
 
@@ -126,7 +126,7 @@ class _OpenSegment:
         if jump:
             self.jumped_at = len(self.pieces)
         self.pieces.append(piece)
-        self.centres.append(centre)
+        self.knots.append(_middle(piece, centre))
         self.missed = 0
 
     @property
@@ -148,14 +148,14 @@ class _OpenSegment:
     def slope(self) -> float:
         """Slope of the latest pieces since the last jump."""
         some = slice(max(self.jumped_at, len(self.pieces) - SLOPE_PIECES), None)
-        latest = [
-            (at, piece.position) for at, piece in zip(self.centres[some], self.pieces[some], strict=True)
-        ]
-        return self.pieces[-1].slope if len(latest) < 2 else _slope(latest)
+        if len(self.knots[some]) < 2:
+            return self.pieces[-1].slope
+        return _slope(self.knots[some], [piece.rows for piece in self.pieces[some]])
 
     def position_at(self, row: float) -> float:
         """Return the track position to expect at a query row."""
-        return self.pieces[-1].position + self.slope * (row - self.centres[-1])
+        last_row, position = self.knots[-1]
+        return position + self.slope * (row - last_row)
 
 
 class SegmentTracker:
@@ -259,8 +259,9 @@ class SegmentTracker:
     @staticmethod
     def _is_on(piece: Piece, segment: _OpenSegment, centre: float) -> bool:
         """Whether a piece of the block at row ``centre`` lies on the line of a segment of its track."""
-        allowed = ON_LINE_HOPS + ON_LINE_SLOPE * abs(centre - segment.centres[-1])
-        return abs(piece.position - segment.position_at(centre)) < allowed
+        row, position = _middle(piece, centre)
+        allowed = ON_LINE_HOPS + ON_LINE_SLOPE * abs(row - segment.knots[-1][0])
+        return abs(position - segment.position_at(row)) < allowed
 
     def _log_expected(self, segment: _OpenSegment) -> float:
         """Log expectation of the whole segment, or of its best piece if that is lower."""
@@ -277,13 +278,12 @@ class SegmentTracker:
         return best if number == 1 else min(best, float(whole[0]))
 
     def _end(self, segment: _OpenSegment) -> None:
-        knots = zip(segment.centres, (piece.position for piece in segment.pieces), strict=True)
         self._ended.append(
             FoundSegment(
                 track=segment.track,
                 first=segment.pieces[0].first,
                 last=segment.pieces[-1].last,
-                knots=tuple(knots),
+                knots=tuple(segment.knots),
                 slope=segment.slope,
                 pitch=segment.pitch,
                 score=segment.score,
@@ -317,10 +317,16 @@ def choose_segments(segments: Sequence[FoundSegment], max_expected: float) -> li
     return sorted(chosen, key=lambda one: one.first)
 
 
-def _slope(knots: Sequence[tuple[float, float]]) -> float:
-    """Slope of the straight line nearest to some knots."""
+def _slope(knots: Sequence[tuple[float, float]], weights: Sequence[float] | None = None) -> float:
+    """Slope of the straight line nearest to some knots, by least squares."""
     rows, positions = np.array(knots).T
-    return float(np.polyfit(rows, positions, 1)[0])
+    return float(np.polyfit(rows, positions, 1, w=None if weights is None else np.sqrt(weights))[0])
+
+
+def _middle(piece: Piece, centre: float) -> tuple[float, float]:
+    """Query row and track position of the middle of a piece; the middle of its block is row ``centre``."""
+    row = (piece.first + piece.last) / 2
+    return row, piece.position + piece.slope * (row - centre)
 
 
 def _moved(piece: Piece, first_row: float) -> Piece:

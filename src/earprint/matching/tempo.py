@@ -1,6 +1,6 @@
 """Find the playback speed of a query that is played faster or slower than the recording.
 
-Tempo and pitch change together, as on a turntable. The rows of such a query drift away from the stored rows:
+Tempo and pitch change together. The rows of such a query drift away from the stored rows:
 at 3 % by 75 ms from the middle of five seconds to either end.
 
 1. Compute the similarity matrix of the query and the stored rows near the best alignment.

@@ -7,10 +7,12 @@ et al. 2013, "Optimized product quantization"), cut into subvectors, and each su
 number of the nearest of 256 centroids. A code holds the list number in two bytes, then one byte for each
 subquantizer.
 
-Decoded fingerprints are scaled to unit length, since longer vectors would have larger inner products.
-(Version 1 quantised the whole fingerprint instead of the residual, and divided the decoded sum by
-`Codebook.gain`, so that scores kept their mean.) A codebook is learned once per model (`earprint train
-codebook`) and is stored beside the weights. So all libraries of a model share it, and can be merged.
+Decoded fingerprints are scaled to unit length, since longer vectors would have larger inner products. In
+codebook files of version 1, subquantizers code the whole fingerprint instead of the residual, and the decoded
+sum is divided by `Codebook.gain`, which keeps the mean of the scores.
+
+A codebook is learned once per model (`earprint train codebook`) and is stored beside the weights. So all
+libraries of a model share it, and can be merged.
 """
 
 import hashlib
@@ -72,7 +74,7 @@ class Codebook:
     thresholds : dict of float to float
         Least score of a match in a compact library, by query length in seconds; may be empty.
     residual : bool
-        Whether residuals are quantised, and decoded vectors have unit length. False for version 1.
+        Whether residuals are quantised, and decoded vectors have unit length. False for files of version 1.
 
     Examples
     --------
@@ -101,7 +103,7 @@ class Codebook:
         whole = hashlib.blake2b(f"{self.model_id} {self.gain!r}".encode(), digest_size=4)
         for part in (self.rotation, self.centroids, self.coarse_centroids):
             whole.update(np.ascontiguousarray(part, dtype="<f4").tobytes())
-        if self.residual:  # codebooks of version 1 keep their digests
+        if self.residual:  # version 1 has no such part
             whole.update(b"residual")
         return whole.hexdigest()
 

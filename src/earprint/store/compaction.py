@@ -1,15 +1,16 @@
 """Compaction: small segments are merged, and the fingerprints of removed tracks are deleted from the disk.
 
 A group of segments is copied into one new segment. When that is on the disk, one transaction moves the
-tracks to it and forgets the old segments. Then the old files are deleted. A kill at any moment leaves the old
-state or the new one, and at most files that the next writer deletes. Readers keep the old files that they
-have mapped. Damaged segments are not rewritten, so that damage never gets a new checksum.
+tracks to it and drops the old segments from the catalogue. Then the old files are deleted. A kill at
+any moment leaves the old state or the new one, and at most files that the next writer deletes. Readers keep
+the old files that they have mapped. Damaged segments are not rewritten, so that damage never gets a new
+checksum.
 """
 
 from collections.abc import Collection, Mapping
 
 from earprint.store.catalogue import Snapshot
-from earprint.store.relocation import Placement, forget_unneeded, relocate
+from earprint.store.relocation import Placement, drop_unused_segments, relocate
 from earprint.store.results import CompactReport
 from earprint.store.segments import Segment, checksum_of, open_segment, segment_damage
 from earprint.store.store import Settings, Store
@@ -22,8 +23,8 @@ def compact(store: Store, *, thorough: bool = True) -> CompactReport:
     ----------
     store : Store
     thorough : bool
-        Do all there is to do. Otherwise only what pays, see ``many_small`` and ``mostly_removed`` of
-        `Settings`.
+        Do all there is to do. Otherwise only what saves enough time or space, see ``many_small`` and
+        ``mostly_removed`` of `Settings`.
 
     Raises
     ------
@@ -46,14 +47,14 @@ def compact(store: Store, *, thorough: bool = True) -> CompactReport:
         store.delete_unused_files()
         after, live = catalogue.usage()
     if after.keys() - live.keys():
-        forget_unneeded(catalogue)
+        drop_unused_segments(catalogue)
         store.delete_unused_files()
         after, _ = catalogue.usage()
     dropped, freed = (x - y for x, y in zip(_rows_and_bytes(before), _rows_and_bytes(after), strict=True))
     return CompactReport(len(before), len(after), dropped, freed, list(left.values()))
 
 
-def pays(store: Store) -> bool:
+def is_worthwhile(store: Store) -> bool:
     """Whether a compaction that is not thorough has work to do; as fast in a library of any size."""
     segments, live = store.catalogue.usage_by_removal()
     return any(rows <= 0 for rows in live.values()) or bool(
@@ -77,7 +78,7 @@ def next_group(
     live : mapping of int to int
         Rows of live tracks, by segment.
     left : collection of int
-        Segments to leave alone.
+        Segments not to copy.
     settings : Settings
     thorough : bool
         See `compact`.

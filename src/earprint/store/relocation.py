@@ -1,4 +1,4 @@
-"""Relocation: live tracks get rows in a new segment, and segments without live tracks are forgotten.
+"""Relocation: live tracks get rows in a new segment, and the catalogue drops segments without live tracks.
 
 Compaction, repair and a finished rebuild share this. The tracks keep their numbers, titles and dates. Only
 the place of their rows changes, in one transaction.
@@ -26,20 +26,20 @@ class Placement:
 
 
 def relocate(catalogue: Catalogue, segment: Segment, placements: Sequence[Placement]) -> None:
-    """Enter a segment as the new place of its tracks, and forget segments without live tracks."""
+    """Enter a segment as the new place of its tracks, and drop segments without live tracks."""
     with catalogue.changing() as connection:
         enter_segment(connection, segment)
         first_row = 0
         for placement in placements:
             place(connection, placement, segment.id, first_row)
             first_row += placement.n_rows
-        _forget_unneeded(connection)
+        _drop_unused_segments(connection)
 
 
-def forget_unneeded(catalogue: Catalogue) -> None:
+def drop_unused_segments(catalogue: Catalogue) -> None:
     """Forget segments without live tracks, and the removed tracks that were in them."""
     with catalogue.changing() as connection:
-        _forget_unneeded(connection)
+        _drop_unused_segments(connection)
 
 
 def place(connection: sqlite3.Connection, placement: Placement, segment_id: int, first_row: int) -> None:
@@ -53,7 +53,7 @@ def place(connection: sqlite3.Connection, placement: Placement, segment_id: int,
     )
 
 
-def _forget_unneeded(connection: sqlite3.Connection) -> None:
+def _drop_unused_segments(connection: sqlite3.Connection) -> None:
     live = "SELECT segment_id FROM tracks WHERE removed_at IS NULL"
     remember_last_segment(connection)
     connection.execute(f"DELETE FROM tracks WHERE segment_id NOT IN ({live})")

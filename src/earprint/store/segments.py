@@ -4,9 +4,9 @@ A segment is an array of shape (rows, width) in C order, without a header: littl
 ``NNNNNN.f16``, or codes of one byte in ``NNNNNN.u8`` (`earprint.quantization.storage`). The catalogue holds
 its number of rows and its checksum. A segment is written under a temporary name, flushed to the disk and
 renamed. Only then the catalogue names it. An interruption leaves a complete segment, or a file that the
-catalogue does not name and that the next writer deletes. A file is deleted after the catalogue has forgotten
-it. A reader that has the file mapped keeps it; on Windows the file stays until the reader closes it, and a
-later writer deletes it.
+catalogue does not name and that the next writer deletes. A file is deleted after the catalogue no longer
+refers to it. A reader that has the file mapped keeps it; on Windows the file stays until the reader closes
+it, and a later writer deletes it.
 """
 
 import hashlib

@@ -1,5 +1,6 @@
 """Checkpoints and weights of a run, written atomically, with clear errors for files that do not fit."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from earprint.errors import TrainingError
+from earprint.training.networks import NetworkSpec
 
 CHECKPOINT = "checkpoint.pt"
 """Name of a run's checkpoint."""
@@ -72,3 +74,30 @@ def load_weights(network: nn.Module, name: str, file: Path, device: torch.device
         raise TrainingError(
             f"{file}: no weights of a {name} network ({reason}); name another file"
         ) from error
+
+
+def load_initial_weights(
+    network: nn.Module, spec: NetworkSpec, file: Path | None, run: Path, device: torch.device
+) -> dict[str, str] | None:
+    """Load the weights that a run starts from, if there are any.
+
+    Returns
+    -------
+    dict or None
+        Name and digest of the file, for the model card.
+
+    Raises
+    ------
+    TrainingError
+        If the network needs initial weights and a new run has none; or see `load_weights`.
+    """
+    if file is not None:
+        load_weights(network, spec.name, file, device)
+        digest = hashlib.blake2b(file.read_bytes(), digest_size=4).hexdigest()
+        return {"weights": file.name, "digest": digest}
+    if spec.initial_weights is not None and not (run / CHECKPOINT).exists():
+        raise TrainingError(
+            f"{run}: {spec.name} starts from the weights of {spec.initial_weights}; give its weights.pt with "
+            "--start-from"
+        )
+    return None

@@ -16,7 +16,7 @@ from earprint.constants import SAMPLE_RATE
 from earprint.encoders.base import Encoder
 from earprint.errors import TrainingError
 from earprint.quantization.codebook import Codebook
-from earprint.training.store import Pack
+from earprint.training.packed_audio import Pack
 
 N_LISTS: Final = 4_096
 """Number of inverted lists: about 250 rows each in a library of a million rows."""

@@ -18,15 +18,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.audio.codec import can_encode, round_trip
+from earprint.audio.codec_simulation import can_encode, round_trip
 from earprint.constants import SAMPLE_RATE
 from earprint.dsp.fft import fft_frequencies, fft_length
 from earprint.dsp.filters import band_pass_gains, tilt_gains
 from earprint.dsp.snr import mean_power, snr_gain
 from earprint.errors import AudioError, TrainingError
 from earprint.training.hierarchical_sampler import HierarchicalSampler
+from earprint.training.packed_audio import Item, Pack
 from earprint.training.packing import BIT_RATES
-from earprint.training.store import Item, Pack
 
 Audio = NDArray[np.float32]
 Range = tuple[float, float]

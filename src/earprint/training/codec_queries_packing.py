@@ -12,8 +12,8 @@ from earprint.errors import TrainingError
 from earprint.parallel.cores import process_count
 from earprint.parallel.ordered_map import ordered_map
 from earprint.training.codec_queries import CodecQuery, CodecQueryRenderer
+from earprint.training.packed_audio import CODEC_QUERIES, Pack, has_pack, open_pack
 from earprint.training.packing import Recording, write_pack
-from earprint.training.store import CODEC_QUERIES, Pack, has_pack, open_pack
 
 PER_TASK = 32
 """Codec queries that a process renders at a time."""

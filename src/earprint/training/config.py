@@ -38,7 +38,7 @@ class TrainConfig:
     Attributes
     ----------
     network : str
-        Name of the network; `earprint train fit --help` describes them.
+        Name of the network; `earprint train networks` describes them.
     dim : int
         Components of a fingerprint.
     query_beyond_steps : int

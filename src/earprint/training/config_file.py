@@ -15,6 +15,12 @@ from earprint.training.settings import NONE, descriptions, read_settings, summar
 CONFIG_FILE = "config.toml"
 """Name of the complete configuration in the folder of a run."""
 
+COMPLETE = "complete"
+"""Key of a file that has every setting: augmentations without a table are off, not at their defaults."""
+
+COMPLETE_LINES = ("# Augmentations without a table in this file are off.", f"{COMPLETE} = true")
+"""First lines of such a file."""
+
 WIDTH = 100
 """Line length of comments."""
 
@@ -26,7 +32,9 @@ def load_config(file: Path | None, options: Mapping[str, Any]) -> TrainConfig:
     ----------
     file : Path or None
         TOML: fields of `TrainConfig` as keys, and a table ``[augmentation.<name>]`` for each augmentation
-        that differs from the network's default.
+        that differs from the network's default. With ``complete = true``, which the file of a run has,
+        augmentations without a table are off. So the file repeats the run, also in a later version of
+        earprint that has more augmentations.
     options : mapping
         Fields of `TrainConfig`.
 
@@ -59,7 +67,10 @@ def config_from(table: Mapping[str, Any], options: Mapping[str, Any]) -> TrainCo
         If a key or a value is not allowed.
     """
     tables = table.get("augmentation", {})
-    plain = {name: value for name, value in table.items() if name != "augmentation"}
+    complete = table.get(COMPLETE, False)
+    if not isinstance(complete, bool):
+        raise TrainingError(f"{COMPLETE} = {complete!r}: must be true or false")
+    plain = {name: value for name, value in table.items() if name not in ("augmentation", COMPLETE)}
     known = {field.name for field in fields(TrainConfig)}
     for name in plain:
         if name not in known:
@@ -69,23 +80,28 @@ def config_from(table: Mapping[str, Any], options: Mapping[str, Any]) -> TrainCo
     network = changes.pop("network", TrainConfig.network)
     if not isinstance(tables, Mapping):
         raise TrainingError("augmentation: must be a table for each augmentation, [augmentation.NAME]")
-    if tables:
-        changes["augmentation"] = default_config(network).augmentation.updated_from(tables)
+    if tables or complete:
+        defaults = default_config(network).augmentation
+        changes["augmentation"] = (defaults.disabled() if complete else defaults).updated_from(tables)
     return default_config(network, **changes)
 
 
-def config_toml(config: TrainConfig, *, comments: bool = False) -> str:
-    """Write a complete configuration as TOML that `load_config` reads.
+def config_toml(config: TrainConfig, *, comments: bool = False, complete: bool = True) -> str:
+    """Write all settings as TOML that `load_config` reads.
 
     Parameters
     ----------
     config : TrainConfig
     comments : bool
         Explain every key in a comment.
+    complete : bool
+        Mark the file as complete, so that augmentations without a table are off when it is read. False for a
+        template, from which people delete the tables that they do not change.
     """
     values = config.to_dict()
     augmentations = values.pop("augmentation")
-    lines = _key_lines(values, TrainConfig, comments=comments)
+    lines = [*COMPLETE_LINES] if complete else []
+    lines += _key_lines(values, TrainConfig, comments=comments)
     for name, settings in augmentations.items():
         cls = type(config.augmentation[name])
         lines += ["", *_comment(summary(cls), comments=comments), f"[augmentation.{name}]"]

@@ -1,7 +1,7 @@
 """Training curves: loss, validation and learning rate of one or several runs in one figure.
 
-The data come from the logs in the runs' folders (see `earprint.training.log`), so running and finished runs
-can be compared. Needs matplotlib.
+The data come from the logs in the runs' folders (see `earprint.training.run_log`), so running and finished
+runs can be compared. Needs matplotlib.
 """
 
 import csv

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from earprint.training.store import Pack
+from earprint.training.packed_audio import Pack
 
 POWER_BLOCK = 1_600
 """Resolution of precomputed power in samples, 100 ms."""

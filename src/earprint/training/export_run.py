@@ -24,9 +24,9 @@ from earprint.training.export import ExportReport, export_network, run_onnx
 from earprint.training.legacy_settings import current_settings
 from earprint.training.model_card import write_model_card
 from earprint.training.networks import build_network, network_spec
+from earprint.training.packed_audio import Pack, open_pack
 from earprint.training.quantize import calibration_features
 from earprint.training.sampler import Sampler
-from earprint.training.store import Pack, open_pack
 from earprint.training.tasks import task_for
 from earprint.training.thresholds import parse_thresholds
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from earprint.audio.wav import write_float_wav
-from earprint.training.store import Item, Pack, open_pack
+from earprint.training.packed_audio import Item, Pack, open_pack
 
 
 def write_held_out(store: Path, out: Path, percent: int) -> dict[str, int]:

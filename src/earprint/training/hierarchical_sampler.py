@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from earprint.training.store import Item
+from earprint.training.packed_audio import Item
 
 
 class HierarchicalSampler:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from earprint.training.config_file import toml_value
+from earprint.training.config_file import COMPLETE_LINES, toml_value
 
 
 def write_model_card(path: Path, card: Mapping[str, Any]) -> None:
@@ -58,10 +58,9 @@ def model_card(card: Mapping[str, Any]) -> str:
 
 
 def _toml(config: Mapping[str, Any]) -> str:
-    """Plain values as TOML; mappings become tables."""
-    lines = [
-        f"{key} = {toml_value(value)}" for key, value in config.items() if not isinstance(value, Mapping)
-    ]
+    """Plain values as a complete configuration file; mappings become tables."""
+    plain = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
+    lines = [*COMPLETE_LINES, *(f"{key} = {toml_value(value)}" for key, value in plain.items())]
     for key, value in config.items():
         if isinstance(value, Mapping):
             nested = any(isinstance(inner, Mapping) for inner in value.values())

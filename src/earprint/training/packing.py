@@ -21,14 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earprint.audio import find_audio_files, load_audio
-from earprint.audio.codec import CODECS, can_encode, round_trip
+from earprint.audio.codec_simulation import CODECS, can_encode, round_trip
 from earprint.audio.files import survey
 from earprint.constants import SAMPLE_RATE
 from earprint.dsp.reverberation import align_direct_sound
 from earprint.errors import AudioError, TrainingError
 from earprint.parallel.cores import process_count
 from earprint.parallel.ordered_map import ordered_map
-from earprint.training.store import Item, Pack, open_pack
+from earprint.training.packed_audio import Item, Pack, open_pack
 
 PEAK = 32_000
 """Largest absolute sample of a packed recording; int16 ends at 32,767."""

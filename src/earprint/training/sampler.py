@@ -33,7 +33,7 @@ from earprint.training.augmentation.sources import Int, Sources
 from earprint.training.augmentation.spectrum import Gains, Spectrum
 from earprint.training.batch_sampler import BatchParams, BatchSampler
 from earprint.training.device_pack import DevicePack, to_device
-from earprint.training.store import Pack
+from earprint.training.packed_audio import Pack
 
 __all__ = ["CONTEXT_S", "CONTEXT_STEPS", "Batch", "Sampler"]
 

@@ -2,19 +2,13 @@
 
 A step draws a batch, computes the inputs and fingerprints of both sides and the loss, and updates the weights
 by AdamW. The learning rate rises linearly, and then falls as half a cosine to 0 at the end of the budget. The
-exponential moving average of the weights is validated and exported.
-
-Batch norms: until the last part of the run, they normalise by the batch. The averaged network gets its own
-statistics, estimated through the averaged weights on training batches. When the last part begins, these
-statistics are copied to the trained network and frozen. So the weights train with exactly the statistics that
-are exported.
+averaged weights are validated and exported, see `earprint.training.weight_averaging`.
 
 A stopped run continues from its checkpoint with the same batches, learning rates and losses as an
 uninterrupted one: the checkpoint holds the time spent and the state of every random generator.
 """
 
 import copy
-import hashlib
 import json
 import math
 import time
@@ -25,26 +19,26 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from earprint.errors import TrainingError
-from earprint.training.batch_statistics import batch_norms, copy_statistics, estimate_statistics
 from earprint.training.checkpoint import (
     CHECKPOINT,
     SUMMARY,
-    load_weights,
+    load_initial_weights,
     read_checkpoint,
     save_weights,
     write_checkpoint,
 )
 from earprint.training.config import TrainConfig, default_config
 from earprint.training.config_file import CONFIG_FILE, config_toml
-from earprint.training.data import training_data
+from earprint.training.devices import device_name, set_up_device
 from earprint.training.grad_cache import backward_of_batch
-from earprint.training.log import REPORT_EVERY_S, Meter, RunLog
 from earprint.training.networks import network_spec
 from earprint.training.objective import Objective
+from earprint.training.run_log import REPORT_EVERY_S, Meter, RunLog
 from earprint.training.tasks import Task, task_for
+from earprint.training.training_data import training_data
+from earprint.training.weight_averaging import WeightAverage
 
 __all__ = ["TrainConfig", "Trainer", "default_config"]
 
@@ -56,9 +50,6 @@ GRADIENT_NORM = 5.0
 
 MEASURE_EVERY = 16
 """On CUDA, every Nth step measures the time that its batch takes."""
-
-STATISTICS_BATCHES = 8
-"""Batches on which the statistics of the averaged network's batch norms are estimated."""
 
 MAX_SKIPPED_SHARE = 0.05
 """The run fails if more than this share of steps was skipped because a gradient was not finite."""
@@ -78,7 +69,7 @@ class Trainer:
     report : callable
         Receives the lines of progress.
     start_from : Path, optional
-        Initial weights, written by `Trainer.save_weights` of an earlier run.
+        Initial weights, the weights.pt of an earlier run.
     tensorboard : bool
         Log for TensorBoard too.
     report_every_s : float
@@ -105,29 +96,14 @@ class Trainer:
         self.report_every_s = report_every_s
         self.run, self.config, self.device, self.report = run, config, device, report
         torch.manual_seed(config.seed)
-        if config.threads:
-            torch.set_num_threads(config.threads)
-        if device.type == "cuda":
-            torch.set_float32_matmul_precision("high")  # for the loss, whose inputs come from bfloat16
-            # Benchmarking convolutions pays off if all clips have one length.
-            torch.backends.cudnn.benchmark = len(config.lengths_s) == 1
+        set_up_device(device, threads=config.threads, fixed_length=len(config.lengths_s) == 1)
         spec = network_spec(config.network)
         self.task: Task = task_for(config.network, config.dim, config.query_beyond_steps)
         self.network = self.task.network.to(device)
         if device.type == "cuda" and spec.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        averaging = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
-        self.started_from: dict[str, str] | None = None
-        if start_from is not None:
-            load_weights(self.network, config.network, start_from, device)
-            digest = hashlib.blake2b(start_from.read_bytes(), digest_size=4).hexdigest()
-            self.started_from = {"weights": start_from.name, "digest": digest}
-        elif spec.initial_weights is not None and not (run / CHECKPOINT).exists():
-            raise TrainingError(
-                f"{run}: {config.network} starts from the weights of {spec.initial_weights}; give its "
-                "weights.pt with --start-from"
-            )
-        self.average = AveragedModel(self.network, multi_avg_fn=averaging)
+        self.started_from = load_initial_weights(self.network, spec, start_from, run, device)
+        self.averaging = WeightAverage(self.network, config.ema_decay, self._next_inputs, config.chunk)
         self.optimizer = torch.optim.AdamW(
             [p for p in self.network.parameters() if p.requires_grad],
             lr=config.learning_rate, weight_decay=config.weight_decay, fused=device.type == "cuda",
@@ -136,7 +112,6 @@ class Trainer:
         self.sampler, self.validation, self.store = data.sampler, data.validation, data.described
         self.objective = Objective(self.task, config, device, self.sampler.rng)
         self.step, self.trained_s, self.validated_s, self.skipped = 0, 0.0, 0.0, 0
-        self.norms_frozen = False
         self.meter = Meter()
         self._stopping = False
         run.mkdir(parents=True, exist_ok=True)
@@ -187,7 +162,7 @@ class Trainer:
         self.save()
         finished = self.progress >= 1.0
         if finished:
-            self.save_weights(self.run / "weights.pt")
+            save_weights(self.averaged_network(), self.run / "weights.pt")
             (self.run / SUMMARY).write_text(json.dumps(self._summary(), indent=1), encoding="utf-8")
             self.validate()
         else:
@@ -207,7 +182,7 @@ class Trainer:
             torch.cuda.synchronize(self.device)
         data_s = time.monotonic() - start if measured else None
 
-        self._freeze_norms(frozen=self.progress > 1 - config.frozen_norm_share)
+        self.averaging.set_training_mode(norms_frozen=self._in_last_part())
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
 
@@ -218,7 +193,7 @@ class Trainer:
         self.step += 1
         if math.isfinite(norm) and math.isfinite(value):
             self.optimizer.step()
-            self.average.update_parameters(network)
+            self.averaging.update()
         else:
             # On some CPUs, bf16 convolutions rarely return a garbage gradient of one weight.
             self.skipped += 1
@@ -244,26 +219,13 @@ class Trainer:
         batch = self.sampler.draw(clips, length_s, config.clips_per_track)
         return length_s, *self.task.inputs(batch)
 
-    def _freeze_norms(self, *, frozen: bool) -> None:
-        """Set training mode; with ``frozen``, batch norms keep the statistics of the averaged network."""
-        if frozen and not self.norms_frozen:
-            copy_statistics(self.averaged_network(), self.network)
-        self.norms_frozen = frozen
-        self.network.train()
-        if frozen:
-            for norm in batch_norms(self.network):
-                norm.eval()
+    def _in_last_part(self) -> bool:
+        """Whether the run is in its last part, in which batch norms are frozen."""
+        return self.progress > 1 - self.config.frozen_norm_share
 
     def averaged_network(self) -> nn.Module:
-        """Return the averaged network in evaluation mode, with batch-norm statistics that fit its weights.
-
-        Its statistics are estimated on the next training batches, which the run draws again afterwards. Once
-        the norms are frozen, it has the frozen statistics, since its weights were trained with these.
-        """
-        network: nn.Module = self.average.module
-        if self.norms_frozen:
-            return network.eval()
-        return estimate_statistics(network, self._next_inputs(STATISTICS_BATCHES), self.config.chunk)
+        """Return the averaged network, see `WeightAverage.averaged_network`."""
+        return self.averaging.averaged_network()
 
     def _next_inputs(self, count: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Draw clean and distorted inputs without changing what the run draws next."""
@@ -289,11 +251,10 @@ class Trainer:
         self.averaged_network()
         state = {
             "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
+            **self.averaging.state(),
             "optimizer": self.optimizer.state_dict(),
             "validated_s": self.validated_s,
             "skipped": self.skipped,
-            "norms_frozen": self.norms_frozen,
             "sampler": self.sampler.state(),
             **self.objective.state(),
             **self._summary(),
@@ -306,14 +267,10 @@ class Trainer:
             "step": self.step,
             "trained_s": self.trained_s,
             "config": json.dumps(self.config.to_dict()),
-            "device": self.device_name(),
+            "device": device_name(self.device),
             "store": self.store,
             "started_from": self.started_from,
         }
-
-    def save_weights(self, file: Path) -> None:
-        """Write the averaged weights in half precision, for export and for later runs to start from."""
-        save_weights(self.averaged_network(), file)
 
     def _resume(self) -> None:
         state: dict[str, Any] | None = read_checkpoint(self.run, self.device)
@@ -321,18 +278,17 @@ class Trainer:
             return
         try:
             self.network.load_state_dict(state["network"])
-            self.average.load_state_dict(state["average"])
+            self.step, self.trained_s = state["step"], state["trained_s"]
+            self.averaging.restore(state, norms_frozen=self._in_last_part())
         except RuntimeError as error:
             raise TrainingError(
                 f"{self.run / CHECKPOINT}: made for another network than {self.config.network}; "
                 "use another folder for the run"
             ) from error
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.trained_s = state["step"], state["trained_s"]
         # Older checkpoints lack some entries.
         self.validated_s = state.get("validated_s", self.trained_s)
         self.skipped = state.get("skipped", 0)
-        self.norms_frozen = state.get("norms_frozen", self.progress > 1 - self.config.frozen_norm_share)
         self.started_from = state.get("started_from", self.started_from)
         self.sampler.restore(state["sampler"])
         self.objective.restore(state)
@@ -343,19 +299,9 @@ class Trainer:
         if not meter.losses:
             return
         self.log.losses(meter, self.step, self.trained_s / 60, self._learning_rate())
-        audio_s = meter.steps_per_s * self.config.audio_per_step_s
-        self.report(
-            f"step {self.step}  {self.trained_s / 60:.1f} min  loss {meter.loss:.4f}  "
-            f"{meter.steps_per_s:.2f} steps/s  {meter.segments_per_s:.0f} segments/s  "
-            f"{audio_s:.0f} s of distorted audio per s  "
-            f"{100 * meter.data_share:.0f} % of the time waiting for data, {self.skipped} steps skipped"
-        )
-
-    def device_name(self) -> str:
-        """Return the name of the device."""
-        if self.device.type == "cuda":
-            return torch.cuda.get_device_name(self.device)
-        return f"CPU, {torch.get_num_threads()} threads"
+        speed = meter.describe(self.config.audio_per_step_s)
+        minutes = f"{self.trained_s / 60:.1f} min"
+        self.report(f"step {self.step}  {minutes}  {speed}, {self.skipped} steps skipped")
 
     def _describe(self) -> str:
         count = sum(p.numel() for p in self.network.parameters())

@@ -1,8 +1,9 @@
 """Validation during training: the top-1 hit rate of held-out queries among held-out references.
 
-This is a quick proxy of the evaluation, with an exhaustive search. References are the clean clips of held-out
-tracks. Queries are their distorted middles of 1 s or 3 s, mixed with held-out noise and rooms. A query is a
-hit if its mean weighted similarity over all rows is highest at the right position of the right clip.
+It takes seconds, unlike `earprint evaluate`, and searches exhaustively. References are the clean clips of
+held-out tracks. Queries are their distorted middles of 1 s or 3 s, mixed with held-out noise and rooms. A
+query is a hit if its mean weighted similarity over all rows is highest at the right position of the right
+clip.
 """
 
 import numpy as np
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 
 from earprint.training.augmentation import Augmentations
 from earprint.training.networks import reference_side
+from earprint.training.packed_audio import Pack
 from earprint.training.sampler import Sampler
-from earprint.training.store import Pack
 from earprint.training.tasks import Task
 
 BATCH_CLIPS = 16

@@ -85,7 +85,13 @@ class Augmentation:
         return {**dict.fromkeys(shares, (0.0, 1.0)), **self.limits}
 
     def choose(self, rng: np.random.Generator, clips: Clips) -> Int:
-        """Choose the clips of a batch to apply it to: their numbers, ascending."""
+        """Choose the clips of a batch to apply it to: their numbers, ascending.
+
+        At probability 0 this takes nothing from ``rng``, so the other augmentations draw the same values
+        whether this one is registered or not.
+        """
+        if not self.probability:
+            return np.zeros(0, np.int64)
         chosen = rng.random(len(clips)) < self.probability
         if not self.on_codec_queries:
             chosen &= ~clips.is_codec_query

@@ -1,7 +1,7 @@
 """Low-rate codecs, from audio that was coded in advance.
 
 Codecs cannot run in batches, so a store holds their results: coded copies of recordings
-(`earprint train pack --codecs`) and codec queries (`earprint train calls`).
+(`earprint train pack --codecs`) and codec queries (`earprint train codec-queries`).
 """
 
 from dataclasses import dataclass
@@ -38,6 +38,8 @@ class CodecTwin(ReadingAugmentation):
     def choose(self, rng: np.random.Generator, clips: Clips) -> Int:
         """Choose among the clips whose recording has a coded copy."""
         rows = super().choose(rng, clips)
+        if not len(rows):
+            return rows
         twins = clips.sources.music.twins[clips.tracks[rows]]
         return np.asarray(rows[twins != NONE])
 

@@ -73,6 +73,8 @@ class BackgroundNoise(NoiseAugmentation):
 
     def choose(self, rng: np.random.Generator, clips: Clips) -> Int:
         """Choose clips, those with a response with a probability of their own."""
+        if not max(self.probability, self.probability_with_response):
+            return np.zeros(0, np.int64)
         probability = np.where(clips.has_response, self.probability_with_response, self.probability)
         return np.flatnonzero((rng.random(len(clips)) < probability) & ~clips.is_codec_query)
 

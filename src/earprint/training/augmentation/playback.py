@@ -78,7 +78,7 @@ class PlaybackRate(_RandomRate):
 @register("query_speed")
 @dataclass(frozen=True)
 class QuerySpeed(_RandomRate):
-    """The query alone is played at another rate, about its middle, as turntables and radio stations do.
+    """The query alone is played at another rate, about its middle, with pitch and tempo changed alike.
 
     Attributes
     ----------

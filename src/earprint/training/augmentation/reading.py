@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from earprint.constants import SAMPLE_RATE
+from earprint.constants import PAST_S, SAMPLE_RATE
 from earprint.training.augmentation.sources import Clips, Float, Int
 from earprint.training.device_pack import DevicePack, to_device
 
@@ -15,9 +15,6 @@ CONTEXT_S: Final = 0.8
 
 CONTEXT_STEPS: Final = 20
 """The same in the dense encoder's steps of 40 ms."""
-
-PAST_S: Final = 1.0
-"""Past music whose reverberation reaches into the query, in seconds (notes on the paper)."""
 
 CONTEXT: Final = round(CONTEXT_S * SAMPLE_RATE)
 PAST: Final = round(PAST_S * SAMPLE_RATE)

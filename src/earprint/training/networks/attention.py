@@ -89,7 +89,10 @@ class ResidualBlock(nn.Module):
 
 @register_network("attention", encoder="windowed", head_width=6144)
 class AttentionNetwork(SegmentNetwork):
-    """The paper's encoder; see `SegmentNetwork` for its parameters, inputs and outputs."""
+    """The network of the ISMIR 2022 paper, which fingerprints segments of 960 ms.
+
+    See `SegmentNetwork` for its parameters, inputs and outputs.
+    """
 
     CHANNELS = (32, 32, 64, 128, 256, 512, 1024)
     ATTENTION = True
@@ -115,6 +118,6 @@ class AttentionNetwork(SegmentNetwork):
 
 @register_network("plain", encoder="windowed", head_width=6144)
 class PlainNetwork(AttentionNetwork):
-    """The paper's encoder without its attention."""
+    """The network of the paper without attention."""
 
     ATTENTION = False

@@ -75,7 +75,7 @@ class BandAttention(nn.Module):
 
 @register_network("dense", encoder="dense", head_width=384)
 class DenseNetwork(nn.Module):
-    """Normalised log-mel frames in, unit vectors out, one each 40 ms.
+    """Fully convolutional: one pass over a recording gives a fingerprint each 40 ms. The default.
 
     Parameters
     ----------
@@ -131,4 +131,9 @@ class DenseNetwork(nn.Module):
         return functional.normalize(x.float(), dim=2, eps=1e-6)
 
 
-register_network("dense-attention", encoder="dense", head_width=384)(partial(DenseNetwork, attention=True))
+register_network(
+    "dense-attention",
+    encoder="dense",
+    head_width=384,
+    summary="The network dense with attention over bands and steps.",
+)(partial(DenseNetwork, attention=True))

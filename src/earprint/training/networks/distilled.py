@@ -26,7 +26,9 @@ from earprint.training.networks.registry import register_network
     exported_as="dense",
 )
 class DistilledNetwork(nn.Module):
-    """A frozen teacher for the clean side in training, and the student that learns.
+    """The network dense, distilled from the query network of the pair in --start-from.
+
+    It holds both: the frozen teacher, for the clean side in training, and the student, which learns.
 
     Parameters
     ----------

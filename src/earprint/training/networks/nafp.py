@@ -42,7 +42,10 @@ class SeparableBlock(nn.Module):
 
 @register_network("nafp", encoder="windowed", head_width=2048, channels_last=False)
 class NafpNetwork(SegmentNetwork):
-    """NAFP's encoder; see `SegmentNetwork` for its parameters, inputs and outputs."""
+    """The paper's baseline, NAFP (Chang et al. 2021), which fingerprints segments of 960 ms.
+
+    See `SegmentNetwork` for its parameters, inputs and outputs.
+    """
 
     CHANNELS = (128, 128, 256, 256, 512, 512, 1024, 1024)
     STRIDES_TIME = (2, 2, 2, 2, 1, 2, 1, 2)

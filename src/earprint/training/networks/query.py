@@ -37,7 +37,9 @@ _Map = list[int]
     exported_as="dense",
 )
 class QueryNetwork(nn.Module):
-    """Two dense networks: one for references, frozen or not, and a wider one for queries, which learns.
+    """A wider network for queries, whose fingerprints match those of the dense network in --start-from.
+
+    It holds both: the dense network for references, frozen or not, and the one for queries, which learns.
 
     Parameters
     ----------
@@ -99,9 +101,14 @@ class QueryNetwork(nn.Module):
         widen(narrow.to(self.query.gather.weight.device), self.query)
 
 
-register_network("dense-pair", encoder="dense", head_width=128, role="pair", exported_as="dense")(
-    partial(QueryNetwork, frozen=False)
-)
+register_network(
+    "dense-pair",
+    encoder="dense",
+    head_width=128,
+    role="pair",
+    exported_as="dense",
+    summary="The networks dense and dense-query, trained together.",
+)(partial(QueryNetwork, frozen=False))
 
 
 def weights_of_part(weights: dict[str, Tensor], part: str) -> dict[str, Tensor]:

@@ -79,6 +79,8 @@ class NetworkSpec:
         What ``--start-from`` must give the weights of; None if the network can learn from random weights.
     exported_as : str or None
         The network's name in the model card, if its exported parts are a network of another name.
+    summary : str
+        For `earprint train networks`; by default the first paragraph of the docstring of `build`.
     """
 
     name: str
@@ -90,6 +92,12 @@ class NetworkSpec:
     role: Role = "both"
     initial_weights: str | None = None
     exported_as: str | None = None
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.summary:
+            first_paragraph = (self.build.__doc__ or "").split("\n\n")[0]
+            object.__setattr__(self, "summary", " ".join(first_paragraph.split()))
 
     @property
     def training_settings(self) -> dict[str, Any]:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from earprint.audio import load_audio
-from earprint.audio.codec import available_codec
+from earprint.audio.codec_simulation import available_codec
 from earprint.audio.wav import write_float_wav, write_wav
 from earprint.dsp.reverberation import align_direct_sound
 from earprint.errors import TrainingError
 from earprint.synth.composer import compose
 from earprint.training.held_out import write_held_out
+from earprint.training.packed_audio import Item, in_validation, open_pack
 from earprint.training.packing import count_files, group_of, pack_audio, pack_rooms
-from earprint.training.store import Item, in_validation, open_pack
 from helpers.trainstore import groups, make_store, pack_of
 
 

@@ -7,8 +7,8 @@ import torch
 
 from earprint.errors import TrainingError
 from earprint.training.config import TrainConfig
+from earprint.training.packed_audio import CODEC_QUERIES, Pack, has_pack, open_pack
 from earprint.training.sampler import Sampler
-from earprint.training.store import CODEC_QUERIES, Pack, has_pack, open_pack
 from earprint.training.validate import Validation
 
 
@@ -71,6 +71,6 @@ def _codec_queries(store: Path, held_out: Pack, config: TrainConfig) -> Pack | N
     if any(query.name in names for query in queries.items):
         raise TrainingError(
             f"{store}: its codec queries are of recordings that this run holds out; make them again with "
-            f"`earprint train calls --validation-percent {config.validation_percent}`"
+            f"`earprint train codec-queries --validation-percent {config.validation_percent}`"
         )
     return queries

@@ -82,6 +82,14 @@ class Meter:
         """Share of the step time spent on making batches."""
         return self.data_s / max(self.measured_s, 1e-9)
 
+    def describe(self, audio_per_step_s: float) -> str:
+        """Describe the steps in one line, given the distorted audio of each in seconds."""
+        return (
+            f"loss {self.loss:.4f}  {self.steps_per_s:.2f} steps/s  {self.segments_per_s:.0f} segments/s  "
+            f"{self.steps_per_s * audio_per_step_s:.0f} s of distorted audio per s  "
+            f"{100 * self.data_share:.0f} % of the time waiting for data"
+        )
+
 
 class RunLog:
     """Writes the log of a run.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from av.audio.plane import AudioPlane
 
-from earprint.audio.frames import Damage, FrameJoiner
+from earprint.audio.decoder_frames import Damage, FrameJoiner
 
 RATE = 1000
 FRAME = 20  # ms and samples alike

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from earprint.audio import codec
-from earprint.audio.codec import CODECS, available_codec, can_encode, round_trip
+from earprint.audio import codec_simulation
+from earprint.audio.codec_simulation import CODECS, available_codec, can_encode, round_trip
 from earprint.errors import AudioError
 from earprint.synth import composer
 
@@ -64,7 +64,7 @@ def test_what_cannot_be(monkeypatch):
     assert len(round_trip(np.zeros(0, np.float32))) == 0
     with pytest.raises(AudioError, match="unknown; choose one of opus, amr, mp3"):
         round_trip(music(), "speex")
-    gone = codec.Codec("libnowhere", "ogg", 16_000, 8_000)
+    gone = codec_simulation.Codec("libnowhere", "ogg", 16_000, 8_000)
     monkeypatch.setitem(CODECS, "opus", gone)
     can_encode.cache_clear()
     try:

@@ -23,6 +23,7 @@ from av.audio.plane import AudioPlane
 from numpy.typing import DTypeLike, NDArray
 
 from earprint.audio.resampling import as_float32
+from earprint.errors import count
 
 MIN_GAP_S = 0.016
 """Shorter gaps between frames are rounding, in seconds. One lost frame is 20 ms or more.
@@ -89,13 +90,13 @@ class Damage:
         """Describe what was mended, as a part of a line; None if nothing was."""
         parts = []
         if self.bad_packets:
-            parts.append(f"{_count(self.bad_packets, 'damaged piece')} skipped ({self.cause})")
+            parts.append(f"{count(self.bad_packets, 'damaged piece')} skipped ({self.cause})")
         if self.garbage_frames:
-            parts.append(f"{_count(self.garbage_frames, 'frame')} of garbage silenced")
+            parts.append(f"{count(self.garbage_frames, 'frame')} of garbage silenced")
         if self.filled_s:
             parts.append(f"{self.filled_s:.2f} s of missing audio replaced by silence")
         if self.jumps:
-            parts.append(f"{_count(self.jumps, 'jump')} of its clock closed, so later times may be off")
+            parts.append(f"{count(self.jumps, 'jump')} of its clock closed, so later times may be off")
         return ", ".join(parts) or None
 
 
@@ -104,10 +105,6 @@ def describe_error(error: Exception) -> str:
     text = getattr(error, "strerror", None) or str(error)
     # FFmpeg has no message for some codes; they mean unknown features, which damaged data seems to have.
     return "Invalid data" if text.startswith("Error number") else text
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 @dataclass

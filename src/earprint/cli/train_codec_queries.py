@@ -1,4 +1,4 @@
-"""``earprint train calls``: queries as a phone call transmits them, rendered into a store for training."""
+"""``earprint train codec-queries``: queries as a phone call transmits them, rendered into a store."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,15 +16,13 @@ of its queries from these. They are made from the training part of the store onl
 --validation-percent the value of validation_percent in the run's configuration. 1,000 codec queries of 3.6 s
 take 115 MB. Running it again replaces them.
 
-`earprint train codec-queries` is the same command.
-
 \b
 Example:
   earprint train codec-queries store --count 20000
 """
 
 
-def calls(
+def codec_queries(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="Made by `earprint train pack`.")],
     count: Annotated[int, typer.Option(metavar="N", min=1, help="Codec queries to render.")] = 20_000,
     seconds: Annotated[
@@ -50,7 +48,7 @@ def calls(
     """Render codec queries into a store."""
     from earprint.cli.train_pack import Progress
     from earprint.training.codec_queries_packing import render_codec_queries
-    from earprint.training.store import codec_queries_by_recording
+    from earprint.training.packed_audio import codec_queries_by_recording
 
     with Progress() as progress:
         progress.start("codec queries", count)

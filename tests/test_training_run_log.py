@@ -77,9 +77,9 @@ def rows(run):
 @pytest.fixture
 def log():
     pytest.importorskip("torch", reason="training needs torch: pip install 'earprint[train]'")
-    from earprint.training import log
+    from earprint.training import run_log
 
-    return log
+    return run_log
 
 
 def a_meter(log):
