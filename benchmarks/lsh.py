@@ -6,8 +6,8 @@ Needs music, noises and room responses. Prints a table with a line for each sett
 
 The queries are distorted excerpts of the references (clean, noise at 0 dB, room and noise at 0 dB). "top-1"
 is the share whose right track comes first after matching. "nearest found" is the share of query rows whose
-nearest stored row was found; "looked at" is the number of stored rows compared with a query row. Times are
-CPU time of this process in one thread, for the same queries in turn; ratios are more reliable than the
+nearest stored row was found; "rows compared" is the number of stored rows compared with a query row. Times
+are CPU time of this process in one thread, for the same queries in turn; ratios are more reliable than the
 figures. The fingerprints of the files are kept in the cache folder and used again.
 """
 
@@ -49,7 +49,7 @@ WINDOW_S = 0.96
 """Length of the window of a row, in seconds."""
 
 COLUMNS = (
-    "tables x bits x probes", "query", "top-1: exact", "lsh", "points", "nearest found", "looked at",
+    "tables x bits x probes", "query", "top-1: exact", "lsh", "points", "nearest found", "rows compared",
     "build, s", "bytes per row", "nearest rows, ms per query: exact", "lsh", "all matching, ms: exact", "lsh",
 )  # fmt: skip
 """Columns of the table; "top-1" in percent of the queries."""
@@ -179,10 +179,10 @@ def faiss_multi_hash(rows: Rows, exact: RecordingIndex) -> str:
     index.add(signs(rows.vectors(0, len(rows))))
     index.nflip = FAISS_FLIPS
     found = index.search(signs(queries), min(len(rows), FAISS_RESULTS))[1]
-    share, looked_at = (found == nearest[:, None]).any(axis=1).mean(), (found >= 0).sum(axis=1).mean()
+    share, compared = (found == nearest[:, None]).any(axis=1).mean(), (found >= 0).sum(axis=1).mean()
     return (
         f"faiss.IndexBinaryMultiHash, {TABLES} x {BITS} sign bits, {FAISS_FLIPS} flips: nearest found "
-        f"{100 * share:.1f} %, looked at {looked_at:.0f} ({len(rows_asked)} query rows)"
+        f"{100 * share:.1f} %, rows compared {compared:.0f} ({len(rows_asked)} query rows)"
     )
 
 
@@ -221,14 +221,14 @@ def lines(
     assert isinstance(index.index, LshIndex)
     best = np.concatenate(exact.nearest)
     found = np.concatenate(index.nearest) >= best - SCORE_TOLERANCE
-    looked_at = index.index.candidates(np.concatenate(index.asked))
+    compared = index.index.candidates(np.concatenate(index.asked))
     for length_s in np.unique(lengths).tolist():
         a, b = tallies["exact", length_s], tallies[setting, length_s]
         mine = (lengths == length_s) & (best > 0)
         tops = 100 * np.mean(a.right), 100 * np.mean(b.right)
         cells = [setting.replace("x", " x "), f"{length_s:g} s"]
         cells += [f"{tops[0]:.1f}", f"{tops[1]:.1f}", f"{tops[1] - tops[0]:+.1f}"]
-        cells += [f"{100 * found[mine].mean():.1f} %", f"{looked_at[mine].mean():.0f}"]
+        cells += [f"{100 * found[mine].mean():.1f} %", f"{compared[mine].mean():.0f}"]
         cells += [f"{build_s:.1f}", f"{index.index.nbytes / len(index):.0f}"]
         cells += [f"{1000 * s / len(a.right):.1f}" for s in (a.index_s, b.index_s, a.all_s, b.all_s)]
         yield cells

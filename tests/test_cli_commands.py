@@ -4,8 +4,10 @@ import io
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
+import time
 import wave
 from functools import partial
 from importlib.metadata import PackageNotFoundError
@@ -437,14 +439,20 @@ def test_wrong_use_ends_with_2(arguments):
     assert run(*arguments).exit_code == 2
 
 
-def process(*arguments, stdin=b"", **environment):
+def environment_with(**changes):
+    """The environment of a process that imports this package."""
     source = Path(__file__).parents[1] / "src"
     paths = os.pathsep.join([str(source), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": paths, **changes}
+
+
+def process(*arguments, stdin=b"", cwd=None, **environment):
     return subprocess.run(
         [sys.executable, *arguments],
         input=stdin,
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": paths, **environment},
+        cwd=cwd,
+        env=environment_with(**environment),
         timeout=60,
         check=False,
     )
@@ -475,7 +483,7 @@ def test_numpy_computes_in_one_thread_beside_other_threads_by_default(
     tmp_path, monkeypatch, verb, given, expected
 ):
     code = (
-        "import os, sys\nfrom earprint.cli.main import run\n"
+        "import os, sys\nfrom earprint.__main__ import run\n"
         "class Watch:\n"
         "    def find_spec(self, name, *_):\n"
         "        if name == 'numpy': print(os.environ.get('OPENBLAS_NUM_THREADS'))\n"
@@ -488,9 +496,91 @@ def test_numpy_computes_in_one_thread_beside_other_threads_by_default(
     assert result.stdout.decode().splitlines()[:1] == [expected], result.stderr.decode()
 
 
+posix_only = pytest.mark.skipif(os.name == "nt", reason="needs a shell")
+
+INTERRUPTING = """
+import signal, sys
+sys.argv = ["earprint", "--library", "none", *{words!r}]
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            {code}
+from earprint.__main__ import run
+sys.meta_path.insert(0, Interrupt())
+run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("earprint.cli.main", ["--help"]),
+        ("typer", ["--help"]),
+        ("earprint.cli.messages", ["--help"]),
+        ("earprint.cli.identify", ["identify", "x.wav"]),
+        pytest.param("numpy", ["identify", "x.wav"], marks=pytest.mark.slow),
+        pytest.param("earprint.library", ["identify", "x.wav"], marks=pytest.mark.slow),
+    ],
+)
+def test_an_interrupt_while_a_module_is_imported(tmp_path, module, words):
+    code = INTERRUPTING.format(module=module, words=words, code="signal.raise_signal(signal.SIGINT)")
+    result = process("-c", code, cwd=tmp_path)
+    assert result.returncode in (130, -signal.SIGINT), result.stderr.decode()
+    assert b"Traceback" not in result.stderr
+    assert result.stdout == b""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        # as compiled modules do that cannot be imported because of the interrupt
+        "raise ImportError('initialization failed') from KeyboardInterrupt()",
+        # as callbacks do
+        "sys.unraisablehook(SimpleNamespace(exc_type=KeyboardInterrupt)); time.sleep(10)",
+    ],
+)
+def test_an_interrupt_that_another_error_or_a_callback_hides(tmp_path, code):
+    code = "import time; from types import SimpleNamespace\n" + INTERRUPTING.format(
+        module="earprint.cli.identify", words=["identify", "x.wav"], code=code
+    )
+    result = process("-c", code, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (130, b""), result.stderr.decode()
+    assert b"Traceback" not in result.stderr
+
+
+@posix_only
+def test_an_ignored_interrupt_stays_ignored(tmp_path):
+    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + INTERRUPTING.format(
+        module="typer", words=["--version"], code="signal.raise_signal(signal.SIGINT)"
+    )
+    result = process("-c", code, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+@posix_only
+@pytest.mark.slow
+@pytest.mark.parametrize("delay_s", [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0])
+def test_an_interrupt_at_any_time(tmp_path, delay_s):
+    """The delay counts from when Python and the package are there: what comes before is not earprint's."""
+    code = (
+        "import sys; from earprint.__main__ import run; print(flush=True); "
+        "sys.argv = ['earprint', '--library', 'library', 'demo']; run()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment_with(), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as started:  # fmt: skip
+        started.stdout.readline()
+        time.sleep(delay_s)
+        started.send_signal(signal.SIGINT)
+        _, errors = started.communicate(timeout=60)
+    assert started.returncode in (130, -signal.SIGINT), errors.decode()
+    assert b"Traceback" not in errors
+
+
 def test_error_in_a_process(tmp_path):
     result = process(
-        "-m", "earprint.cli.main", "--library", str(tmp_path / "no\xfcne"), "list", PYTHONUTF8="0",
+        "-m", "earprint", "--library", str(tmp_path / "no\xfcne"), "list", PYTHONUTF8="0",
         LC_ALL="C", PYTHONCOERCECLOCALE="0",
     )  # fmt: skip
     assert result.returncode == 2
@@ -500,12 +590,9 @@ def test_error_in_a_process(tmp_path):
     assert b"Traceback" not in result.stderr
 
 
-posix_only = pytest.mark.skipif(os.name == "nt", reason="needs a shell")
-
-
 def shell(line, world):
     """Run a line in which ``earprint`` stands for the command on the world's library."""
-    command = f'"$PYTHON" -m earprint.cli.main --library "{world / "library"}"'
+    command = f'"$PYTHON" -m earprint --library "{world / "library"}"'
     return process(
         "-c", "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1], shell=True))",
         line.replace("earprint", command), PYTHON=sys.executable,
@@ -543,7 +630,7 @@ def test_a_reader_that_has_seen_enough(world, arguments):
         "import os, subprocess, sys; read, write = os.pipe(); os.close(read); "
         "sys.exit(subprocess.call(sys.argv[1:], stdout=write))"
     )
-    command = [sys.executable, "-m", "earprint.cli.main", "--library", str(world / "library")]
+    command = [sys.executable, "-m", "earprint", "--library", str(world / "library")]
     result = process("-c", code, *command, *arguments.split())
     assert (result.returncode, result.stderr) == (0, b"")
 

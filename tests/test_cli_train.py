@@ -177,6 +177,9 @@ def test_all_networks_are_listed_with_a_sentence():
 def test_a_missing_store_is_named(tmp_path):
     result = earprint("train", "held-out", tmp_path / "nowhere", tmp_path / "held")
     assert result.exit_code == 2
+    assert "nowhere: no such folder; make a store with `earprint train pack`" in result.output
+    result = earprint("train", "held-out", tmp_path, tmp_path / "held")
+    assert result.exit_code == 2
     assert "no music in this store" in result.output
     assert "Traceback" not in result.output
 
@@ -281,6 +284,32 @@ def test_an_interrupted_fit_keeps_its_steps_and_goes_on(store, tmp_path, monkeyp
     config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
     assert (config["loss"], config["chunk"], config["clips_per_track"]) == ("triplet", 2, 2)
     assert config["max_minutes"] == "none"
+
+
+@pytest.mark.skipif(torch_missing, reason="needs torch: pip install 'earprint[train]'")
+def test_what_fit_cannot_use_is_named(store, tmp_path, monkeypatch):
+    def refused(folder, run, *options):
+        result = earprint("train", "fit", folder, run, "--max-steps", 1, "--device", "cpu", *options)
+        assert result.exit_code == 2, result.output
+        (line,) = result.stderr.splitlines()
+        return line.removeprefix("earprint: error: ")
+
+    missing, file = tmp_path / "none", tmp_path / "file"
+    file.touch()
+    for folder in (missing, file):
+        expected = f"{folder}: no such folder; make a store with `earprint train pack`"
+        assert refused(folder, tmp_path / "run") == expected
+    assert refused(store, file) == f"{file}: cannot be read or written: File exists"
+    assert "memory_bank_size = 10" in refused(store, tmp_path / "run", "--memory-bank", 10**15)
+
+    from earprint.training import objective
+
+    def allocate(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    monkeypatch.setattr(objective, "MemoryBank", allocate)
+    line = refused(store, tmp_path / "run", "--memory-bank", 10)
+    assert line.startswith("out of memory; lower audio_per_step_s")
 
 
 @pytest.mark.skipif(torch_missing, reason="needs torch: pip install 'earprint[train]'")

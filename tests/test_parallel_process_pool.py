@@ -17,7 +17,8 @@ from helpers.libraries import script_environment
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
-def test_workers_compute_in_one_thread_and_leave_interruptions_to_the_parent():
+def test_workers_compute_in_one_thread_and_leave_interruptions_to_the_parent(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
     before = dict(os.environ)
     with ProcessPool(1) as pool:
         assert pool.submit(fragile.threads_and_interrupts).result() == ("1", True)

@@ -58,7 +58,30 @@ def test_a_file_changes_only_what_it_holds(config_file):
         ("nois = 1", "nois: unknown key; use one of alignment_weight, audio_per_step_s"),
         ("[augmentation.noize]\nrate = 1", "augmentation.noize: unknown augmentation; use one of .*noise"),
         ("[augmentation.noise]\nsnr = 1", "augmentation.noise.snr: unknown key; use one of probability, "),
-        ("[augmentation]\nnoise = 1", "augmentation.noise: unknown augmentation"),
+        ("[augmentation]\nnoise = 1", r"augmentation.noise: must be a table, \[augmentation.noise\]"),
+        ("[[augmentation.noise]]\nprobability = 1", "augmentation.noise: must be a table"),
+        ('[augmentation."a\\nb"]\nrate = 1', r'augmentation."a\\nb": unknown augmentation'),
+        ('[augmentation.noise]\n"a\\u2028b" = 1', r'augmentation.noise."a\\u2028b": unknown key'),
+        ('"a b\\nc" = 1', r'"a b\\nc": unknown key'),
+        ('"" = 1', '"": unknown key'),
+        ('network = "a\\nb"', r'network = "a\\nb": must be one of'),
+        ("dim = " + "9" * 22, "dim = 9{22}: dense has no fingerprints of 9{22} components"),
+        ("dim = 7", "dim = 7: dense has no fingerprints of 7 components.* try 64 or 128"),
+        ("query_beyond_steps = -2", "query_beyond_steps = -2: must be a whole number from 0 to 12"),
+        ("query_beyond_steps = 1000", "query_beyond_steps = 1000: must be a whole number from 0 to 12"),
+        ("query_beyond_steps = 7", "query_beyond_steps = 7: must be even"),
+        ("max_minutes = 0", 'max_minutes = 0.0: must be a number from 0.0001 to 1000000, or "none"'),
+        ("audio_per_step_s = 1e300", r"audio_per_step_s = 1e\+300: must be a number from 0.1 to 100000"),
+        ("memory_bank_size = 1" + "0" * 15, "size = 10{15}: must be a whole number from 0 to 100000000"),
+        ("lengths_s = [1.0, 0.5]\nquery_beyond_steps = 4", r"0.5\]: clips of dense must be 0.64 s or longer"),
+        ('network = "nafp"\nlengths_s = [0.9]', r"\[0.9\]: clips of nafp must be 0.96 s or longer"),
+        ("validation_queries = 9999999", "must be a whole number from 1 to 1000000"),
+        ("threads = 99999", "must be a whole number from 0 to 4096"),
+        ("ema_decay = 1", "must be a number from 0 to 0.99999"),
+        ("temperature = 1" + "0" * 400, "= a number of more than 30 digits: must be a number from"),
+        ("seed = 0x1" + "0" * 5_000, "= a number of more than 30 digits: must be a whole number"),
+        ("seed = 1" + "0" * 5_000, "not a TOML file: "),
+        ("seed = " + 5_000 * "[", "not a TOML file: "),
         ("augmentation = 1", r"augmentation: must be a table for each augmentation, \[augmentation.NAME\]"),
         ('seed = "1"', 'seed = "1": must be a whole number from 0'),
         ("complete = 1", "complete = 1: must be true or false"),
@@ -71,7 +94,7 @@ def test_a_file_changes_only_what_it_holds(config_file):
         ('negatives = "some"', 'negatives = "some": must be one of all, cross'),
         ("n_subquantizers = 129", "n_subquantizers = 129: a fingerprint of 128 components has 1 to 128"),
         ('network = "nafp"\nalignment_weight = 1', "alignment_weight = 1: nafp gives one fingerprint of a"),
-        ('max_steps = "all"', 'max_steps = "all": must be a whole number of 1 or more, or "none"'),
+        ('max_steps = "all"', 'max_steps = "all": must be a whole number from 1 to 1000000000, or "none"'),
         ("margin = nan", "margin = nan: must be a number from 0 to 4"),
         ("lengths_s = 1.0", "lengths_s = 1.0: must be a list of numbers from 0.1 to 60"),
         ("lengths_s = []", r"lengths_s = \[\]: must be a list of numbers"),
@@ -80,7 +103,7 @@ def test_a_file_changes_only_what_it_holds(config_file):
         ("[augmentation.room]\nsimulated_share = -0.1", "share = -0.1: must be a number from 0 to 1"),
         (
             "[augmentation.noise]\nsnr_db = [9.0, 3.0]",
-            r"noise.snr_db = \[9.0, 3.0\]: must be \[lowest, highest\], two numbers with the lower",
+            r"snr_db = \[9.0, 3.0\]: must be \[lowest, highest\], two numbers .* with the lower one first",
         ),
         ("[augmentation.noise]\nsnr_db = [9.0]", r"snr_db = \[9.0\]: must be \[lowest, highest\]"),
         ("[augmentation.noise]\nrate = [0.0, 1.0]", r"\[0.0, 1.0\]: must be .* from 0.25 to 4 with"),
@@ -94,6 +117,41 @@ def test_mistakes_are_named(config_file, text, message):
     with pytest.raises(TrainingError, match=f"^{file}: .*{message}") as caught:
         load_config(file, {})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "field", "value"),
+    [
+        ("level", "gain_db", 1e3), ("noise", "snr_db", 1e300), ("background_music", "gain_db", 1e6),
+        ("noise_tilt", "db_per_octave", 1e6), ("room", "decay_db_per_s", 1e9), ("room", "tail_db", 1e3),
+        ("equalizer", "terms_db", 1e3), ("noise_equalizer", "terms_db", 1e3), ("noise", "second_gain", 1e3),
+    ],
+)  # fmt: skip
+def test_levels_that_are_not_plausible_are_refused(config_file, augmentation, field, value):
+    for ends in ((0.0, value), (-value, 0.0)):
+        file = config_file(f"[augmentation.{augmentation}]\n{field} = {list(ends)}\n")
+        with pytest.raises(TrainingError, match=rf"augmentation.{augmentation}.{field} = \[.*from -?\d+ to "):
+            load_config(file, {})
+
+
+def test_every_range_has_limits():
+    for cls in registered():
+        ranges = {field.name for field in fields(cls) if isinstance(field.default, tuple)}
+        assert all(abs(end) < 1e5 for limit in cls().all_limits().values() for end in limit), cls
+        assert ranges <= set(cls().all_limits()), cls
+
+
+def test_other_encodings(config_file):
+    file = config_file("")
+    file.write_bytes("seed = 5 # é\n".encode("utf-8-sig"))
+    assert load_config(file, {}).seed == 5
+    for encoding in ("utf-16", "latin-1"):
+        file.write_bytes("seed = 5 # é\n".encode(encoding))
+        with pytest.raises(TrainingError, match=f"^{file}: not UTF-8 text; save it as UTF-8$"):
+            load_config(file, {})
+    file.write_bytes("seed = 5\n".encode("utf-16-le"))
+    with pytest.raises(TrainingError, match=f"^{file}: not "):
+        load_config(file, {})
 
 
 def test_a_missing_file_is_named(tmp_path):

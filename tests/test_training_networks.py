@@ -63,7 +63,9 @@ def test_build_by_name():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_components_of_a_fingerprint_must_divide_the_heads_width(name):
-    with pytest.raises(TrainingError, match=f"{name}: no fingerprints of 100 components.*try 64 or 128"):
+    with pytest.raises(
+        TrainingError, match=f"dim = 100: {name} has no fingerprints of 100 components.*try 64 or 128"
+    ):
         build_network(name, 100)
     # The stated width is the largest for which the parts can be built.
     spec = NETWORKS[name]

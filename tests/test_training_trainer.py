@@ -17,7 +17,7 @@ from earprint.training import validate  # noqa: E402
 from earprint.training.augmentation import Augmentations  # noqa: E402
 from earprint.training.codec_queries_packing import render_codec_queries  # noqa: E402
 from earprint.training.tasks import task_for  # noqa: E402
-from earprint.training.trainer import Trainer, default_config  # noqa: E402
+from earprint.training.trainer import MAX_SKIPPED_IN_A_ROW, Trainer, default_config  # noqa: E402
 from earprint.training.validate import hit_rate  # noqa: E402
 from earprint.training.weight_averaging import STATISTICS_BATCHES  # noqa: E402
 from helpers.thin_networks import use_thin_networks  # noqa: E402
@@ -85,7 +85,7 @@ def test_stops_after_the_steps_and_leaves_a_record(trainer, tmp_path):
 
 
 def test_stops_when_the_time_is_spent(trainer):
-    learner = trainer(max_minutes=1e-6)
+    learner = trainer(max_minutes=1e-4)
     learner.train()
     assert learner.step == 1
 
@@ -299,6 +299,56 @@ def test_not_a_number_is_skipped_and_in_the_end_an_error(trainer):
     learner.skipped = 10
     with pytest.raises(TrainingError, match="the loss became nan; lower --learning-rate"):
         learner._one_step()
+
+
+def never_finite(learner):
+    loss = learner.objective.criterion
+    learner.objective.criterion = lambda *args: loss(*args) * float("nan")
+
+
+def test_a_run_without_one_finite_loss_fails_and_keeps_its_checkpoint(trainer):
+    first = trainer(max_steps=1)
+    never_finite(first)
+    with pytest.raises(TrainingError, match="run: no step had a finite loss, so nothing was learned; lower"):
+        first.train()
+    assert not (first.run / "checkpoint.pt").exists()
+    assert not (first.run / "weights.pt").exists()
+    good = trainer(max_steps=1)
+    good.train()
+    kept = (good.run / "checkpoint.pt").read_bytes()
+    resumed = trainer(max_steps=40)
+    never_finite(resumed)
+    with pytest.raises(TrainingError, match="the loss became nan"):
+        resumed.train()
+    assert (good.run / "checkpoint.pt").read_bytes() == kept
+
+
+def test_many_losses_in_a_row_that_are_not_finite_end_a_long_run(trainer):
+    learner = trainer(max_steps=100_000)
+    learner.step = 50_000
+    never_finite(learner)
+    learner.skipped_in_a_row = MAX_SKIPPED_IN_A_ROW - 2
+    learner._one_step()
+    with pytest.raises(TrainingError, match="the loss became nan"):
+        learner._one_step()
+
+
+def test_no_warm_up(trainer):
+    learner = trainer(max_steps=10, warmup_steps=0)
+    assert learner._learning_rate() == learner.config.learning_rate
+
+
+def test_the_widest_ranges_give_finite_audio(trainer):
+    for end in (0, 1):
+        changes = {
+            augmentation.name: {
+                name: 2 * (limit[end],) for name, limit in augmentation.limits.items()
+            } | {"probability": 1.0}
+            for augmentation in Augmentations() if augmentation.limits
+        }  # fmt: skip
+        learner = trainer(f"run{end}", augmentation=Augmentations().updated(**changes), audio_per_step_s=4.0)
+        for inputs in learner._draw_inputs()[1:]:
+            assert torch.isfinite(inputs).all()
 
 
 def test_validation_on_what_was_held_out(trainer, tmp_path):

@@ -1,4 +1,4 @@
-"""The command ``earprint``: the table of its verbs, and how errors end it.
+"""The command line: the table of its verbs, and how errors end it. `earprint.__main__` runs it.
 
 Each verb is a function or a Typer app in a module of its own. The module is imported when the verb is used,
 so that ``earprint --help`` is fast. docs/how-to/add-a-cli-verb.md shows how to add one.
@@ -7,8 +7,10 @@ Exit codes: 0 success, 1 no match, 2 error, 130 interrupted. If the reader of th
 ``| head -1`` does, the command ends with 0.
 """
 
+import _thread
 import os
 import sys
+import threading
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -122,7 +124,8 @@ class _Commands(TyperGroup):
 def _errors_as_lines() -> Iterator[None]:
     """Print errors as one line on stderr, and end with an exit code."""
     try:
-        yield
+        with _interrupts_unchanged():
+            yield
     except EarprintError as error:
         _end(messages.error(output.one_line(error)), 2, error)
     except KeyboardInterrupt as interrupt:
@@ -136,6 +139,28 @@ def _errors_as_lines() -> Iterator[None]:
             raise  # only streams have no name; errors of files are not expected here
         _discard(sys.stdout)
         _end(messages.error(messages.unwritable(error.strerror or str(error))), 2, error)
+
+
+@contextmanager
+def _interrupts_unchanged() -> Iterator[None]:
+    """Raise KeyboardInterrupt in place of an error that it caused, such as a failed import."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, KeyboardInterrupt):
+                raise cause from None
+            cause = cause.__cause__ or cause.__context__
+        raise
+
+
+def repeat_ignored_interrupt(unraisable: Any) -> None:
+    """Raise KeyboardInterrupt again where Python ignored it, as in a callback; a `sys.unraisablehook`."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        threading.Timer(0.01, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _end(line: str, code: int, cause: BaseException) -> NoReturn:
@@ -187,16 +212,3 @@ def _root(
     ] = False,
 ) -> None:
     """Read the options before the verb; `library_path` takes them from the context."""
-
-
-def run() -> None:
-    """Run the command line and end the process."""
-    for stream in (sys.stdout, sys.stderr):
-        # A title or path that the terminal cannot encode must not end a command half-way.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    app(prog_name="earprint")
-
-
-if __name__ == "__main__":
-    run()

@@ -224,11 +224,12 @@ def fit(
     if max_steps is not None and max_minutes is None:
         options["max_minutes"] = None
     settings = load_config(config, options)
-    trainer = Trainer(
-        store, run, settings, pick_device(device), typer.echo, start_from, tensorboard=tensorboard
-    )
-    with _stopped_by_signals(trainer.stop):
-        finished = trainer.train()
+    with _errors_named():
+        trainer = Trainer(
+            store, run, settings, pick_device(device), typer.echo, start_from, tensorboard=tensorboard
+        )
+        with _stopped_by_signals(trainer.stop):
+            finished = trainer.train()
     if not finished:
         raise typer.Exit(130)
 
@@ -261,6 +262,25 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, previous in kept.items():
             signal.signal(number, previous)
+
+
+@contextmanager
+def _errors_named() -> Iterator[None]:
+    """Raise a TrainingError if memory cannot be allocated, or a file of the run cannot be read or written."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch has a class of its own for this on CUDA, but not on the CPU.
+        texts = "out of memory", "can't allocate memory"
+        if not isinstance(error, MemoryError) and not any(text in str(error) for text in texts):
+            raise
+        raise TrainingError(
+            "out of memory; lower audio_per_step_s, memory_bank_size or validation_queries, or set chunk"
+        ) from error
+    except OSError as error:
+        if error.filename is None:
+            raise  # of stdout or stderr
+        raise TrainingError(f"{error.filename}: cannot be read or written: {error.strerror}") from error
 
 
 def require_torch() -> None:

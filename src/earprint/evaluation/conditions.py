@@ -1,8 +1,9 @@
 """Conditions: how an excerpt is distorted before it is identified.
 
 A condition is one class here. It says what material it needs, turns a drawn excerpt into the record of a
-query, and makes audio of such a record. To add one, write a subclass of `Condition` and decorate it with
-``@register``; no other file changes. docs/how-to/add-a-condition-or-peer.md has an example.
+query, and makes audio of such a record. To add one, write a subclass of `Condition`, decorate it with
+``@register``, and add a line to the list in `earprint.cli.evaluate_help`.
+docs/how-to/add-a-condition-or-peer.md has an example.
 
 Distortions come in this order: speed, room, noise, device, telephone band, codec. A signal-to-noise ratio
 (SNR) holds over the excerpt and is set after reverberation. A room's response applies to excerpt and noise

@@ -5,23 +5,26 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from earprint.constants import FINGERPRINT_DIM
+from earprint.constants import FINGERPRINT_DIM, FRAME_RATE, SEGMENT_FRAMES
+from earprint.encoders.dense_geometry import STEP_FRAMES
 from earprint.errors import TrainingError
 from earprint.training.augmentation import Augmentations
 from earprint.training.legacy_settings import current_settings
 from earprint.training.losses import LOSSES, NEGATIVES
-from earprint.training.networks import NETWORKS, network_spec
+from earprint.training.networks import NETWORKS, check_dim, network_spec
 from earprint.training.sampler import MIN_CLIP_POWER
 from earprint.training.settings import Limits, check_choice, check_settings
+from earprint.training.tasks import MAX_BEYOND_STEPS
 
 LIMITS: Final[Limits] = {
-    "dim": (1, math.inf), "max_minutes": (0, math.inf), "max_steps": (1, math.inf),
-    "audio_per_step_s": (0.1, math.inf), "lengths_s": (0.1, 60), "clips_per_track": (1, math.inf),
-    "min_clip_power": (0, 1), "chunk": (0, math.inf), "temperature": (1e-3, 10), "margin": (0, 4),
-    "n_subquantizers": (0, math.inf), "memory_bank_size": (0, math.inf), "alignment_weight": (0, math.inf),
-    "learning_rate": (0, 1), "weight_decay": (0, 1), "warmup_steps": (0, math.inf), "ema_decay": (0, 1),
-    "frozen_norm_share": (0, 1), "validation_percent": (0, 99), "validate_every_minutes": (0, math.inf),
-    "validation_queries": (1, math.inf), "seed": (0, 2**63 - 1), "threads": (0, math.inf),
+    "dim": (1, math.inf), "query_beyond_steps": (0, MAX_BEYOND_STEPS), "max_minutes": (1e-4, 1e6),
+    "max_steps": (1, 1e9), "audio_per_step_s": (0.1, 1e5), "lengths_s": (0.1, 60),
+    "clips_per_track": (1, 10_000), "min_clip_power": (0, 1), "chunk": (0, 1e6), "temperature": (1e-3, 10),
+    "margin": (0, 4), "n_subquantizers": (0, math.inf), "memory_bank_size": (0, 1e8),
+    "alignment_weight": (0, 1_000), "learning_rate": (0, 1), "weight_decay": (0, 1), "warmup_steps": (0, 1e9),
+    "ema_decay": (0, 0.99999), "frozen_norm_share": (0, 1), "validation_percent": (0, 99),
+    "validate_every_minutes": (0, 1e6), "validation_queries": (1, 1e6), "seed": (0, 2**63 - 1),
+    "threads": (0, 4_096),
 }  # fmt: skip
 """Smallest and largest allowed values of the fields of `TrainConfig`."""
 
@@ -43,7 +46,7 @@ class TrainConfig:
         Components of a fingerprint.
     query_beyond_steps : int
         For ``dense`` networks: additional rows (40 ms each) before and after a query whose windows lie partly
-        outside it; at most 12, half a window.
+        outside it; an even number, at most 12, half a window.
     max_minutes : float or None
         Training time of all resumed runs together, in minutes; also the length of the schedule. None (in a
         file "none") is no limit.
@@ -135,6 +138,15 @@ class TrainConfig:
         check_settings(self, LIMITS)
         if self.max_minutes is None and self.max_steps is None:
             raise TrainingError("a run without an end; set max_minutes or max_steps")
+        check_dim(self.network, self.dim)
+        if self.query_beyond_steps % 2:
+            raise TrainingError(f"query_beyond_steps = {self.query_beyond_steps}: must be even")
+        shortest_s = self._shortest_clip_s()
+        if min(self.lengths_s) < shortest_s:
+            raise TrainingError(
+                f"lengths_s = [{', '.join(map(str, self.lengths_s))}]: clips of {self.network} must be "
+                f"{shortest_s:g} s or longer"
+            )
         if self.n_subquantizers > self.dim:
             raise TrainingError(
                 f"n_subquantizers = {self.n_subquantizers}: a fingerprint of {self.dim} components has 1 to "
@@ -145,6 +157,11 @@ class TrainConfig:
                 f"alignment_weight = {self.alignment_weight:g}: {self.network} gives one fingerprint of a "
                 "query, and the alignment loss compares sequences; leave it out"
             )
+
+    def _shortest_clip_s(self) -> float:
+        """Length of a clip that gives one row: a window, less what rows beyond the query may lack of it."""
+        beyond = self.query_beyond_steps if network_spec(self.network).encoder == "dense" else 0
+        return (SEGMENT_FRAMES - 2 * beyond * STEP_FRAMES) / FRAME_RATE
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as plain values; those of augmentations by name under ``augmentation``."""

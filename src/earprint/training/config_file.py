@@ -10,7 +10,7 @@ from typing import Any
 from earprint.errors import TrainingError
 from earprint.training.augmentation import Augmentation
 from earprint.training.config import LIMITS, TrainConfig, default_config
-from earprint.training.settings import NONE, descriptions, read_settings, summary
+from earprint.training.settings import NONE, descriptions, read_settings, summary, toml_key
 
 CONFIG_FILE = "config.toml"
 """Name of the complete configuration in the folder of a run."""
@@ -47,10 +47,12 @@ def load_config(file: Path | None, options: Mapping[str, Any]) -> TrainConfig:
     if file is None:
         return config_from({}, options)
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        table = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise TrainingError(f"{file}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise TrainingError(f"{file}: not UTF-8 text; save it as UTF-8") from error
+    except (ValueError, RecursionError) as error:  # ValueError: also numbers of thousands of digits
         raise TrainingError(f"{file}: not a TOML file: {error}") from error
     try:
         return config_from(table, options)
@@ -75,7 +77,9 @@ def config_from(table: Mapping[str, Any], options: Mapping[str, Any]) -> TrainCo
     for name in plain:
         if name not in known:
             names = ", ".join(sorted(known))
-            raise TrainingError(f"{name}: unknown key; use one of {names}, or a table [augmentation.NAME]")
+            raise TrainingError(
+                f"{toml_key(name)}: unknown key; use one of {names}, or a table [augmentation.NAME]"
+            )
     changes = {**read_settings(TrainConfig, plain, LIMITS), **options}
     network = changes.pop("network", TrainConfig.network)
     if not isinstance(tables, Mapping):

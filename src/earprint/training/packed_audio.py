@@ -115,6 +115,8 @@ def open_pack(store: Path, kind: str) -> Pack:
     TrainingError
         If the store has no such pack.
     """
+    if not store.is_dir():
+        raise TrainingError(f"{store}: no such folder; make a store with `earprint train pack`")
     if not has_pack(store, kind):
         raise TrainingError(f"{store}: no {kind} in this store; make it with `earprint train pack`")
     index = json.loads((store / f"{kind}.json").read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
 """Settings as frozen dataclasses: checked, read from parsed TOML, and described by their docstrings."""
 
+import json
 import math
 import re
 import types
@@ -12,6 +13,9 @@ from earprint.errors import TrainingError
 
 NONE = "none"
 """How a configuration file writes that a setting has no value."""
+
+LARGEST_SHOWN = 10**30
+"""Larger whole numbers are not written in messages; Python refuses to write those of thousands of digits."""
 
 Limits = Mapping[str, tuple[float, float]]
 """Smallest and largest allowed value of fields, by name."""
@@ -47,7 +51,7 @@ def check_choice(name: str, value: str, choices: Collection[str]) -> None:
         If it is none of ``choices``. Names the setting and the choices.
     """
     if value not in choices:
-        raise TrainingError(f'{name} = "{value}": must be one of {", ".join(choices)}')
+        raise TrainingError(f"{name} = {quoted(value)}: must be one of {', '.join(choices)}")
 
 
 def read_settings(cls: type, table: Mapping[str, Any], limits: Limits, prefix: str = "") -> dict[str, Any]:
@@ -62,7 +66,7 @@ def read_settings(cls: type, table: Mapping[str, Any], limits: Limits, prefix: s
     out = {}
     for name, value in table.items():
         if name not in hints:
-            raise TrainingError(f"{prefix}{name}: unknown key; use one of {', '.join(hints)}")
+            raise TrainingError(f"{prefix}{toml_key(name)}: unknown key; use one of {', '.join(hints)}")
         try:
             out[name] = _converted(hints[name], value)
         except TypeError as error:
@@ -84,6 +88,22 @@ def allowed(hint: Any, limit: tuple[float, float] | None) -> str:
         return f"a list of {what}{_between(limit)}"
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     return names[hint] + _between(limit)
+
+
+def toml_key(name: str) -> str:
+    """Write a key as TOML does, on one line: in quotes unless it is of letters, digits, ``_`` and ``-``."""
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else quoted(name)
+
+
+def quoted(text: str) -> str:
+    """Write a text in quotes on one line, with escapes."""
+    return "".join(
+        [
+            '"',
+            *(char if char.isprintable() and char not in '"\\' else json.dumps(char)[1:-1] for char in text),
+            '"',
+        ]
+    )
 
 
 def descriptions(cls: type) -> dict[str, str]:
@@ -120,8 +140,8 @@ def _is_range(hint: Any) -> bool:
 def _between(limit: tuple[float, float] | None) -> str:
     if limit is None:
         return ""
-    low, high = limit
-    return f" of {low:g} or more" if high == math.inf else f" from {low:g} to {high:g}"
+    low, high = (f"{end:.0f}" if 1e5 <= end < 1e18 else f"{end:g}" for end in limit)
+    return f" of {low} or more" if high == "inf" else f" from {low} to {high}"
 
 
 def _shown(value: Any) -> str:
@@ -129,7 +149,9 @@ def _shown(value: Any) -> str:
         return f"[{', '.join(_shown(each) for each in value)}]"
     if isinstance(value, bool):
         return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    if isinstance(value, int) and abs(value) > LARGEST_SHOWN:
+        return "a number of more than 30 digits"
+    return quoted(value) if isinstance(value, str) else str(value)
 
 
 def _converted(hint: Any, value: Any) -> Any:
@@ -148,8 +170,13 @@ def _converted(hint: Any, value: Any) -> Any:
         return tuple(_converted(first, each) for each in value)
     if isinstance(value, bool) != (hint is bool):
         raise TypeError
-    if hint is float and isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
+    if hint is float and isinstance(value, int | float):
+        try:
+            number = float(value)
+        except OverflowError as error:
+            raise TypeError from error
+        if math.isfinite(number):
+            return number
     if hint is float or not isinstance(value, hint):
         raise TypeError
     return value

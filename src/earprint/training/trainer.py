@@ -54,6 +54,9 @@ MEASURE_EVERY = 16
 MAX_SKIPPED_SHARE = 0.05
 """The run fails if more than this share of steps was skipped because a gradient was not finite."""
 
+MAX_SKIPPED_IN_A_ROW = 100
+"""The run fails if so many steps in a row were skipped."""
+
 
 class Trainer:
     """One run, resumable.
@@ -112,6 +115,7 @@ class Trainer:
         self.sampler, self.validation, self.store = data.sampler, data.validation, data.described
         self.objective = Objective(self.task, config, device, self.sampler.rng)
         self.step, self.trained_s, self.validated_s, self.skipped = 0, 0.0, 0.0, 0
+        self.skipped_in_a_row = 0
         self.meter = Meter()
         self._stopping = False
         run.mkdir(parents=True, exist_ok=True)
@@ -159,6 +163,11 @@ class Trainer:
                 self.validated_s = self.trained_s
                 self.validate()
         self._report_losses()
+        if self.step and self.skipped == self.step:
+            raise TrainingError(
+                f"{self.run}: no step had a finite loss, so nothing was learned; lower --learning-rate, or "
+                "narrow the ranges of the augmentations"
+            )
         self.save()
         finished = self.progress >= 1.0
         if finished:
@@ -194,10 +203,12 @@ class Trainer:
         if math.isfinite(norm) and math.isfinite(value):
             self.optimizer.step()
             self.averaging.update()
+            self.skipped_in_a_row = 0
         else:
             # On some CPUs, bf16 convolutions rarely return a garbage gradient of one weight.
-            self.skipped += 1
-            if self.skipped > MAX_SKIPPED_SHARE * self.step + 10:
+            self.skipped, self.skipped_in_a_row = self.skipped + 1, self.skipped_in_a_row + 1
+            too_many = self.skipped > MAX_SKIPPED_SHARE * self.step + 10
+            if too_many or self.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
                 raise TrainingError(f"{self.run}: the loss became {value}; lower --learning-rate")
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
@@ -206,7 +217,7 @@ class Trainer:
         return value
 
     def _learning_rate(self) -> float:
-        warm = min(1.0, (self.step + 1) / self.config.warmup_steps)
+        warm = min(1.0, (self.step + 1) / max(1, self.config.warmup_steps))
         return self.config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * self.progress))
 
     @torch.no_grad()

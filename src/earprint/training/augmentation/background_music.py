@@ -1,6 +1,7 @@
 """Other music in the background."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -10,6 +11,7 @@ from earprint.training.augmentation.base import MusicAugmentation, Params, Tenso
 from earprint.training.augmentation.noise import mean_square
 from earprint.training.augmentation.reading import MusicReader
 from earprint.training.augmentation.sources import Clips, Int
+from earprint.training.settings import Limits
 
 
 @register("background_music")
@@ -27,6 +29,7 @@ class BackgroundMusic(MusicAugmentation):
         Range of the other recording's level relative to the first, in dB, uniform.
     """
 
+    limits: ClassVar[Limits] = {"gain_db": (-60.0, 60.0)}
     probability: float = 0.25
     gain_db: tuple[float, float] = (-9.0, 0.0)
 

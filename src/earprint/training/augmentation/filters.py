@@ -82,6 +82,7 @@ class BandLimit(SpectrumAugmentation):
 
 @dataclass(frozen=True)
 class _RandomEqualizer(SpectrumAugmentation):
+    limits: ClassVar[Limits] = {"terms_db": (-30.0, 30.0)}
     terms_db: tuple[float, float] = (0.0, 0.0)
 
     def draw(self, rng: np.random.Generator, rows: Int, clips: Clips) -> Params:
@@ -149,6 +150,7 @@ class NoiseTilt(SpectrumAugmentation):
 
     draw_order = 50
     target: ClassVar[Literal["all", "music", "noise"]] = "noise"
+    limits: ClassVar[Limits] = {"db_per_octave": (-24.0, 24.0)}
     probability: float = 0.5
     db_per_octave: tuple[float, float] = (-4.0, 4.0)
 

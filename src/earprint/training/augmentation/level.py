@@ -1,12 +1,14 @@
 """Level of the query."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
 
 from earprint.training.augmentation.base import Params, Tensors, WaveformAugmentation, register
 from earprint.training.augmentation.sources import Clips, Int
+from earprint.training.settings import Limits
 
 
 @register("level")
@@ -24,6 +26,7 @@ class Level(WaveformAugmentation):
 
     draw_order = 90
     on_codec_queries = True
+    limits: ClassVar[Limits] = {"gain_db": (-100.0, 60.0)}
     probability: float = 1.0
     gain_db: tuple[float, float] = (-30.0, 3.0)
 

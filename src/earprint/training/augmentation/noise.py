@@ -62,7 +62,9 @@ class BackgroundNoise(NoiseAugmentation):
         Range of the playback rate, uniform; 1 is unchanged.
     """
 
-    limits: ClassVar[Limits] = {"rate": (0.25, 4.0), "second_gain": (0.0, 10.0)}
+    limits: ClassVar[Limits] = {
+        "snr_db": (-100.0, 100.0), "second_gain": (0.0, 10.0), "rate": (0.25, 4.0),
+    }  # fmt: skip
     probability: float = 1.0
     probability_with_response: float = 1.0
     snr_db: tuple[float, float] = (-4.0, 20.0)

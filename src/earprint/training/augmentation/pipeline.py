@@ -6,7 +6,7 @@ from typing import Any
 
 from earprint.errors import TrainingError
 from earprint.training.augmentation.base import Augmentation, registered
-from earprint.training.settings import read_settings
+from earprint.training.settings import read_settings, toml_key
 
 
 def _defaults() -> Mapping[str, Augmentation]:
@@ -90,12 +90,15 @@ class Augmentations:
         """
         changes = {}
         for name, table in tables.items():
-            if name not in self.by_name or not isinstance(table, Mapping):
+            key = f"augmentation.{toml_key(name)}"
+            if name not in self.by_name:
                 names = ", ".join(self.by_name)
-                raise TrainingError(f"augmentation.{name}: unknown augmentation; use one of {names}")
+                raise TrainingError(f"{key}: unknown augmentation; use one of {names}")
+            if not isinstance(table, Mapping):
+                raise TrainingError(f"{key}: must be a table, [{key}]")
             augmentation = self.by_name[name]
             limits = augmentation.all_limits()
-            changes[name] = read_settings(type(augmentation), table, limits, f"augmentation.{name}.")
+            changes[name] = read_settings(type(augmentation), table, limits, f"{key}.")
         return self.updated(**changes)
 
 

@@ -74,7 +74,9 @@ class Room(SpectrumAugmentation):
     """
 
     draw_order = 10
-    limits: ClassVar[Limits] = {"scale_rate": (0.25, 4.0)}
+    limits: ClassVar[Limits] = {
+        "scale_rate": (0.25, 4.0), "decay_db_per_s": (-1_000.0, 100.0), "tail_db": (-60.0, 60.0),
+    }  # fmt: skip
     probability: float = 0.5
     simulated_share: float = 0.5
     scale_probability: float = 0.5

@@ -159,6 +159,22 @@ def network_spec(name: str) -> NetworkSpec:
     return NETWORKS[name]
 
 
+def check_dim(name: str, dim: int) -> None:
+    """Check that a network can have so many components.
+
+    Raises
+    ------
+    TrainingError
+        If there is no network of that name, or ``dim`` does not divide the channels under its head.
+    """
+    width = network_spec(name).head_width
+    if dim < 1 or width % dim:
+        raise TrainingError(
+            f"dim = {dim}: {name} has no fingerprints of {dim} components, for {dim} does not divide the "
+            f"{width} channels under its head; try 64 or 128"
+        )
+
+
 def build_network(name: str, dim: int = FINGERPRINT_DIM) -> nn.Module:
     """Build a network with fresh weights.
 
@@ -174,13 +190,8 @@ def build_network(name: str, dim: int = FINGERPRINT_DIM) -> nn.Module:
     TrainingError
         If there is no network of that name, or it cannot have so many components.
     """
-    spec = network_spec(name)
-    if dim < 1 or spec.head_width % dim:
-        raise TrainingError(
-            f"{name}: no fingerprints of {dim} components, for {dim} does not divide the {spec.head_width} "
-            "channels under its head; try 64 or 128"
-        )
-    return spec.build(dim=dim)
+    check_dim(name, dim)
+    return network_spec(name).build(dim=dim)
 
 
 def reference_side(network: nn.Module) -> nn.Module:
