@@ -206,7 +206,7 @@ def test_the_command(store, verb):
     assert len(open_pack(store, "calls").items) == 6
     refused = runner.invoke(app, ["train", "calls", str(store / "none")])
     assert refused.exit_code == 2
-    assert "no music in this store" in refused.output
+    assert "no such folder; make a store with" in refused.output
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch, to see it unused")

@@ -139,10 +139,10 @@ class Trainer:
         self.sampler, self.validation, self.store = data.sampler, data.validation, data.described
         self.objective = Objective(self.task, config, device, self.sampler.rng)
         self.step, self.trained_s, self.validated_s, self.skipped = 0, 0.0, 0.0, 0
-        self.skipped_in_a_row = 0
         self.norms_frozen = False
         self.meter = Meter()
         self._stopping = False
+        self.skipped_in_a_row = 0
         run.mkdir(parents=True, exist_ok=True)
         self._resume()
         self.log = RunLog(run, self.step, report, tensorboard=tensorboard)
@@ -226,9 +226,9 @@ class Trainer:
         norm = float(nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM))
         self.step += 1
         if math.isfinite(norm) and math.isfinite(value):
+            self.skipped_in_a_row = 0
             self.optimizer.step()
             self.average.update_parameters(network)
-            self.skipped_in_a_row = 0
         else:
             # On some CPUs, bf16 convolutions rarely return a garbage gradient of one weight.
             self.skipped, self.skipped_in_a_row = self.skipped + 1, self.skipped_in_a_row + 1
