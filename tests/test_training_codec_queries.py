@@ -206,7 +206,7 @@ def test_the_command(store, verb):
     assert len(open_pack(store, "calls").items) == 6
     refused = runner.invoke(app, ["train", "codec-queries", str(store / "none")])
     assert refused.exit_code == 2
-    assert "no music in this store" in refused.output
+    assert "no such folder; make a store with" in refused.output
     listed = runner.invoke(app, ["train", "--help"]).stdout
     assert "codec-queries" in listed
     assert "train calls" not in listed

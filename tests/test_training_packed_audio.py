@@ -106,6 +106,9 @@ def test_nothing_usable_is_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(TrainingError, match="music: no usable audio"):
         pack_audio([tmp_path / "empty"], tmp_path / "store", "music")
+    with pytest.raises(TrainingError, match=r"other: no such folder; make a store with `earprint train pack"):
+        open_pack(tmp_path / "other", "noise")
+    (tmp_path / "other").mkdir()
     with pytest.raises(TrainingError, match=r"other: no noise in this store.*earprint train pack"):
         open_pack(tmp_path / "other", "noise")
 

@@ -63,7 +63,7 @@ class BackgroundNoise(NoiseAugmentation):
     """
 
     limits: ClassVar[Limits] = {
-        "snr_db": (-100.0, 100.0), "second_gain": (0.0, 10.0), "rate": (0.25, 4.0),
+        "snr_db": (-100.0, 200.0), "second_gain": (0.0, 10.0), "rate": (0.25, 4.0),
     }  # fmt: skip
     probability: float = 1.0
     probability_with_response: float = 1.0
