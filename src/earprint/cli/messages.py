@@ -72,7 +72,7 @@ Identify the recording that an excerpt comes from.
 
 A few seconds are enough, with noise too. Each FILE is one query of any length and format. The output has
 one line per file: the file, the recording, the position in it where the excerpt begins (h:mm:ss.s), the
-score (1 for identical audio, 0 or less for unrelated audio), and the lead over the second best recording;
+score (1 at most, 0 or less for unrelated audio), and the lead over the second best recording;
 or "no match". A file with parts of several recordings, such as a mix, has one line per part. If the
 output is not a terminal, tabs separate the columns and there is no heading. "-" reads audio from stdin.
 

@@ -25,8 +25,8 @@ class Match(Result):
         Time in the track at which the query ends, in seconds: ``start_s`` plus the query's length times
         ``speed``. It may lie after the track's end.
     score : float
-        Mean cosine along the best alignment, normalised by a fixed cohort: 1 for identical audio, 0 or less
-        for unrelated audio. See `earprint.matching.score_normalisation`.
+        Mean cosine along the best alignment, normalised by a fixed cohort: 1 for identical fingerprints, 0 or
+        less for unrelated audio. See `earprint.matching.score_normalisation`.
     lead : float
         ``score`` minus the score of the next candidate; minus 0 if there is none.
     speed : float
