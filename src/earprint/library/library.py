@@ -405,6 +405,14 @@ class Library:
         ------
         ModelError, LibraryError
             As for `add`; a `ModelError` only if a track is to be fingerprinted again.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> library = earprint.Library("my-library")
+        >>> report = library.add("music/")
+        >>> library.repair().recomputed
+        []
         """
         return repair.repair(self._store, self._model, drop_lost=drop_lost, on_event=on_event, pool=pool)
 
@@ -436,6 +444,14 @@ class Library:
         ------
         LibraryError
             If ``drop_missing`` would remove all tracks, or as for `add`.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> library = earprint.Library("my-library")
+        >>> report = library.add("music/")
+        >>> library.rebuild().rebuilt
+        2
         """
         return rebuild.rebuild(
             self._store,
@@ -447,7 +463,14 @@ class Library:
         )
 
     def discard_rebuild(self) -> bool:
-        """Delete what an unfinished rebuild has made; return whether there was one."""
+        """Delete what an unfinished rebuild has made; return whether there was one.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> earprint.Library("my-library").discard_rebuild()
+        False
+        """
         with self._store.writing():
             return rebuild_tables.discard(self._store)
 
@@ -490,6 +513,15 @@ class Library:
             If another model or codebook made them, or they are compact and this library is not.
         LibraryError
             If the file is damaged, or as for `add`.
+
+        Examples
+        --------
+        >>> import earprint
+        >>> library = earprint.Library("my-library")
+        >>> report = library.add("music/")
+        >>> file = library.export("music.npz").path
+        >>> len(earprint.Library("copy").import_file(file).added)
+        2
         """
         return transfer.import_source(self._store, self._model, PortableFile(named_path(file, "file")))
 
