@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import wave
 from functools import partial
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -179,6 +178,27 @@ def test_threshold_must_be_finite(world, number):
     result = ask(world, "identify", world / "clip.wav", f"--threshold={number}")
     assert result.exit_code == 2
     assert "'--threshold': give a finite number" in result.stderr
+
+
+@pytest.mark.parametrize("number", ["0", "1", "-0.1", "nan"])
+def test_false_accepts_are_a_rate(world, number):
+    result = ask(world, "identify", world / "clip.wav", f"--false-accepts={number}")
+    assert result.exit_code == 2
+    assert "'--false-accepts': give a number above 0 and below 1" in result.stderr
+
+
+def test_the_rate_of_false_accepts_reaches_the_search(world, monkeypatch):
+    given = []
+    plain = Library.identify
+
+    def identify(self, source, *, false_accepts, **options):
+        given.append(false_accepts)
+        return plain(self, source, false_accepts=false_accepts, **options)
+
+    monkeypatch.setattr(Library, "identify", identify)
+    assert ask(world, "identify", world / "clip.wav").exit_code == 0
+    assert ask(world, "identify", world / "clip.wav", "--false-accepts", "0.01").exit_code == 0
+    assert given == [0.001, 0.01]
 
 
 def test_threshold_decides(world):

@@ -33,6 +33,12 @@ def _finite(number: float | None) -> float | None:
     return number
 
 
+def _share(number: float) -> float:
+    if not 0.0 < number < 1.0:
+        raise typer.BadParameter(messages.FALSE_ACCEPTS_RANGE)
+    return number
+
+
 def identify(
     ctx: typer.Context,
     files: Annotated[list[str], typer.Argument(metavar="FILE", help=messages.IDENTIFY_ARGUMENT)],
@@ -41,6 +47,9 @@ def identify(
     threshold: Annotated[
         float | None, typer.Option("--threshold", callback=_finite, help=messages.THRESHOLD_OPTION)
     ] = None,
+    false_accepts: Annotated[
+        float, typer.Option("--false-accepts", callback=_share, help=messages.FALSE_ACCEPTS_OPTION)
+    ] = 1e-3,
     method: Annotated[Method, typer.Option("--method", help=messages.METHOD_OPTION)] = Method.aligned,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help=messages.VERBOSE_OPTION)] = False,
     library: LibraryOption = None,
@@ -58,7 +67,7 @@ def identify(
     with Library(folder, create=False, model=model, index=check_index(index)) as opened:
         for file in files:
             try:
-                result = _identify(opened, file, top, threshold, method)
+                result = _identify(opened, file, top, threshold, false_accepts, method)
             except EarprintError as error:
                 failed += 1
                 typer.echo(messages.error(output.one_line(error)), err=True)
@@ -85,12 +94,14 @@ def identify(
 
 
 def _identify(
-    library: "Library", file: str, top: int, threshold: float | None, method: Method
+    library: "Library", file: str, top: int, threshold: float | None, false_accepts: float, method: Method
 ) -> "Identification":
     if file == messages.STDIN_NAME and sys.stdin is None:
         raise AudioError(messages.STDIN_CLOSED)
     source = sys.stdin.buffer if file == messages.STDIN_NAME else file
-    return library.identify(source, top=top, threshold=threshold, method=method.value)
+    return library.identify(
+        source, top=top, threshold=threshold, false_accepts=false_accepts, method=method.value
+    )
 
 
 def _lines(file: str, result: "Identification", verbose: bool) -> list[tuple[str, ...]]:

@@ -156,9 +156,14 @@ JSON_OPTION: Final = "Print the result as one JSON document."
 VERSION_OPTION: Final = "Print the version and exit."
 TOP_OPTION: Final = "Largest number of matches per file, best first."
 THRESHOLD_OPTION: Final = (
-    "Lowest score of a match. [default: the model's, for the length of the query and the storage of the "
-    "library]"
+    "Lowest score of a match. Without it, files longer than 12 s or without a certain match are searched "
+    "again, at any tempo and pitch. [default: the model's, for the length of the query and the storage of "
+    "the library]"
 )
+FALSE_ACCEPTS_OPTION: Final = (
+    "Of that second search: how many wrong parts chance may give per file, on average; above 0 and below 1."
+)
+FALSE_ACCEPTS_RANGE: Final = "give a number above 0 and below 1"
 STORAGE_OPTION: Final = (
     "How a new library stores fingerprints. compact: quantised, 25 bytes each. half: half precision, ten "
     "times the size, more accurate for noisy queries of one or two seconds. [default: compact if the model "
