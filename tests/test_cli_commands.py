@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import wave
 from functools import partial
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
