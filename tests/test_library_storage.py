@@ -2,18 +2,19 @@
 
 import json
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from earprint.audio import load_audio
 from earprint.errors import LibraryError, ModelError
-from earprint.index import factory as choice
 from earprint.library import Library
 from earprint.quantization.storage import CompactStorage
 from helpers.codebooks import random_codebook
 from helpers.fake_encoder import DIM, RATE, FakeEncoder
 from helpers.libraries import (
+    ONE_COMMIT,
     CompactEncoder,
     content,
     excerpt,
@@ -25,11 +26,15 @@ from helpers.libraries import (
 
 SEEDS = range(4)
 
+INVERTED = replace(ONE_COMMIT, exact_rows=10)
+"""With these settings "auto" is the inverted index."""
+
 
 @pytest.fixture
-def compact(tmp_path):
-    """A compact library of a few tunes, each in a segment of its own."""
-    with open_library(tmp_path / "lib", CompactEncoder()) as library:
+def compact(tmp_path, request):
+    """A compact library of a few tunes, each in a segment of its own. A test may choose its settings."""
+    settings = getattr(request, "param", ONE_COMMIT)
+    with open_library(tmp_path / "lib", CompactEncoder(), settings=settings) as library:
         for file in write_music(tmp_path / "music", SEEDS):
             library.add(file)
         yield library
@@ -92,11 +97,11 @@ def test_another_codebook_is_refused(compact, tmp_path):
         assert finds(library, 1)  # thresholds may change
 
 
+@pytest.mark.parametrize("compact", [INVERTED], indirect=True)
 @pytest.mark.parametrize("index", ["auto", "exact", "inverted", "lsh"])
-def test_every_index_gives_the_same_answer(compact, tmp_path, index, monkeypatch):
-    monkeypatch.setattr(choice, "EXACT_ROWS", 10)
+def test_every_index_gives_the_same_answer(compact, tmp_path, index):
     expected = compact.identify(excerpt(3), sample_rate=RATE)
-    with Library(tmp_path / "lib", encoder=CompactEncoder(), index=index) as library:
+    with open_library(tmp_path / "lib", CompactEncoder(), INVERTED, index=index) as library:
         found = library.identify(excerpt(3), sample_rate=RATE)
         assert found.match.track.title == "tune 3"
         assert found.match.score == pytest.approx(expected.match.score, abs=1e-5)
@@ -106,8 +111,8 @@ def test_every_index_gives_the_same_answer(compact, tmp_path, index, monkeypatch
         assert not finds(library, 3)
 
 
-def test_lists_of_segments_that_stay_are_kept(compact, tmp_path, monkeypatch):
-    monkeypatch.setattr(choice, "EXACT_ROWS", 10)
+@pytest.mark.parametrize("compact", [INVERTED], indirect=True)
+def test_lists_of_segments_that_stay_are_kept(compact, tmp_path):
     assert finds(compact, 0)
     kept = lists_of(compact)
     assert sorted(kept) == [1, 2, 3, 4]

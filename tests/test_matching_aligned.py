@@ -1,12 +1,10 @@
-from unittest import mock
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earprint.index import ExactIndex, Rows
-from earprint.matching import TrackTable, aligned, scoring, search_aligned
+from earprint.matching import SearchLimits, TrackTable, aligned, scoring, search_aligned
 from earprint.matching import candidates as candidates_module
 from earprint.matching.query_rows import COVERAGE_POWER, QueryRows, peak_of_parabola, row_weights
 from earprint.quantization.storage import HalfStorage
@@ -241,10 +239,10 @@ def test_all_offsets_of_the_best_track_are_compared_only_if_that_is_cheap(monkey
 
     monkeypatch.setattr(aligned, "best_offsets_of_track", counted)
     for rows, times in ((60, 1), (61, 0)):
-        monkeypatch.setattr(aligned, "MAX_FULL_TRACK_PRODUCTS", 60 * 300)
+        limits = SearchLimits(max_full_track_products=60 * 300)
         compared.clear()
         query = curves[1]((130 + np.arange(rows)) * HOP)
-        best = search_aligned(query, index, table, query_hop_s=HOP, ratio=2)[0]
+        best = search_aligned(query, index, table, query_hop_s=HOP, ratio=2, limits=limits)[0]
         assert (len(compared), best.track) == (times, 1)
         assert best.start_s == pytest.approx(130 * HOP, abs=0.002)
 
@@ -414,10 +412,9 @@ def test_refinement_moves_a_wrong_candidate_to_the_right_offset(ratio, place, of
     query = curves[1]((place + np.arange(60)) * HOP)
     proposed = np.array([1]), np.array([place + off])
     monkeypatch.setattr(aligned.Votes, "candidates", lambda *_args: proposed)
-    monkeypatch.setattr(aligned, "MAX_SPEED_TRACKS", 0)
     # Otherwise all offsets of the track are compared, which finds the right one without refinement.
-    monkeypatch.setattr(aligned, "MAX_FULL_TRACK_PRODUCTS", 0)
-    (found,) = search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio)
+    limits = SearchLimits(max_speed_tracks=0, max_full_track_products=0)
+    (found,) = search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio, limits=limits)
     reached = off - int(np.clip(off, -aligned.MAX_REFINEMENT_HOPS, aligned.MAX_REFINEMENT_HOPS))
     stored = curves[1](np.arange(600 // ratio) * ratio * HOP)
     assert found.score == pytest.approx(slow_score(query, stored, place + reached, ratio, 0, HOP), abs=1e-3)
@@ -433,13 +430,11 @@ def test_answers_do_not_depend_on_how_many_rows_are_read_at_a_time(ratio, margin
     asked, answers = [], []
     take = index.take
     monkeypatch.setattr(index, "take", lambda rows: asked.append(rows) or take(rows))
-    monkeypatch.setattr(aligned, "MAX_SPEED_TRACKS", 0)
-    for rows in (aligned.CHUNK_ROWS, 150, 1):
-        monkeypatch.setattr(aligned, "CHUNK_ROWS", rows)
+    options = {"query_hop_s": HOP, "ratio": ratio, "margin_rows": margin_rows}
+    for rows in (SearchLimits().chunk_rows, 150, 1):
+        limits = SearchLimits(max_speed_tracks=0, chunk_rows=rows)
         asked.clear()
-        answers.append(
-            search_aligned(query, index, table, query_hop_s=HOP, ratio=ratio, margin_rows=margin_rows)
-        )
+        answers.append(search_aligned(query, index, table, **options, limits=limits))
         assert max(len(rows_asked) for rows_asked in asked) < rows + 600 // ratio
     assert len(answers[0]) > 6
     assert answers[0][0].track == 5
@@ -487,12 +482,8 @@ def test_small_libraries_give_the_best_of_all_alignments(n, sizes, ratio, seed):
     parts = [unit_rows(rng, size, 6).astype(np.float16) for size in sizes]
     query = unit_rows(rng, n, 6)
     index, table = exact_index(parts, 6), TrackTable(np.cumsum([0, *sizes[:-1]]), sizes)
-    with mock.patch.object(aligned, "MAX_SPEED_TRACKS", 0):
-        check_best_of_all(query, parts, index, table, ratio, n, sizes)
-
-
-def check_best_of_all(query, parts, index, table, ratio, n, sizes):
-    found = search_aligned(query, index, table, query_hop_s=1.0, ratio=ratio)
+    limits = SearchLimits(max_speed_tracks=0)
+    found = search_aligned(query, index, table, query_hop_s=1.0, ratio=ratio, limits=limits)
     for alignment in found:
         stored = parts[alignment.track].astype(np.float32)
         near = (np.floor(alignment.start_s), np.ceil(alignment.start_s))

@@ -35,10 +35,9 @@ def rows_of(count, seed=0, dim=16):
 
 
 @pytest.fixture
-def codes(monkeypatch):
+def codes():
     """Codes that have seen enough rows."""
-    monkeypatch.setattr(coded, "ROWS_PER_STEP", 512)
-    codes = StraightThroughPQ(16, 4, CPU, 1, n_lists=32, kept_rows=2048)
+    codes = StraightThroughPQ(16, 4, CPU, 1, n_lists=32, kept_rows=2048, rows_per_step=512)
     for step in range(4):
         codes.quantize(rows_of(600, step))
     return codes

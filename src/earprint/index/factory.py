@@ -94,7 +94,7 @@ def make_index(
     inverted_lists : mutable mapping of int to SegmentLists
         Inverted lists of segments. Missing ones are built and added. Used by "inverted".
     exact_rows : int, optional
-        `EXACT_ROWS` by default.
+        Most rows in compact storage for which "auto" is "exact"; `EXACT_ROWS` by default.
 
     Raises
     ------

@@ -14,6 +14,7 @@ import numpy as np
 
 from earprint.errors import LibraryError
 from earprint.index import Index, IndexChoice, Rows, SegmentLists, Span, make_index
+from earprint.index.factory import EXACT_ROWS
 from earprint.index.validation import check_index
 from earprint.matching import TrackTable
 from earprint.quantization.storage import Storage, Stored
@@ -55,6 +56,8 @@ class View:
         Their open segments.
     build_lock : lock
         Held while an index is made; shared by successive views, so that no two make the same lists.
+    exact_rows : int
+        See `earprint.index.make_index`.
 
     Attributes
     ----------
@@ -74,6 +77,7 @@ class View:
         stored: Sequence[StoredTrack],
         segments: dict[int, OpenSegment],
         build_lock: threading.Lock,
+        exact_rows: int = EXACT_ROWS,
     ) -> None:
         intact = {track.track.id for track in stored}
         self.snapshot = snapshot
@@ -86,6 +90,7 @@ class View:
         self._segments = segments
         self._spans = list(_live_spans(stored))
         self._build_lock = build_lock
+        self._exact_rows = exact_rows
         self._indexes: dict[object, tuple[IndexChoice, Index]] = {}
 
     def stored_rows(self, entry: int) -> Stored:
@@ -122,7 +127,8 @@ class View:
         lists = {n: segment.lists for n, segment in self._segments.items() if segment.lists is not None}
         parts = [opened[span.segment][span.first : span.stop] for span in self._spans]
         rows = Rows(parts, storage)
-        index = check_index(make_index(name, rows, self._spans, opened, lists), name, len(rows))
+        built = make_index(name, rows, self._spans, opened, lists, exact_rows=self._exact_rows)
+        index = check_index(built, name, len(rows))
         for number, made in lists.items():
             self._segments[number].lists = made
         return index
@@ -149,7 +155,9 @@ class ViewCache:
             version = data_version()  # before the snapshot: the next call then sees a later commit
             while self._view is None or version != self._version:
                 snapshot = self._store.catalogue.snapshot()
-                self._view = build_view(snapshot, self._store.segments_folder, self._view)
+                self._view = build_view(
+                    snapshot, self._store.segments_folder, self._view, self._store.settings.exact_rows
+                )
                 self._version = version
                 if self._view.damaged:
                     # A file may be missing because another process has merged it since the snapshot.
@@ -162,7 +170,9 @@ class ViewCache:
             self._view = None
 
 
-def build_view(snapshot: Snapshot, folder: Path, previous: View | None = None) -> View:
+def build_view(
+    snapshot: Snapshot, folder: Path, previous: View | None = None, exact_rows: int = EXACT_ROWS
+) -> View:
     """Open the segments of a snapshot and lay the rows of its intact tracks together.
 
     Parameters
@@ -172,6 +182,8 @@ def build_view(snapshot: Snapshot, folder: Path, previous: View | None = None) -
         Folder of the segments.
     previous : View, optional
         Its open segments are used again.
+    exact_rows : int
+        See `earprint.index.make_index`.
     """
     reusable = previous._segments if previous is not None else {}
     segments: dict[int, OpenSegment] = {}
@@ -189,9 +201,8 @@ def build_view(snapshot: Snapshot, folder: Path, previous: View | None = None) -
             tracks = [track for track in snapshot.tracks if track.segment_id == number]
             damaged |= {track.track.id for track in tracks if not track.is_intact(rows)}
     intact = [track for track in snapshot.tracks if track.track.id not in damaged]
-    return View(
-        snapshot, intact, segments, previous._build_lock if previous is not None else threading.Lock()
-    )
+    build_lock = previous._build_lock if previous is not None else threading.Lock()
+    return View(snapshot, intact, segments, build_lock, exact_rows)
 
 
 def _live_spans(stored: Sequence[StoredTrack]) -> Iterator[Span]:

@@ -9,7 +9,7 @@ There are two methods. `search_aligned` is the default; `earprint.matching.align
 functions.
 """
 
-from earprint.matching.aligned import search_aligned
+from earprint.matching.aligned import SearchLimits, search_aligned
 from earprint.matching.paper import MIN_VOTE_SHARE, search_paper
 from earprint.matching.search import Method, search
 from earprint.matching.tracks import Alignment, TrackTable, leads
@@ -18,6 +18,7 @@ __all__ = [
     "MIN_VOTE_SHARE",
     "Alignment",
     "Method",
+    "SearchLimits",
     "TrackTable",
     "leads",
     "search",

@@ -31,6 +31,7 @@ A score of 1 means that all fingerprints are identical. A score of 0 means that 
 cohort as to the track. A query may begin before the track or end after it.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -56,20 +57,35 @@ CONFIDENT_SCORE = 0.5
 CONFIDENT_SIMILARITY = 0.7
 """Lowest similarity at which the first search round is enough. It matters if there is no cohort."""
 
-MAX_FULL_TRACK_PRODUCTS = 10_000_000
-"""All offsets of the best track are compared if this takes at most so many inner products (40 MB)."""
-
 MAX_CANDIDATES_FULL_TRACK = 32
 """Number of candidates among all offsets of the best track, without their neighbours."""
 
-MAX_SPEED_TRACKS = 3
-"""Number of best tracks for which other playback speeds are tried."""
-
-CHUNK_ROWS = 16_384
-"""Number of stored rows read at a time, in addition to those of one track (8 MB of 128-d float32)."""
-
 MAX_REFINEMENT_HOPS = 8
 """Largest change of an offset by refinement, in query hops."""
+
+
+@dataclass(frozen=True)
+class SearchLimits:
+    """Limits on the time and memory of a search.
+
+    Attributes
+    ----------
+    max_full_track_products : int
+        All offsets of the best track are compared if this takes at most so many inner products. The default
+        takes 40 MB.
+    max_speed_tracks : int
+        Number of best tracks for which other playback speeds are tried.
+    chunk_rows : int
+        Number of stored rows read at a time, in addition to those of one track. The default is 8 MB of 128-d
+        float32.
+    """
+
+    max_full_track_products: int = 10_000_000
+    max_speed_tracks: int = 3
+    chunk_rows: int = 16_384
+
+
+DEFAULT_LIMITS = SearchLimits()
 
 
 class _BestAlignments(NamedTuple):
@@ -91,6 +107,7 @@ def search_aligned(
     ratio: int = 1,
     margin_rows: int = 0,
     cohort: NDArray[np.float32] | None = None,
+    limits: SearchLimits = DEFAULT_LIMITS,
 ) -> list[Alignment]:
     """Find the best alignment of a query with each track that has a candidate.
 
@@ -109,6 +126,7 @@ def search_aligned(
         `earprint.encoders.Fingerprints`.
     cohort : ndarray of float32, shape (m, dim), optional
         Unit vectors, see `earprint.matching.score_normalisation`. Without them the cohort level is 0.
+    limits : SearchLimits
 
     Returns
     -------
@@ -117,18 +135,18 @@ def search_aligned(
     """
     query = QueryRows.from_fingerprints(queries, ratio, row_weights(queries, query_hop_s, margin_rows))
     level = cohort_level(queries, query.weights, cohort)
-    tracks, offsets, similarities = _search_in_rounds(queries, query, index, table, level)
-    if len(tracks) and len(queries) * table.n_rows[tracks[0]] <= MAX_FULL_TRACK_PRODUCTS:
+    tracks, offsets, similarities = _search_in_rounds(queries, query, index, table, level, limits.chunk_rows)
+    if len(tracks) and len(queries) * table.n_rows[tracks[0]] <= limits.max_full_track_products:
         candidates = best_offsets_of_track(query, index, table, int(tracks[0]), MAX_CANDIDATES_FULL_TRACK)
-        best = _best_per_track(query, index, table, np.full(len(candidates), tracks[0]), candidates)
+        same_track = np.full(len(candidates), tracks[0])
+        best = _best_per_track(query, index, table, same_track, candidates, limits.chunk_rows)
         if len(best.tracks) and best.similarities[0] > similarities[0]:
             offsets[0], similarities[0] = best.offsets[0], best.similarities[0]
     speeds = np.ones(len(tracks))
     duration_s = (len(queries) - 2 * margin_rows) * query_hop_s + WINDOW_S
     if len(tracks) and MIN_QUERY_S <= duration_s <= MAX_QUERY_S:
-        found = find_playback_speeds(
-            query, index, table, tracks[:MAX_SPEED_TRACKS], offsets[:MAX_SPEED_TRACKS]
-        )
+        n_tried = limits.max_speed_tracks
+        found = find_playback_speeds(query, index, table, tracks[:n_tried], offsets[:n_tried])
         for i, better in enumerate(found):
             if better is not None:
                 offsets[i], speeds[i], similarities[i] = better.offset, better.speed, better.similarity
@@ -140,7 +158,12 @@ def search_aligned(
 
 
 def _search_in_rounds(
-    queries: NDArray[np.float32], query: QueryRows, index: Index, table: TrackTable, level: float
+    queries: NDArray[np.float32],
+    query: QueryRows,
+    index: Index,
+    table: TrackTable,
+    level: float,
+    chunk_rows: int,
 ) -> _BestAlignments:
     """Search, vote and score in one or two rounds. A confident alignment ends the search."""
     votes = Votes.empty()
@@ -151,7 +174,7 @@ def _search_in_rounds(
         last = positions is rounds[-1]
         tracks, offsets = votes.candidates(MAX_CANDIDATES if last else MAX_CANDIDATES_FIRST_ROUND)
         if len(tracks):
-            found = _best_per_track(query, index, table, tracks, offsets)
+            found = _best_per_track(query, index, table, tracks, offsets, chunk_rows)
         best = found.similarities.max(initial=0.0)
         if best >= CONFIDENT_SIMILARITY and normalise_scores(best, level) >= CONFIDENT_SCORE:
             break
@@ -159,7 +182,12 @@ def _search_in_rounds(
 
 
 def _best_per_track(
-    query: QueryRows, index: Index, table: TrackTable, tracks: NDArray[np.int64], offsets: NDArray[np.int64]
+    query: QueryRows,
+    index: Index,
+    table: TrackTable,
+    tracks: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    chunk_rows: int,
 ) -> _BestAlignments:
     """Score candidates, sorted by track and offset, and refine the best one of each track."""
     low, high = rows_needed(
@@ -168,7 +196,7 @@ def _best_per_track(
     # Chunks end between tracks. Each candidate counts for the stored rows that no candidate before it reads.
     new_rows = np.cumsum(np.minimum(high - low, np.diff(table.first_row[tracks] + high, prepend=0)))
     track_starts = np.flatnonzero(np.diff(tracks, prepend=-1))
-    chunk_starts = track_starts[1:][np.diff(new_rows[track_starts] // CHUNK_ROWS) > 0]
+    chunk_starts = track_starts[1:][np.diff(new_rows[track_starts] // chunk_rows) > 0]
     parts = []
     for chunk in np.split(np.arange(len(tracks)), chunk_starts):
         spans = TrackSpans.read(index, table, tracks[chunk], low[chunk], high[chunk])

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from earprint.index.factory import EXACT_ROWS
 from earprint.quantization.storage import Stored
 from earprint.store.catalogue import Catalogue, NewTrack
 from earprint.store.folder import check_folder, folder_size
@@ -44,6 +45,8 @@ class Settings:
         `add` merges small segments when there are this many.
     mostly_removed : float
         `add` rewrites a segment when this share of its fingerprints belongs to removed tracks.
+    exact_rows : int
+        See `earprint.index.make_index`.
     """
 
     commit_rows: int = 65_536
@@ -54,6 +57,7 @@ class Settings:
     segment_bytes: int = 64 * 2**20
     many_small: int = 16
     mostly_removed: float = 0.5
+    exact_rows: int = EXACT_ROWS
 
     def rows_of_segment(self, row_bytes: int) -> int:
         """Return the largest number of rows of a merged segment, for rows of this size in bytes."""

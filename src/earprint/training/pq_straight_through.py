@@ -50,8 +50,8 @@ class StraightThroughPQ:
     device : torch.device
     seed : int
         Seed of the choice of rows and of the first centroids.
-    n_lists, kept_rows, refresh_steps : int
-        See `earprint.training.codebook.N_LISTS`, `KEPT_ROWS` and `REFRESH_STEPS`.
+    n_lists, kept_rows, rows_per_step, refresh_steps : int
+        See `earprint.training.codebook.N_LISTS`, `KEPT_ROWS`, `ROWS_PER_STEP` and `REFRESH_STEPS`.
     """
 
     def __init__(
@@ -63,9 +63,11 @@ class StraightThroughPQ:
         *,
         n_lists: int = N_LISTS,
         kept_rows: int = KEPT_ROWS,
+        rows_per_step: int = ROWS_PER_STEP,
         refresh_steps: int = REFRESH_STEPS,
     ) -> None:
-        self.dim, self.n_subquantizers, self.refresh_steps = dim, n_subquantizers, refresh_steps
+        self.dim, self.n_subquantizers = dim, n_subquantizers
+        self.rows_per_step, self.refresh_steps = rows_per_step, refresh_steps
         self.rotated = dim // n_subquantizers * n_subquantizers
         self.generator = torch.Generator(device).manual_seed(seed)
         self.rows = torch.zeros(kept_rows, dim, device=device)
@@ -112,15 +114,15 @@ class StraightThroughPQ:
 
     def _keep(self, rows: Tensor) -> None:
         """Add some rows of a step, and update the codes when it is time."""
-        drawn = torch.randint(len(rows), (ROWS_PER_STEP,), generator=self.generator, device=rows.device)
-        place = (self.seen + torch.arange(ROWS_PER_STEP, device=rows.device)) % len(self.rows)
+        drawn = torch.randint(len(rows), (self.rows_per_step,), generator=self.generator, device=rows.device)
+        place = (self.seen + torch.arange(self.rows_per_step, device=rows.device)) % len(self.rows)
         self.rows[place] = rows[drawn]
         before = self.ready
-        self.seen += ROWS_PER_STEP
+        self.seen += self.rows_per_step
         if self.ready and not before:
             self._initialise()
             self._learn(FIRST_ROUNDS)
-        elif self.ready and self.seen % (self.refresh_steps * ROWS_PER_STEP) == 0:
+        elif self.ready and self.seen % (self.refresh_steps * self.rows_per_step) == 0:
             self._learn(ROUNDS)
 
     def _initialise(self) -> None:
