@@ -103,10 +103,7 @@ def test_many_recordings_at_once_are_as_each_by_itself(model):
 @pytest.mark.parametrize("n", [1, 63, 64, 65, 1000, 5000])
 @pytest.mark.parametrize("k", [1, 5, 16])
 @pytest.mark.parametrize("halved", [False, True])
-def test_torch_finds_what_numpy_finds(n, k, halved, monkeypatch):
-    monkeypatch.setattr(torch_backend, "QUERY_ROWS", 50)
-    monkeypatch.setattr(torch_backend, "BLOCK_ROWS", 256)
-    monkeypatch.setattr(torch_backend, "GATHERED_VALUES", 400_000)
+def test_torch_finds_what_numpy_finds(n, k, halved):
     rng = np.random.default_rng(n)
     stored = rng.standard_normal((n, 24)).astype(np.float32)
     stored /= np.linalg.norm(stored, axis=1, keepdims=True)
@@ -114,7 +111,7 @@ def test_torch_finds_what_numpy_finds(n, k, halved, monkeypatch):
     index = ExactIndex(Rows([stored[: n // 3].astype(np.float16), stored[n // 3 :].astype(np.float16)],
                             HalfStorage(24)))  # fmt: skip
     queries = np.concatenate([rng.standard_normal((119, 24)), np.zeros((1, 24))]).astype(np.float32)
-    finder = torch_backend.DeviceSearch(CPU)
+    finder = torch_backend.DeviceSearch(CPU, query_rows=50, block_rows=256, gathered_values=400_000)
     if halved:  # as on a GPU
         held = finder._upload(index)
         finder._stored[index] = held.half()
