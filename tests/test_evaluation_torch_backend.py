@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
 from earprint.dsp.synthetic_noise import pink_noise
-from earprint.evaluation import search
+from earprint.evaluation import runner, search
 from earprint.features import PAPER_FRONT_END
 from earprint.index import ExactIndex, Rows
 from earprint.quantization.storage import HalfStorage
@@ -239,7 +240,8 @@ def test_workers_compute_in_torch_too(whole, world, tmp_path, monkeypatch):
     """With a network of the package's: workers are other processes, which know nothing of stand-ins."""
     monkeypatch.setattr("earprint.evaluation.costs.TIMED_QUERIES", 1)
     monkeypatch.setattr("earprint.evaluation.report.draw", lambda *_: ([], None))
-    monkeypatch.setattr("earprint.evaluation.runner.CHUNK_SIZE", 5)
+    in_fives = partial(runner.identify_queries, chunk_size=5)
+    monkeypatch.setattr("earprint.evaluation.experiment.identify_queries", in_fives)
     monkeypatch.setattr("earprint.cli.evaluate.SECONDS_PER_LINE", float("inf"))  # slow machines print more
     arguments = ("--model", whole, "--method", "paper")
     ours, results, said = evaluate(world, tmp_path / "torch", *arguments, "--compute", "torch", "--jobs", 2)
