@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -361,7 +362,8 @@ def test_speed_changed_distractors(world, tmp_path, monkeypatch):
 
 
 def test_ctrl_c_reports_what_was_answered(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "CHUNK_SIZE", 2)
+    in_twos = partial(runner.identify_queries, chunk_size=2)
+    monkeypatch.setattr("earprint.evaluation.experiment.identify_queries", in_twos)
     real = runner._identify_chunk
     chunks = []
 

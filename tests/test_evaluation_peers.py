@@ -18,7 +18,7 @@ import pytest
 from earprint.audio import load_audio
 from earprint.constants import SAMPLE_RATE
 from earprint.errors import AudioError, EvaluationError
-from earprint.evaluation.peers import AudfprintPeer, OlafPeer, PeerAnswer, base, parse_peer
+from earprint.evaluation.peers import AudfprintPeer, OlafPeer, PeerAnswer, parse_peer
 from earprint.evaluation.peers.programs import Usage, run_program, write_wave
 from helpers.audiofiles import float_wave, sine, wave_file
 from helpers.peerfiles import ODD_NAMES, check_real
@@ -137,9 +137,8 @@ def test_more_references_are_added_to_the_first_ones(checkout, tones, tmp_path):
 
 
 @pytest.mark.slow
-def test_thousands_of_queries_are_asked_in_few_runs(checkout, tones, tmp_path, monkeypatch):
-    monkeypatch.setattr(base, "QUERIES_PER_RUN", 2)
-    peer = AudfprintPeer(checkout, Path(sys.executable), tmp_path / "work")
+def test_thousands_of_queries_are_asked_in_few_runs(checkout, tones, tmp_path):
+    peer = AudfprintPeer(checkout, Path(sys.executable), tmp_path / "work", queries_per_run=2)
     peer.add(tones)
     asked = [tones[0], tones[2], tones[1], tones[1], tones[0]]
     assert [answer.path for answer in peer.identify(asked)] == asked

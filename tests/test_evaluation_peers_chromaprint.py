@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earprint.errors import AudioError, EvaluationError
-from earprint.evaluation.peers import ChromaprintPeer, PeerAnswer, chromaprint, parse_peer
+from earprint.evaluation.peers import ChromaprintPeer, PeerAnswer, parse_peer
 from earprint.evaluation.peers.chromaprint_matcher import SILENCE, Matcher, concatenate, matching_items
 from helpers.audiofiles import wave_file
 from helpers.peerfiles import ODD_NAMES, check_real
@@ -218,9 +218,8 @@ def test_excerpts_are_found_and_placed_to_the_item(fpcalc, melodies, tmp_path):
 
 @pytest.mark.parametrize("cores", [1, 2])
 @pytest.mark.slow
-def test_several_files_go_to_each_run(fpcalc, melodies, tmp_path, monkeypatch, cores):
-    monkeypatch.setattr(chromaprint, "FILES_PER_RUN", 2)
-    peer = parse_peer(f"chromaprint={fpcalc}", cores=cores)(tmp_path / "work")
+def test_several_files_go_to_each_run(fpcalc, melodies, tmp_path, cores):
+    peer = ChromaprintPeer(fpcalc, tmp_path / "work", cores=cores, files_per_run=2)
     peer.add(melodies)
     assert [answer.path for answer in peer.identify(melodies[::-1])] == melodies[::-1]
     names = [[f"{letter}000000{i}.wav" for i in range(3)] for letter in "rq"]

@@ -28,14 +28,13 @@ def unit(rng, *shape):
 
 @pytest.mark.parametrize("n", [1, 3, 63, 64, 65, 1000, 2048, 2049, 5000])
 @pytest.mark.parametrize("k", [1, 16])
-def test_nearest_is_the_exact_search(n, k, monkeypatch):
-    monkeypatch.setattr(search, "QUERY_ROWS", 50)
+def test_nearest_is_the_exact_search(n, k):
     rng = np.random.default_rng(n)
     stored = unit(rng, n, 24).astype(np.float16)
     stored[rng.random(n) < 0.1] = 0  # silent rows
     index = ExactIndex(Rows([stored[: n // 3], stored[n // 3 :]], HalfStorage(24)))
     queries = np.concatenate([unit(rng, 119, 24), np.zeros((1, 24), np.float32)])
-    scores, rows = search.search_exactly(index, queries, k)
+    scores, rows = search.search_exactly(index, queries, k, query_rows=50)
     expected_scores, expected_rows = index.search(queries, k)
     np.testing.assert_allclose(scores, expected_scores, atol=1e-6)
     np.testing.assert_array_equal(rows, expected_rows)
@@ -179,13 +178,12 @@ def test_models_of_one_name_are_told_apart(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_workers_answer_as_one_process_does(music, tmp_path, monkeypatch):
+def test_workers_answer_as_one_process_does(music, tmp_path):
     """With the real model: workers are other processes, which know nothing of stand-ins."""
     with Library(tmp_path / "library") as library:
         library.add(*music)
         tracks = {Path(track.path): track.id for track in library.tracks()}
         model_id = library.info().model_id
-    monkeypatch.setattr(runner, "CHUNK_SIZE", 3)
     systems = [System("dense", "dense", model_id, tmp_path / "library")]
     queries = [excerpt(path, start_s) for start_s in (0.5, 4.04) for path in music]
     (tmp_path / "questions").mkdir()
@@ -200,6 +198,7 @@ def test_workers_answer_as_one_process_does(music, tmp_path, monkeypatch):
                 jobs=jobs,
                 audio_folder=tmp_path / "questions",
                 on_progress=done.append,
+                chunk_size=3,
             )
             for jobs in (1, 2)
         )
@@ -218,7 +217,6 @@ def test_workers_answer_as_one_process_does(music, tmp_path, monkeypatch):
 
 def test_an_interruption_keeps_what_was_answered(music, tmp_path, monkeypatch):
     monkeypatch.setattr("earprint.encoders.load_encoder", lambda *_: TinyEncoder())
-    monkeypatch.setattr(runner, "CHUNK_SIZE", 2)
     with Library(tmp_path, encoder=TinyEncoder()) as library:
         library.add(*music)
         tracks = {Path(track.path): track.id for track in library.tracks()}
@@ -229,6 +227,8 @@ def test_an_interruption_keeps_what_was_answered(music, tmp_path, monkeypatch):
 
     queries = [excerpt(path, start_s) for path in music for start_s in (1.0, 2.0)]
     system = System("tiny", "tiny", "tiny-0000", tmp_path)
-    answers = runner.identify_queries([system], queries, {"tiny": tracks}, on_progress=on_progress)
+    answers = runner.identify_queries(
+        [system], queries, {"tiny": tracks}, on_progress=on_progress, chunk_size=2
+    )
     assert not answers.complete
     assert sorted(answers.outcomes) == [("tiny", number) for number in range(4)]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 from earprint.audio.wav import write_wav
 from earprint.cli.main import app
 from earprint.dsp.synthetic_noise import pink_noise
-from earprint.evaluation import search
+from earprint.evaluation import runner, search
 from earprint.features import PAPER_FRONT_END
 from earprint.index import ExactIndex, Rows
 from earprint.quantization.storage import HalfStorage
@@ -103,10 +104,7 @@ def test_many_recordings_at_once_are_as_each_by_itself(model):
 @pytest.mark.parametrize("n", [1, 63, 64, 65, 1000, 5000])
 @pytest.mark.parametrize("k", [1, 5, 16])
 @pytest.mark.parametrize("halved", [False, True])
-def test_torch_finds_what_numpy_finds(n, k, halved, monkeypatch):
-    monkeypatch.setattr(torch_backend, "QUERY_ROWS", 50)
-    monkeypatch.setattr(torch_backend, "BLOCK_ROWS", 256)
-    monkeypatch.setattr(torch_backend, "GATHERED_VALUES", 400_000)
+def test_torch_finds_what_numpy_finds(n, k, halved):
     rng = np.random.default_rng(n)
     stored = rng.standard_normal((n, 24)).astype(np.float32)
     stored /= np.linalg.norm(stored, axis=1, keepdims=True)
@@ -114,7 +112,7 @@ def test_torch_finds_what_numpy_finds(n, k, halved, monkeypatch):
     index = ExactIndex(Rows([stored[: n // 3].astype(np.float16), stored[n // 3 :].astype(np.float16)],
                             HalfStorage(24)))  # fmt: skip
     queries = np.concatenate([rng.standard_normal((119, 24)), np.zeros((1, 24))]).astype(np.float32)
-    finder = torch_backend.DeviceSearch(CPU)
+    finder = torch_backend.DeviceSearch(CPU, query_rows=50, block_rows=256, gathered_values=400_000)
     if halved:  # as on a GPU
         held = finder._upload(index)
         finder._stored[index] = held.half()
@@ -242,7 +240,8 @@ def test_workers_compute_in_torch_too(whole, world, tmp_path, monkeypatch):
     """With a network of the package's: workers are other processes, which know nothing of stand-ins."""
     monkeypatch.setattr("earprint.evaluation.costs.TIMED_QUERIES", 1)
     monkeypatch.setattr("earprint.evaluation.report.draw", lambda *_: ([], None))
-    monkeypatch.setattr("earprint.evaluation.runner.CHUNK_SIZE", 5)
+    in_fives = partial(runner.identify_queries, chunk_size=5)
+    monkeypatch.setattr("earprint.evaluation.experiment.identify_queries", in_fives)
     monkeypatch.setattr("earprint.cli.evaluate.SECONDS_PER_LINE", float("inf"))  # slow machines print more
     arguments = ("--model", whole, "--method", "paper")
     ours, results, said = evaluate(world, tmp_path / "torch", *arguments, "--compute", "torch", "--jobs", 2)

@@ -72,6 +72,7 @@ def identify_queries(
     audio_folder: Path | None = None,
     on_progress: Callable[[int], None] = lambda _done: None,
     pool: WorkerPool | None = None,
+    chunk_size: int = CHUNK_SIZE,
 ) -> Answers:
     """Render queries and identify them with all systems.
 
@@ -90,6 +91,8 @@ def identify_queries(
         Called with the number of queries that are done.
     pool : WorkerPool, optional
         Running worker processes; by default they are started here and ended.
+    chunk_size : int
+        Queries that are rendered and identified at a time.
 
     Returns
     -------
@@ -97,7 +100,7 @@ def identify_queries(
         Incomplete after a KeyboardInterrupt.
     """
     answers = Answers()
-    chunks = _make_chunks(queries)
+    chunks = _make_chunks(queries, chunk_size)
     done = 0
     with ExitStack() as stack:
         if jobs <= 1 or len(chunks) <= 1:
@@ -116,15 +119,12 @@ def identify_queries(
     return answers
 
 
-def _make_chunks(queries: Sequence[Query]) -> list[Chunk]:
+def _make_chunks(queries: Sequence[Query], size: int) -> list[Chunk]:
     """Cut the queries into chunks of neighbours, so that few recordings and noises are decoded twice."""
     order = sorted(
         range(len(queries)), key=lambda n: (str(queries[n].path), queries[n].length_s, queries[n].start_s, n)
     )
-    return [
-        [(n, queries[n]) for n in order[begin : begin + CHUNK_SIZE]]
-        for begin in range(0, len(order), CHUNK_SIZE)
-    ]
+    return [[(n, queries[n]) for n in order[begin : begin + size]] for begin in range(0, len(order), size)]
 
 
 @contextmanager

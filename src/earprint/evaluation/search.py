@@ -30,7 +30,7 @@ QUERY_ROWS: Final = 1_024
 
 
 def search_exactly(
-    index: Index, queries: NDArray[np.float32], k: int
+    index: Index, queries: NDArray[np.float32], k: int, *, query_rows: int = QUERY_ROWS
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Find the k stored rows with the largest inner products for many query rows, see `Index.search`.
 
@@ -39,6 +39,8 @@ def search_exactly(
     index : Index
     queries : ndarray of float32, shape (n, dim)
     k : int
+    query_rows : int
+        Query rows that are searched together.
 
     Returns
     -------
@@ -49,8 +51,8 @@ def search_exactly(
     rows = np.full((len(queries), k), -1, np.int64)
     if not len(index):
         return scores, rows
-    for begin in range(0, len(queries), QUERY_ROWS):
-        batch = np.ascontiguousarray(queries[begin : begin + QUERY_ROWS], dtype=np.float32)
+    for begin in range(0, len(queries), query_rows):
+        batch = np.ascontiguousarray(queries[begin : begin + query_rows], dtype=np.float32)
         largest = _group_maxima(index, batch)
         n_groups = min(k, largest.shape[1])
         groups = np.sort(np.argpartition(-largest, n_groups - 1, axis=1)[:, :n_groups], axis=1)

@@ -186,10 +186,25 @@ class DeviceSearch:
     Parameters
     ----------
     device : torch.device
+    query_rows : int
+        Query rows that are searched together.
+    block_rows : int
+        Stored rows multiplied at a time, a multiple of `GROUP`.
+    gathered_values : int
+        Values of stored rows that are gathered at a time to be compared.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        *,
+        query_rows: int = QUERY_ROWS,
+        block_rows: int = BLOCK_ROWS,
+        gathered_values: int = GATHERED_VALUES,
+    ) -> None:
         self._device = device
+        self._query_rows, self._block_rows = query_rows, block_rows
+        self._gathered_values = gathered_values
         self._stored: WeakKeyDictionary[Index, torch.Tensor] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
@@ -209,8 +224,8 @@ class DeviceSearch:
             if index not in self._stored:
                 self._stored[index] = self._upload(index)
             stored = self._stored[index]
-        for begin in range(0, len(queries), QUERY_ROWS):
-            batch = np.array(queries[begin : begin + QUERY_ROWS], dtype=np.float32)
+        for begin in range(0, len(queries), self._query_rows):
+            batch = np.array(queries[begin : begin + self._query_rows], dtype=np.float32)
             found = self._search_batch(stored, torch.from_numpy(batch).to(self._device), k)
             end, hits = begin + len(batch), found[0].shape[1]
             scores[begin:end, :hits] = found[0].cpu().numpy()
@@ -227,8 +242,8 @@ class DeviceSearch:
         keep_half = self._device.type == "cuda" and isinstance(index, ExactIndex) and index.half
         dtype = torch.float16 if keep_half else torch.float32
         stored = torch.zeros((-(-n // GROUP) * GROUP, dim), dtype=dtype, device=self._device)
-        for start in range(0, n, BLOCK_ROWS):
-            stop = min(start + BLOCK_ROWS, n)
+        for start in range(0, n, self._block_rows):
+            stop = min(start + self._block_rows, n)
             block = index.vectors(start, stop)
             block[~np.isfinite(block).all(axis=1)] = 0.0
             stored[start:stop] = torch.from_numpy(block).to(self._device).to(dtype)
@@ -240,7 +255,7 @@ class DeviceSearch:
         """Return scores and rows of the nearest rows, shape (n, at most k) each, on the device."""
         groups = self._best_groups(stored, queries, k)
         n, m = groups.shape
-        at_a_time = max(1, GATHERED_VALUES // (m * stored[0].numel()))
+        at_a_time = max(1, self._gathered_values // (m * stored[0].numel()))
         scores, rows = [], []
         for begin in range(0, n, at_a_time):
             part = groups[begin : begin + at_a_time]
@@ -257,7 +272,7 @@ class DeviceSearch:
 
     def _best_groups(self, stored: torch.Tensor, queries: torch.Tensor, k: int) -> torch.Tensor:
         """Return the groups with the largest products of each query row, ascending, (n, at most k)."""
-        per_block = BLOCK_ROWS // GROUP
+        per_block = self._block_rows // GROUP
         parts = []
         for begin in range(0, len(stored), per_block):
             block = stored[begin : begin + per_block]

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from earprint.errors import EvaluationError
-from earprint.evaluation.peers.base import ProgramPeer
+from earprint.evaluation.peers.base import QUERIES_PER_RUN, ProgramPeer
 from earprint.evaluation.peers.programs import digest, run_program, write_wave
 
 AUDFPRINT_RATE = 11_025
@@ -64,6 +64,8 @@ class AudfprintPeer(ProgramPeer):
         Folder for its index and temporary files: 80 MB for each hour of references.
     cores : int
         Processes it may use.
+    queries_per_run : int
+        Largest number of queries in one run of the program.
 
     Raises
     ------
@@ -71,11 +73,20 @@ class AudfprintPeer(ProgramPeer):
         If the folder is not a checkout, or the interpreter lacks a package.
     """
 
-    def __init__(self, checkout: Path, python: Path | None, work: Path, *, cores: int = 1) -> None:
+    def __init__(
+        self,
+        checkout: Path,
+        python: Path | None,
+        work: Path,
+        *,
+        cores: int = 1,
+        queries_per_run: int = QUERIES_PER_RUN,
+    ) -> None:
         self._python = python or python_for(checkout)
         version = audfprint_version(checkout, self._python)
         self._cores = ["--ncores", str(cores)] if cores > 1 else []
-        super().__init__("audfprint", version, " ".join(["defaults", *self._cores]), work, ".wav")
+        options = " ".join(["defaults", *self._cores])
+        super().__init__("audfprint", version, options, work, ".wav", queries_per_run=queries_per_run)
         self._checkout = checkout.resolve()
         self._time_bits = DEFAULT_TIME_BITS
 

@@ -92,15 +92,27 @@ class ProgramPeer(ABC):
         Folder for the index and the temporary copies. An older index there is replaced.
     suffix : str
         Ending of the names of the copies.
+    queries_per_run : int
+        Largest number of queries in one run of the program.
     """
 
     _references_per_run: int | None = None
     """References in one run; None for all."""
 
-    def __init__(self, name: str, version: str, options: str, work: Path, suffix: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        options: str,
+        work: Path,
+        suffix: str,
+        *,
+        queries_per_run: int = QUERIES_PER_RUN,
+    ) -> None:
         self.name, self.version, self.options = name, version, options
         self.work = work.resolve()
         self._suffix = suffix
+        self._queries_per_run = queries_per_run
         self._adding, self._identifying = Usage(), Usage()
         self._references: dict[str, Path] = {}
         with disk_errors_of(self.work):
@@ -173,7 +185,7 @@ class ProgramPeer(ABC):
         if not self._references:
             raise EvaluationError(f"{self.name}: has no references to search; add some first")
         found: list[tuple[str, float, float] | None] = []
-        for batch in _batches(queries, QUERIES_PER_RUN):
+        for batch in _batches(queries, self._queries_per_run):
             names = [f"q{i:07d}{self._suffix}" for i in range(len(batch))]
             with self._copies(names, batch), self._identifying.measure():
                 found += self._identify(names)

@@ -63,6 +63,8 @@ class ChromaprintPeer(ProgramPeer):
         Folder for the index and temporary files: 80 MB for each hour of references in one run.
     cores : int
         Processes it may use.
+    files_per_run : int
+        Largest number of files given to one run of the program.
 
     Raises
     ------
@@ -72,11 +74,14 @@ class ChromaprintPeer(ProgramPeer):
 
     _references_per_run = FILES_PER_RUN
 
-    def __init__(self, fpcalc: Path, work: Path, *, cores: int = 1) -> None:
+    def __init__(
+        self, fpcalc: Path, work: Path, *, cores: int = 1, files_per_run: int = FILES_PER_RUN
+    ) -> None:
         self._program = chromaprint_program(fpcalc)
         version = chromaprint_version(self._program)
         super().__init__("Chromaprint", version, " ".join(OPTIONS), work, ".wav")
         self._cores = cores
+        self._files_per_run = files_per_run
         self._stored: list[str] = []
         self._index = self.work / "fingerprints.npz"
         self._index.unlink(missing_ok=True)
@@ -119,7 +124,8 @@ class ChromaprintPeer(ProgramPeer):
         """Run fpcalc and return fingerprints, in order; empty for files too short for an item."""
         expected = {name: _items(self.work / name) for name in names}
         enough = [name for name in names if expected[name] > 0]
-        runs = [enough[i : i + FILES_PER_RUN] for i in range(0, len(enough), FILES_PER_RUN)]
+        size = self._files_per_run
+        runs = [enough[i : i + size] for i in range(0, len(enough), size)]
         with ThreadPoolExecutor(self._cores) as pool:
             lines = [line for printed in pool.map(self._fpcalc, runs) for line in printed.splitlines()]
         made = dict.fromkeys(names, np.empty(0, np.uint32))
