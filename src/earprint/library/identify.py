@@ -26,10 +26,10 @@ from earprint.index.validation import check_index
 from earprint.library.compatibility import LibraryModel
 from earprint.library.ingest import no_sound
 from earprint.library.results import Identification, Match, Segment
-from earprint.library.segments import Repitch, matches_of, segment_finder
+from earprint.library.segments import matches_of, segment_finder
 from earprint.library.view import ViewCache
 from earprint.matching import MIN_VOTE_SHARE, Method, leads, search
-from earprint.matching.segments import MAX_PITCH_S
+from earprint.matching.segments import MAX_PITCH_S, Repitch
 from earprint.parallel.blas_threads import one_thread_for_products
 from earprint.quantization.storage import CompactStorage, Storage
 

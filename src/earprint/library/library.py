@@ -19,9 +19,9 @@ from earprint.library.encoding_pool import FileEncoder
 from earprint.library.progress import OnEvent
 from earprint.library.reports import ExportReport, ImportReport, RebuildReport, RepairReport
 from earprint.library.results import AddReport, Identification, LibraryInfo
-from earprint.library.segments import Repitch
 from earprint.library.view import ViewCache
 from earprint.matching import Method
+from earprint.matching.segments import Repitch
 from earprint.quantization.storage import StorageName
 from earprint.store import compaction, rebuild_tables, verify
 from earprint.store.paths import named_path

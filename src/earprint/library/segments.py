@@ -1,6 +1,5 @@
 """Segments of a query as results: by the match of a short query, or by a search at any tempo and pitch."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +13,8 @@ from earprint.matching.chaining import FoundSegment, choose_segments
 from earprint.matching.expectation import ExpectationLaw
 from earprint.matching.query_rows import WINDOW_S, row_weights
 from earprint.matching.segment_search import BlockSearch, self_similarity
-from earprint.matching.segments import MAX_BLOCK_S, find_segments
+from earprint.matching.segments import MAX_BLOCK_S, Repitch, find_segments
 from earprint.store.results import Track
-
-Repitch = Callable[[float], Fingerprints]
-"""Returns the query's fingerprints, made as if all its frequencies were divided by a factor."""
 
 
 @dataclass(frozen=True)

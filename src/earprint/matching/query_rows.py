@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-WINDOW_S = 0.96
+from earprint.constants import FRAME_RATE, SEGMENT_FRAMES
+
+WINDOW_S = SEGMENT_FRAMES / FRAME_RATE
 """Length of the window that a fingerprint describes, in seconds."""
 
 COVERAGE_POWER = 4.0
