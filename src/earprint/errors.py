@@ -4,6 +4,8 @@ Every message is one line that names the file or option, the cause, and the next
 function raise `ValueError` or `TypeError`.
 """
 
+import os
+
 
 class EarprintError(Exception):
     """Base class of all of earprint's exceptions.
@@ -43,6 +45,36 @@ class TrainingError(EarprintError):
 
 class EvaluationError(EarprintError):
     """An evaluation cannot be run, or an outside program in it fails."""
+
+
+def check_path(path: object, kind: str, error: type[EarprintError], empty: str) -> str:
+    """Return the text of a path that a caller gives.
+
+    Parameters
+    ----------
+    path : path
+    kind : str
+        What the path names, such as "folder", for messages.
+    error : type
+        Exception for a path that names nothing.
+    empty : str
+        Message for an empty path.
+
+    Raises
+    ------
+    TypeError
+        If it is no path, or one of bytes.
+    EarprintError
+        Of the given type, if it is empty or holds a NUL character.
+    """
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(name, str):
+        raise TypeError(f"the {kind} is of type {type(path).__name__}; give a path as text or pathlib.Path")
+    if not name:
+        raise error(empty)
+    if "\0" in name:
+        raise error(f"{name!r}: no {kind} has a NUL character in its name; check the path")
+    return name
 
 
 def count(n: int, noun: str) -> str:

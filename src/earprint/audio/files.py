@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from earprint.errors import AudioError
+from earprint.errors import AudioError, check_path
 
 AUDIO_EXTENSIONS = frozenset(
     {
@@ -42,14 +42,7 @@ def path_name(path: str | os.PathLike[str]) -> str:
     AudioError
         If it is empty, or holds a NUL character.
     """
-    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-    if not isinstance(name, str):
-        raise TypeError(f"a path is of type {type(path).__name__}; give a path as text or pathlib.Path")
-    if not name:
-        raise AudioError("an empty path; name a file or folder")
-    if "\0" in name:
-        raise AudioError(f"{name!r}: no file or folder has a NUL character in its name; check the path")
-    return name
+    return check_path(path, "file or folder", AudioError, "an empty path; name a file or folder")
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from earprint.errors import LibraryError
+from earprint.errors import LibraryError, check_path
 
 
 def named_path(path: str | os.PathLike[str], kind: str) -> Path:
@@ -23,14 +23,7 @@ def named_path(path: str | os.PathLike[str], kind: str) -> Path:
     LibraryError
         If it is empty, or holds a NUL character.
     """
-    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-    if not isinstance(name, str):
-        raise TypeError(f"the {kind} is of type {type(path).__name__}; give its path as text or pathlib.Path")
-    if not name:
-        raise LibraryError(f"an empty path names no {kind}; give its path")
-    if "\0" in name:
-        raise LibraryError(f"{name!r}: no {kind} has a NUL character in its name; check the path")
-    return Path(name)
+    return Path(check_path(path, kind, LibraryError, f"an empty path names no {kind}; give its path"))
 
 
 def path_text(path: str | os.PathLike[str]) -> str:
